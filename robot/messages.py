@@ -1,0 +1,302 @@
+"""What processes say to each other: fixed-size records (shared memory, log) and wire messages (ZeroMQ).
+
+Records are numpy structured dtypes built from the spec with C alignment, so that a record is at once a slot in
+shared memory, a CDR-encoded ROS 2 message in the log and a row of an array.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numpy as np
+
+from robot.spec import RobotSpec, Struct
+
+SCHEMA_VERSION = 1
+
+
+class SafetyState(enum.IntEnum):
+    """States of the safety state machine (IEC 60204-1 stop categories in brackets)."""
+
+    BOOT = 0
+    STANDBY = 1
+    ARMING = 2
+    ACTIVE = 3
+    REDUCED = 4
+    HOLD = 5  # category 2
+    STOP1 = 6  # category 1
+    STOP0 = 7  # category 0
+    FAULT = 8
+    ESTOP = 9
+
+
+class Cause(enum.IntEnum):
+    """Why the safety kernel left normal operation; the first one is latched."""
+
+    NONE = 0
+    ENABLE_RELEASED = 1
+    COMMAND_STALE = 2
+    COMMAND_NOT_FINITE = 3
+    COMMAND_REPLAYED = 4
+    SENSOR_STALE = 5
+    SENSOR_NOT_FINITE = 6
+    PORT_LOST = 7
+    LIMIT = 8
+    OVERRUN = 9
+    NOT_STILL = 10
+    DEADLINE = 11
+    DRIVE_FAULT = 12
+    ESTOP_PRESSED = 13
+    OPERATOR_STOP = 14
+    STATE_CORRUPT = 15
+    ESTIMATOR = 16
+    SHUTDOWN = 17
+
+
+class Actor(enum.IntEnum):
+    """Who chose an action."""
+
+    NOBODY = 0
+    POLICY = 1
+    HUMAN = 2
+    SCRIPT = 3  # a scripted demonstrator standing where a human would
+    RECOVERY = 4
+    SAFETY = 5
+
+
+class PilotPhase(enum.IntEnum):
+    """What the practice state machine is doing."""
+
+    WAITING = 0  # no policy, or the robot is not armed
+    DEMONSTRATING = 1
+    PRACTISING = 2
+    SETTLING = 3  # a failure was detected; standing still
+    RECOVERING = 4
+    CALLING = 5  # the ladder is exhausted; a person is needed
+    TELEOPERATED = 6
+    FINISHED = 7
+
+
+def command_dtype(spec: RobotSpec) -> np.dtype[np.void]:
+    """Pilot to guardian. ``setpoint`` in actuator units; ``epoch`` echoes the guardian's arming epoch."""
+    return np.dtype(
+        [
+            ("sequence", "<u8"),
+            ("time_ns", "<i8"),
+            ("epoch", "<u4"),
+            ("policy_version", "<u4"),
+            ("actor", "u1"),
+            ("setpoint", "<f8", (len(spec.actuators),)),
+        ],
+        align=True,
+    )
+
+
+OPERATOR_DTYPE = np.dtype(
+    [
+        ("sequence", "<u8"),
+        ("time_ns", "<i8"),
+        ("arm", "<u4"),
+        ("reset", "<u4"),
+        ("resume", "<u4"),
+        ("stop", "<u4"),
+        ("enable", "u1"),
+        ("estop", "u1"),
+    ],
+    align=True,
+)
+"""Operator to guardian. ``enable`` and ``estop`` are levels renewed by writing; ``arm``, ``reset``, ``resume``
+and ``stop`` are press counters, so that an edge is never lost and a held button does nothing."""
+
+
+POSE_DTYPE = np.dtype(
+    [("sequence", "<u8"), ("time_ns", "<i8"), ("pose", "<f8", (3,)), ("covariance", "<f8", (3,))], align=True
+)
+"""A feeder's external pose: x, y [m], yaw [rad] in the world frame, their variances, and the monotonic time of
+capture."""
+
+
+def state_dtype(spec: RobotSpec) -> np.dtype[np.void]:
+    """Guardian to everyone who reads the robot's state: the estimate and the safety kernel's verdict."""
+    size, actuators = spec.state_layout.size, len(spec.actuators)
+    return np.dtype(
+        [
+            ("sequence", "<u8"),
+            ("time_ns", "<i8"),
+            ("altered_ticks", "<u8"),
+            ("overruns", "<u8"),
+            ("epoch", "<u4"),
+            ("safety_state", "u1"),
+            ("cause", "u1"),
+            ("converged", "?"),
+            ("state", "<f8", (size,)),
+            ("deviation", "<f8", (size,)),
+            ("allowed", "<f8", (actuators,)),
+            ("sent", "<f8", (actuators,)),
+        ],
+        align=True,
+    )
+
+
+def measurement_dtype(spec: RobotSpec) -> np.dtype[np.void]:
+    """Per sensor, by name: the newest sample, when it was taken, and a counter that moves with each sample."""
+    return np.dtype(
+        [
+            (
+                sensor.name,
+                np.dtype(
+                    [("time_ns", "<i8"), ("sequence", "<u8"), ("values", "<f8", (sensor.layout.size,))],
+                    align=True,
+                ),
+            )
+            for sensor in spec.sensors
+        ],
+        align=True,
+    )
+
+
+def tick_dtype(spec: RobotSpec) -> np.dtype[np.void]:
+    """One guardian tick as it is logged: due and actual time, requested, allowed, sent and measured."""
+    size, actuators = spec.state_layout.size, len(spec.actuators)
+    return np.dtype(
+        [
+            ("tick", "<u8"),
+            ("time_ns", "<i8"),
+            ("due_ns", "<i8"),
+            ("busy_ns", "<i8"),
+            ("epoch", "<u4"),
+            ("policy_version", "<u4"),
+            ("safety_state", "u1"),
+            ("cause", "u1"),
+            ("actor", "u1"),
+            ("altered", "?"),
+            ("requested", "<f8", (actuators,)),
+            ("allowed", "<f8", (actuators,)),
+            ("sent", "<f8", (actuators,)),
+            ("state", "<f8", (size,)),
+            ("deviation", "<f8", (size,)),
+            ("measured", measurement_dtype(spec)),
+        ],
+        align=True,
+    )
+
+
+PILOT_DTYPE = np.dtype(
+    [
+        ("sequence", "<u8"),
+        ("time_ns", "<i8"),
+        ("phase", "u1"),
+        ("actor", "u1"),
+        ("policy_version", "<u4"),
+        ("policy_time_ns", "<i8"),
+        ("laps", "<u4"),
+        ("failures", "<u4"),
+        ("recoveries", "<u4"),
+        ("assists", "<u4"),
+        ("steps", "<u8"),
+        ("late_steps", "<u8"),
+        ("lap_time_s", "<f8"),
+        ("best_lap_s", "<f8"),
+        ("progress_m", "<f8"),
+    ],
+    align=True,
+)
+"""Pilot to the terminal view and the courier."""
+
+
+COURIER_DTYPE = np.dtype(
+    [
+        ("sequence", "<u8"),
+        ("time_ns", "<i8"),
+        ("connected", "?"),
+        ("spooled", "<u8"),
+        ("sent", "<u8"),
+        ("received", "<u8"),  # acknowledged as received by the learner
+        ("durable", "<u8"),  # acknowledged as durable at the learner
+        ("lost", "<u8"),  # ring overruns: must stay 0
+        ("log_bytes", "<u8"),
+        ("policy_version", "<u4"),
+        ("learner_updates", "<u8"),
+        ("learner_steps", "<u8"),
+        ("updates_per_s", "<f8"),
+        ("update_ratio", "<f8"),
+        ("disk_full", "?"),
+    ],
+    align=True,
+)
+"""Courier to the terminal view: log, spool and link, and what the learner last said of itself."""
+
+
+class Event(Struct):
+    """Something worth a line in the log: ``kind`` is one word, ``value`` its number, ``text`` for a person."""
+
+    time_ns: int
+    kind: str
+    value: float = 0.0
+    text: str = ""
+
+
+EVENT_DTYPE = np.dtype(
+    [("time_ns", "<i8"), ("value", "<f8"), ("kind", "S24"), ("text", "S160")], align=True
+)
+
+
+class Hello(Struct, tag=True):
+    """Robot to learner, first message of a connection."""
+
+    schema: int
+    robot: str
+    session: str
+    contract: dict[str, object]
+    calibration_hash: str
+    first_sequence: int
+
+
+class Welcome(Struct, tag=True):
+    """Learner to robot: the next step sequence it expects of this session."""
+
+    schema: int
+    next_sequence: int
+
+
+class Refusal(Struct, tag=True):
+    """Learner to robot: why not."""
+
+    schema: int
+    reason: str
+
+
+class Steps(Struct, tag=True):
+    """Robot to learner: ``count`` step rows from ``first_sequence`` on, as one raw array frame with its CRC-32."""
+
+    schema: int
+    session: str
+    first_sequence: int
+    count: int
+    crc: int
+
+
+class Acknowledgement(Struct, tag=True):
+    """Learner to robot: all rows below ``received`` have arrived, all below ``durable`` survive its death."""
+
+    schema: int
+    session: str
+    received: int
+    durable: int
+    updates: int
+    steps: int
+    updates_per_s: float
+    update_ratio: float
+    policy_version: int
+
+
+class PolicyMessage(Struct, tag=True):
+    """Learner to robots, newest only, one frame: an ONNX file and what proves it is ours and whole."""
+
+    schema: int
+    version: int
+    contract_hash: str
+    calibration_hash: str
+    sha256: bytes
+    signature: bytes
+    onnx: bytes

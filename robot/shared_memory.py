@@ -1,0 +1,144 @@
+"""Mailboxes and rings between processes: memory-mapped files that outlive every process but their owner.
+
+``multiprocessing.SharedMemory`` unlinks a segment when any attacher exits (Python 3.11), so these are plain
+files, in /dev/shm by default. They are written without locks: a Python sequence lock has no memory barriers on
+ARM, so a mailbox is two slots, each with a CRC, and a reader that finds both torn tries again a bounded number
+of times.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot.errors import SharedMemoryError
+
+_HEADER = struct.Struct("<8sQQQQ")  # magic, layout CRC, slots, written, read
+_HEADER_SIZE = 64
+_MAGIC = b"sandlot1"
+_WRITTEN = slice(24, 32)
+_READ = slice(32, 40)
+_RETRIES = 8
+
+Record = NDArray[np.void]
+
+
+class _Region:
+    """A file of a header and equal slots; created once by the owner, attached to by everyone else."""
+
+    def __init__(self, path: Path, dtype: np.dtype[np.void], slots: int, slot_extra: int, create: bool) -> None:
+        self.path = path
+        self.dtype = dtype
+        self.slots = slots
+        self.stride = -(-(dtype.itemsize + slot_extra) // 64) * 64
+        size = _HEADER_SIZE + self.stride * slots
+        layout = zlib.crc32(repr(dtype).encode())
+        if create and not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(f".{os.getpid()}")
+            with temporary.open("wb") as file:
+                file.truncate(size)
+                file.write(_HEADER.pack(_MAGIC, layout, slots, 0, 0))
+            temporary.rename(path)
+        try:
+            with path.open("r+b") as file:
+                self.memory = mmap.mmap(file.fileno(), 0)
+        except FileNotFoundError:
+            raise SharedMemoryError(f"{path} does not exist; is the session running?") from None
+        magic, found_layout, found_slots, _, _ = _HEADER.unpack_from(self.memory)
+        if (magic, found_layout, found_slots, len(self.memory)) != (_MAGIC, layout, slots, size):
+            raise SharedMemoryError(f"{path} was made for another layout; restart the session as a whole")
+        words = np.frombuffer(self.memory, np.uint64, 8)
+        self._written = words[3:4]
+        self._read = words[4:5]
+
+    def slot(self, index: int) -> int:
+        return _HEADER_SIZE + self.stride * index
+
+
+class Mailbox:
+    """The newest record from one writer to any number of readers.
+
+    The record's dtype must have a ``sequence`` and a ``time_ns`` field; ``write`` fills ``sequence``.
+    """
+
+    def __init__(self, path: Path, dtype: np.dtype[np.void], create: bool = False) -> None:
+        self._region = _Region(path, dtype, 2, 8, create)
+        self._size = dtype.itemsize
+        memory = self._region.memory
+        self._slots = [memoryview(memory)[o : o + self._size + 4] for o in map(self._region.slot, range(2))]
+        self._dtype = dtype
+
+    def write(self, record: Record) -> None:
+        """Publish ``record`` (shape (1,)); its ``sequence`` becomes one more than the last published one."""
+        sequence = int(self._region._written[0]) + 1
+        record["sequence"] = sequence
+        data = record.tobytes()
+        slot = self._slots[sequence & 1]
+        slot[: self._size] = data
+        slot[self._size :] = zlib.crc32(data).to_bytes(4, "little")
+        self._region._written[0] = sequence
+
+    def read(self) -> Record | None:
+        """The newest whole record, shape (1,), or None if none was ever written (or all tries were torn)."""
+        for _ in range(_RETRIES):
+            sequence = int(self._region._written[0])
+            if sequence == 0:
+                return None
+            data = bytes(self._slots[sequence & 1])
+            body = data[: self._size]
+            if zlib.crc32(body) == int.from_bytes(data[self._size :], "little"):
+                return np.frombuffer(body, self._dtype)
+        return None
+
+    @property
+    def sequence(self) -> int:
+        """The sequence of the newest record; 0 before the first."""
+        return int(self._region._written[0])
+
+
+class Ring:
+    """A queue of records from one writer to one reader. Both cursors live in the file: a reader or writer that
+    dies and comes back goes on where it was. A full ring drops the new record and says so; it never blocks."""
+
+    def __init__(self, path: Path, dtype: np.dtype[np.void], slots: int, create: bool = False) -> None:
+        self._region = _Region(path, dtype, slots, 0, create)
+        region = self._region
+        self._records = np.ndarray(
+            (slots,), dtype, buffer=region.memory, offset=_HEADER_SIZE, strides=(region.stride,)
+        )
+        self._slots = slots
+
+    @property
+    def written(self) -> int:
+        """How many records were ever accepted: the next record's sequence number."""
+        return int(self._region._written[0])
+
+    @property
+    def waiting(self) -> int:
+        return int(self._region._written[0]) - int(self._region._read[0])
+
+    def push(self, record: Record) -> bool:
+        """Append one record (shape (1,) or ()). False if the ring is full and the record was dropped."""
+        written = int(self._region._written[0])
+        if written - int(self._region._read[0]) >= self._slots:
+            return False
+        self._records[written % self._slots] = record
+        self._region._written[0] = written + 1
+        return True
+
+    def peek(self, most: int) -> Record:
+        """Copies of up to ``most`` waiting records, oldest first, without consuming them."""
+        first = int(self._region._read[0])
+        count = min(most, int(self._region._written[0]) - first)
+        return self._records[np.arange(first, first + count) % self._slots]
+
+    def consume(self, count: int) -> None:
+        """Drop the ``count`` oldest records: call once what was peeked is safe elsewhere."""
+        self._region._read[0] = int(self._region._read[0]) + count

@@ -1,0 +1,410 @@
+"""What a robot is: a frozen, typed description read from one TOML file.
+
+Two hashes leave this file. The *contract* hash covers everything that a policy, a log or a learner must agree
+on to be meaningful: names, order, units, rates, limits, slew, filters. The *calibration* hash covers measured
+values. Ports, drivers and their options are in neither: plugging in another adapter voids nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from robot.errors import SpecError, nearest
+
+OptionValue = float | int | str | bool
+T = TypeVar("T")
+
+
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every description: frozen, and an unknown key is an error."""
+
+
+class Field(Struct):
+    """A named group of numbers with one unit, such as ``velocity_body`` [m/s] with elements ``x``, ``y``."""
+
+    name: str
+    unit: str
+    elements: tuple[str, ...] = ("",)
+
+    @property
+    def size(self) -> int:
+        return len(self.elements)
+
+    def element_names(self) -> tuple[str, ...]:
+        """``velocity_body_x`` and so on; a field of one unnamed element keeps its own name."""
+        return tuple(f"{self.name}_{element}" if element else self.name for element in self.elements)
+
+
+class Layout:
+    """Where each named field lies in a flat vector."""
+
+    def __init__(self, fields: Iterable[Field]) -> None:
+        self.fields = tuple(fields)
+        self._slices: dict[str, slice] = {}
+        start = 0
+        for field in self.fields:
+            if field.name in self._slices:
+                raise SpecError(f"field {field.name!r} is declared twice; names must be unique")
+            self._slices[field.name] = slice(start, start + field.size)
+            start += field.size
+        self.size = start
+        self.names = tuple(name for field in self.fields for name in field.element_names())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._slices
+
+    def __getitem__(self, name: str) -> slice:
+        """The slice of a field. Raises SpecError with the nearest names for an unknown one."""
+        try:
+            return self._slices[name]
+        except KeyError:
+            raise SpecError(f"no field {name!r} in this layout; {nearest(name, self._slices)}") from None
+
+    def index(self, element: str) -> int:
+        """The position of one element by its full name, such as ``velocity_body_x``."""
+        try:
+            return self.names.index(element)
+        except ValueError:
+            raise SpecError(f"no element {element!r} in this layout; {nearest(element, self.names)}") from None
+
+
+class Actuator(Struct):
+    """One commanded quantity. ``lower``, ``upper`` in ``unit``; ``slew`` in unit/s (the hardware's limit)."""
+
+    name: str
+    device: str
+    unit: str
+    lower: float
+    upper: float
+    slew: float
+    rest: float = 0.0
+    source: str = ""
+
+
+class Sensor(Struct):
+    """What one device reports: fields in order, how often, how late, and when it counts as stale."""
+
+    name: str
+    device: str
+    fields: tuple[Field, ...]
+    rate_hz: float
+    latency_s: float
+    stale_s: float
+    required: bool = True
+    source: str = ""
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.fields)
+
+
+class ActionTerm(Struct):
+    """One element of a policy's action: [-1, 1] maps to [``lower``, ``upper``] of an actuator.
+
+    ``slew`` [unit/s] bounds the change between policy steps (None: unbounded) and ``smoothing`` in (0, 1] is a first-order
+    filter's gain per step (1: none). Both belong to the contract: they act on the robot, in the twin, in the
+    actor and in the critic's bootstrap action.
+    """
+
+    name: str
+    actuator: str
+    lower: float
+    upper: float
+    slew: float | None = None
+    smoothing: float = 1.0
+    interpolation: Literal["hold", "linear"] = "hold"
+
+
+class Device(Struct):
+    """A thing on a port. ``driver`` is ``module:Class``; ``port`` is a device path (or an address)."""
+
+    name: str
+    driver: str
+    port: str = ""
+    options: dict[str, OptionValue] = msgspec.field(default_factory=dict)
+
+
+class EstimatorConfig(Struct):
+    """``driver`` is ``module:Class``; ``state`` is what it publishes, in order."""
+
+    driver: str
+    state: tuple[Field, ...]
+    options: dict[str, OptionValue] = msgspec.field(default_factory=dict)
+
+
+class Rates(Struct):
+    """Guardian and policy rates [Hz]; the guardian's must be a whole multiple of the policy's."""
+
+    guardian_hz: float
+    policy_hz: float
+
+
+class StopBehaviour(Struct):
+    """How this robot stops. ``hold_s``: how long a category-2 stop may take to stand still before it becomes
+    category 1; ``deadline_s``: how long a category-1 stop may take before torque goes off (category 0).
+    ``standstill``: the state element whose magnitude below ``standstill_below`` means standing still."""
+
+    kind: Literal["brake", "damp", "hold"]
+    hold_s: float
+    deadline_s: float
+    standstill: str
+    standstill_below: float
+
+
+class Enable(Struct):
+    """Who may enable motion, and after how long without renewal the permission lapses."""
+
+    source: Literal["held_key", "transmitter", "attendance", "simulated_operator"]
+    timeout_s: float
+
+
+class Limit(Struct):
+    """A monitor of one state or sensor element: beyond ``lower``/``upper`` for ``debounce_s``, request
+    ``action``. ``element`` is a full element name of the state layout, or ``sensor.element``."""
+
+    name: str
+    element: str
+    unit: str
+    action: Literal["reduce", "category2", "category1", "category0"]
+    reason: str
+    lower: float | None = None
+    upper: float | None = None
+    debounce_s: float = 0.0
+
+
+class Safety(Struct):
+    """The safety kernel's settings: command lifetime, limits, and the derating of REDUCED."""
+
+    command_timeout_s: float
+    arming_s: float
+    reduced_scale: float
+    reduced_dwell_s: float
+    overrun_s: float
+    limits: tuple[Limit, ...] = ()
+
+
+class RecoveryStep(Struct):
+    """One rung of the recovery ladder: a constant command held for ``seconds``; ``random`` elements are drawn
+    uniformly from [-value, value] each time so that the ladder varies."""
+
+    command: dict[str, float]
+    seconds: float
+    random: tuple[str, ...] = ()
+
+
+class PracticeConfig(Struct):
+    """What counts as trouble while practising, in seconds, metres and g, and what the robot does about it."""
+
+    stuck_seconds: float
+    stuck_metres: float
+    crash_g: float
+    flip_cosine: float
+    settle_seconds: float
+    recovery: tuple[RecoveryStep, ...]
+    recovered_metres: float
+    cycles: int
+
+
+class Calibration(Struct):
+    """A measured value with its unit, standard deviation, method or source, and date."""
+
+    value: float | tuple[float, ...]
+    unit: str
+    source: str
+    sigma: float = 0.0
+    date: str = ""
+
+
+class RobotSpec(Struct):
+    """Everything that is known of one robot."""
+
+    name: str
+    description: str
+    rates: Rates
+    devices: tuple[Device, ...]
+    actuators: tuple[Actuator, ...]
+    sensors: tuple[Sensor, ...]
+    actions: tuple[ActionTerm, ...]
+    estimator: EstimatorConfig
+    stop: StopBehaviour
+    enable: Enable
+    safety: Safety
+    practice: PracticeConfig
+    calibration: dict[str, Calibration]
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def actuator_layout(self) -> Layout:
+        return Layout(Field(name=a.name, unit=a.unit) for a in self.actuators)
+
+    @property
+    def state_layout(self) -> Layout:
+        return Layout(self.estimator.state)
+
+    @property
+    def ticks_per_step(self) -> int:
+        """Guardian ticks in one policy step."""
+        return round(self.rates.guardian_hz / self.rates.policy_hz)
+
+    def scalar(self, name: str) -> float:
+        """A scalar calibration value. Raises SpecError with the nearest names, or if it is not a scalar."""
+        value = self._calibrated(name).value
+        if isinstance(value, tuple):
+            raise SpecError(f"calibration {name!r} has {len(value)} values; a scalar was expected")
+        return float(value)
+
+    def vector(self, name: str) -> tuple[float, ...]:
+        """A calibration value as a tuple of floats."""
+        value = self._calibrated(name).value
+        return value if isinstance(value, tuple) else (float(value),)
+
+    def _calibrated(self, name: str) -> Calibration:
+        try:
+            return self.calibration[name]
+        except KeyError:
+            raise SpecError(
+                f"{self.name}: no calibration value {name!r}; {nearest(name, self.calibration)}"
+            ) from None
+
+    def contract(self) -> dict[str, Any]:
+        """What both ends of a link must agree on, as plain data."""
+        sensors = [
+            {k: v for k, v in msgspec.to_builtins(s).items() if k in ("name", "fields", "rate_hz")}
+            for s in self.sensors
+        ]
+        actuators = [
+            {k: v for k, v in msgspec.to_builtins(a).items() if k not in ("device", "source")}
+            for a in self.actuators
+        ]
+        contract: dict[str, Any] = msgspec.to_builtins(
+            {
+                "robot": self.name,
+                "version": self.version,
+                "rates": self.rates,
+                "state": self.estimator.state,
+                "actions": self.actions,
+            }
+        )
+        return contract | {"actuators": actuators, "sensors": sensors}
+
+    def calibration_hash(self) -> str:
+        return digest({name: msgspec.to_builtins(c.value) for name, c in self.calibration.items()})
+
+
+def digest(plain: Mapping[str, Any]) -> str:
+    """SHA-256 of plain data in a canonical form: keys sorted, shortest round-trip floats."""
+    return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
+
+
+def differences(ours: Any, theirs: Any, path: str = "") -> list[str]:
+    """Every leaf where two pieces of plain data differ, one readable line each."""
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        lines = []
+        for key in sorted(set(ours) | set(theirs)):
+            where = f"{path}.{key}" if path else str(key)
+            if key not in ours:
+                lines.append(f"{where}: only theirs has it ({theirs[key]!r})")
+            elif key not in theirs:
+                lines.append(f"{where}: only ours has it ({ours[key]!r})")
+            else:
+                lines += differences(ours[key], theirs[key], where)
+        return lines
+    if isinstance(ours, list | tuple) and isinstance(theirs, list | tuple):
+        lines = [] if len(ours) == len(theirs) else [f"{path}: ours has {len(ours)}, theirs {len(theirs)}"]
+        for i, (a, b) in enumerate(zip(ours, theirs, strict=False)):
+            name = a.get("name", i) if isinstance(a, Mapping) else i
+            lines += differences(a, b, f"{path}[{name}]")
+        return lines
+    return [] if ours == theirs else [f"{path}: ours {ours!r}, theirs {theirs!r}"]
+
+
+def load_spec(path: Path, overrides: Mapping[str, Any] | None = None) -> RobotSpec:
+    """Read a robot's TOML file. Raises SpecError naming the key and the nearest valid one."""
+    try:
+        plain = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not valid TOML: {error}") from None
+    return decode_struct(merge(plain, overrides or {}), RobotSpec, str(path))
+
+
+def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``overrides`` laid over it, tables merged key by key, anything else replaced."""
+    merged = dict(base)
+    for key, value in overrides.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def decode_struct(plain: Any, kind: type[T], where: str) -> T:
+    """Plain data to a Struct. Raises SpecError that says where, and for an unknown key what was meant."""
+    try:
+        return msgspec.convert(plain, kind)
+    except msgspec.ValidationError as error:
+        unknown = re.search(r"unknown field `(\w+)`", str(error))
+        hint = f"; {nearest(unknown[1], _all_keys(kind))}" if unknown else ""
+        raise SpecError(f"{where}: {error}{hint}") from None
+
+
+def _all_keys(kind: type) -> set[str]:
+    keys: set[str] = set()
+    pending, seen = [kind], set()
+    while pending:
+        current = pending.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        for field in msgspec.structs.fields(current):
+            keys.add(field.name)
+            for inner in (field.type, *getattr(field.type, "__args__", ())):
+                if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+                    pending.append(inner)
+    return keys
+
+
+def _check(spec: RobotSpec) -> None:
+    devices = {d.name for d in spec.devices}
+    for part in (*spec.actuators, *spec.sensors):
+        if part.device not in devices:
+            raise SpecError(
+                f"{spec.name}: {part.name} is on device {part.device!r}; {nearest(part.device, devices)}"
+            )
+    actuators = {a.name: a for a in spec.actuators}
+    for a in spec.actuators:
+        if not (math.isfinite(a.lower) and math.isfinite(a.upper) and a.lower <= a.rest <= a.upper and a.slew > 0):
+            raise SpecError(
+                f"{spec.name}: actuator {a.name} needs finite lower <= rest <= upper and slew > 0; "
+                f"got lower {a.lower}, rest {a.rest}, upper {a.upper}, slew {a.slew} [{a.unit}]"
+            )
+    for term in spec.actions:
+        if term.actuator not in actuators:
+            raise SpecError(
+                f"{spec.name}: action {term.name} drives actuator {term.actuator!r}; "
+                f"{nearest(term.actuator, actuators)}"
+            )
+        limit = actuators[term.actuator]
+        if not limit.lower <= term.lower < term.upper <= limit.upper:
+            raise SpecError(
+                f"{spec.name}: action {term.name} spans [{term.lower}, {term.upper}] {limit.unit}, which must lie "
+                f"within its actuator's [{limit.lower}, {limit.upper}]"
+            )
+        if not ((term.slew is None or term.slew > 0) and 0 < term.smoothing <= 1):
+            raise SpecError(f"{spec.name}: action {term.name} needs slew > 0 and smoothing in (0, 1]")
+    ratio = spec.rates.guardian_hz / spec.rates.policy_hz
+    if ratio < 1 or abs(ratio - round(ratio)) > 1e-9:
+        raise SpecError(
+            f"{spec.name}: guardian_hz {spec.rates.guardian_hz} must be a whole multiple of "
+            f"policy_hz {spec.rates.policy_hz}"
+        )
+    spec.state_layout.index(spec.stop.standstill)
