@@ -1,0 +1,66 @@
+"""The shared memory of one session: who writes what, in one place.
+
+| record         | kind    | writer          | readers                      |
+|----------------|---------|-----------------|------------------------------|
+| state          | mailbox | guardian        | pilot, terminal view         |
+| command        | mailbox | pilot           | guardian                     |
+| operator       | mailbox | operator        | guardian                     |
+| pose           | mailbox | a pose feeder   | guardian                     |
+| pilot          | mailbox | pilot           | courier, terminal view       |
+| policy         | mailbox | courier         | pilot                        |
+| courier        | mailbox | courier         | terminal view                |
+| ticks          | ring    | guardian        | courier                      |
+| steps          | ring    | pilot           | courier                      |
+| guardian_events, pilot_events | ring | named     | courier                      |
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from robot.contract import TaskContract, step_dtype
+from robot.messages import (
+    COURIER_DTYPE,
+    EVENT_DTYPE,
+    OPERATOR_DTYPE,
+    PILOT_DTYPE,
+    POSE_DTYPE,
+    command_dtype,
+    state_dtype,
+    tick_dtype,
+)
+from robot.shared_memory import Mailbox, Ring
+from robot.spec import RobotSpec
+
+RING_SECONDS = 60
+"""How long the courier may be away before the rings overflow (the logs' and the stream's only loss)."""
+
+POLICY_DTYPE = np.dtype([("sequence", "<u8"), ("time_ns", "<i8"), ("version", "<u4")], align=True)
+"""Courier to pilot: a verified policy lies in the session's ``policies`` folder under this version."""
+
+
+class Board:
+    """All mailboxes and rings of a session in ``directory``. The supervisor creates, the processes attach."""
+
+    def __init__(self, directory: Path, spec: RobotSpec, contract: TaskContract, create: bool = False) -> None:
+        self.directory = directory
+
+        def mailbox(name: str, dtype: np.dtype[np.void]) -> Mailbox:
+            return Mailbox(directory / f"{name}.mailbox", dtype, create)
+
+        def ring(name: str, dtype: np.dtype[np.void], slots: int) -> Ring:
+            return Ring(directory / f"{name}.ring", dtype, slots, create)
+
+        self.state = mailbox("state", state_dtype(spec))
+        self.command = mailbox("command", command_dtype(spec))
+        self.operator = mailbox("operator", OPERATOR_DTYPE)
+        self.pose = mailbox("pose", POSE_DTYPE)
+        self.pilot = mailbox("pilot", PILOT_DTYPE)
+        self.policy = mailbox("policy", POLICY_DTYPE)
+        self.courier = mailbox("courier", COURIER_DTYPE)
+        self.ticks = ring("ticks", tick_dtype(spec), round(spec.rates.guardian_hz * RING_SECONDS))
+        self.steps = ring("steps", step_dtype(contract), round(spec.rates.policy_hz * RING_SECONDS))
+        self.guardian_events = ring("guardian_events", EVENT_DTYPE, 1024)
+        self.pilot_events = ring("pilot_events", EVENT_DTYPE, 1024)
