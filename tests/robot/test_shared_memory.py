@@ -1,0 +1,105 @@
+"""Mailboxes never show a torn record; rings lose and double nothing, whoever dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from robot.errors import SharedMemoryError
+from robot.shared_memory import Mailbox, Ring
+
+BIG = np.dtype([("sequence", "<u8"), ("time_ns", "<i8"), ("values", "<f8", (500,))], align=True)
+ROW = np.dtype([("sequence", "<u8"), ("value", "<f8")], align=True)
+
+
+def test_mailbox_holds_the_newest_record(tmp_path: Path) -> None:
+    writer = Mailbox(tmp_path / "box", BIG, create=True)
+    reader = Mailbox(tmp_path / "box", BIG)
+    assert reader.read() is None
+    record = np.zeros(1, BIG)
+    for k in range(1, 4):
+        record["values"] = k
+        writer.write(record)
+    found = reader.read()
+    assert found is not None
+    assert (int(found["sequence"][0]), reader.sequence, float(found["values"][0, 0])) == (3, 3, 3.0)
+
+
+def test_a_torn_record_is_never_shown(tmp_path: Path) -> None:
+    box = Mailbox(tmp_path / "box", BIG, create=True)
+    record = np.zeros(1, BIG)
+    box.write(record)
+    box._slots[1][100] ^= 1
+    assert box.read() is None
+
+
+WRITER = """
+import sys, numpy as np
+from pathlib import Path
+from robot.shared_memory import Mailbox
+box = Mailbox(Path(sys.argv[1]), np.dtype([("sequence","<u8"),("time_ns","<i8"),("values","<f8",(500,))], align=True))
+record = np.zeros(1, box._dtype)
+k = 0
+while True:
+    k += 1
+    record["values"] = k
+    box.write(record)
+"""
+
+
+@pytest.mark.slow
+def test_concurrent_readers_see_whole_records_even_as_the_writer_is_killed(tmp_path: Path) -> None:
+    box = Mailbox(tmp_path / "box", BIG, create=True)
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "box")])
+    try:
+        end = time.monotonic() + 2.0
+        seen = 0
+        while time.monotonic() < end:
+            found = box.read()
+            if found is not None:
+                values = found["values"][0]
+                assert np.all(values == values[0]), "a torn record was shown"
+                assert values[0] >= seen
+                seen = values[0]
+        assert seen > 100
+    finally:
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.wait()
+
+
+def test_ring_keeps_order_and_says_when_it_is_full(tmp_path: Path) -> None:
+    ring = Ring(tmp_path / "ring", ROW, 4, create=True)
+    row = np.zeros(1, ROW)
+    accepted = []
+    for k in range(6):
+        row["value"] = k
+        accepted.append(ring.push(row))
+    assert accepted == [True] * 4 + [False] * 2
+    assert ring.peek(3)["value"].tolist() == [0, 1, 2]
+    assert ring.peek(9)["value"].tolist() == [0, 1, 2, 3], "peeking must not consume"
+    ring.consume(3)
+    assert ring.push(row) and ring.written == 5
+    assert ring.peek(9)["value"].tolist() == [3, 5]
+
+
+def test_a_reader_that_comes_back_goes_on_where_it_was(tmp_path: Path) -> None:
+    ring = Ring(tmp_path / "ring", ROW, 8, create=True)
+    row = np.zeros(1, ROW)
+    for k in range(5):
+        row["value"] = k
+        ring.push(row)
+    Ring(tmp_path / "ring", ROW, 8).consume(2)
+    assert Ring(tmp_path / "ring", ROW, 8).peek(9)["value"].tolist() == [2, 3, 4]
+
+
+def test_another_layout_is_refused(tmp_path: Path) -> None:
+    Ring(tmp_path / "ring", ROW, 8, create=True)
+    with pytest.raises(SharedMemoryError, match="another layout"):
+        Ring(tmp_path / "ring", BIG, 8)
+    with pytest.raises(SharedMemoryError, match="does not exist"):
+        Mailbox(tmp_path / "none", BIG)

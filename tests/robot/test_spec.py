@@ -1,0 +1,103 @@
+"""The robot description: two hashes with separate meanings, and errors that name what was meant."""
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+import tomli_w
+
+from robot.errors import SpecError
+from robot.spec import Field, Layout, RobotSpec, decode_struct, differences, digest, load_spec, merge
+
+RACER = Path(__file__).parents[2] / "launch" / "robots" / "racer.toml"
+
+
+@pytest.fixture(scope="module")
+def plain() -> dict:
+    return tomllib.loads(RACER.read_text())
+
+
+def racer(plain: dict, **overrides) -> RobotSpec:
+    return decode_struct(merge(plain, overrides), RobotSpec, "racer")
+
+
+def test_every_number_of_the_racer_has_a_unit_and_a_source() -> None:
+    spec = load_spec(RACER)
+    for part in (*spec.actuators, *spec.sensors):
+        assert part.source, f"{part.name} has no source"
+    for name, value in spec.calibration.items():
+        assert value.unit and value.source, name
+
+
+def test_ports_and_drivers_change_neither_hash(plain: dict) -> None:
+    other = merge(plain, {})
+    other["devices"] = [d | {"port": "/dev/ttyOther", "options": {"baud": 9600}} for d in plain["devices"]]
+    a, b = racer(plain), decode_struct(other, RobotSpec, "other")
+    assert digest(a.contract()) == digest(b.contract())
+    assert a.calibration_hash() == b.calibration_hash()
+
+
+def test_a_measured_value_changes_the_calibration_hash_only(plain: dict) -> None:
+    a = racer(plain)
+    b = racer(plain, calibration={"servo_offset": {"value": 0.54}})
+    assert digest(a.contract()) == digest(b.contract())
+    assert a.calibration_hash() != b.calibration_hash()
+
+
+@pytest.mark.parametrize(
+    ("table", "index", "change"),
+    [
+        ("actuators", 0, {"upper": 4.9}),
+        ("actuators", 1, {"unit": "deg"}),
+        ("actions", 0, {"slew": 5.0}),
+        ("actions", 1, {"smoothing": 0.5}),
+        ("sensors", 1, {"rate_hz": 50}),
+    ],
+)
+def test_units_rates_limits_and_filters_change_the_contract(plain, table, index, change) -> None:
+    rows = [dict(row) for row in plain[table]]
+    rows[index] |= change
+    a, b = racer(plain), decode_struct({**plain, table: rows}, RobotSpec, "changed")
+    assert digest(a.contract()) != digest(b.contract())
+    (line,) = differences(a.contract(), b.contract())
+    assert next(iter(change)) in line and rows[index]["name"] in line
+
+
+def test_an_unknown_key_is_rejected_with_the_nearest_name(plain: dict) -> None:
+    with pytest.raises(SpecError, match="did you mean guardian_hz"):
+        racer(plain, rates={"gardian_hz": 100})
+
+
+def test_impossible_descriptions_are_refused(plain: dict) -> None:
+    with pytest.raises(SpecError, match="whole multiple"):
+        racer(plain, rates={"policy_hz": 30})
+    actions = [plain["actions"][0] | {"upper": 9.0}, plain["actions"][1]]
+    with pytest.raises(SpecError, match="within its actuator"):
+        racer({**plain, "actions": actions})
+    with pytest.raises(SpecError, match="did you mean steering"):
+        racer({**plain, "actions": [plain["actions"][0], plain["actions"][1] | {"actuator": "stering"}]})
+
+
+def test_a_spec_survives_toml(plain: dict) -> None:
+    spec = racer(plain)
+    text = tomli_w.dumps(_without_none(msgspec.to_builtins(spec)))
+    assert decode_struct(tomllib.loads(text), RobotSpec, "again") == spec
+
+
+def _without_none(value):
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(v) for v in value]
+    return value
+
+
+def test_layout_slices_tile_the_vector_in_order() -> None:
+    layout = Layout([Field(name="a", unit="m", elements=("x", "y")), Field(name="b", unit="1")])
+    assert (layout["a"], layout["b"], layout.size) == (slice(0, 2), slice(2, 3), 3)
+    assert layout.names == ("a_x", "a_y", "b") and layout.index("a_y") == 1
+    with pytest.raises(SpecError, match="did you mean a_x"):
+        layout.index("a_xx")
+    with pytest.raises(SpecError, match="declared twice"):
+        Layout([Field(name="a", unit="m"), Field(name="a", unit="m")])
