@@ -27,7 +27,7 @@ class CarPlant(Protocol):
         Replaces a drive current."""
 
     def servo(self, position: float) -> None:
-        """Commanded servo pulse, 0 to 1, from now on; the plant applies its true gain, offset, lag and rate."""
+        """Commanded servo pulse, 0 to 1, from now on; the plant applies its true gain, offset, lag, rate."""
 
     @property
     def motor_speed(self) -> float:
