@@ -124,11 +124,13 @@ class ActionTerm(Struct):
 
 
 class Device(Struct):
-    """A thing on a port. ``driver`` is ``module:Class``; ``port`` is a device path (or an address)."""
+    """A thing on a port. ``driver`` is ``module:Class``; ``port`` is a device path (or an address);
+    ``emulator`` is the class that stands in for the device on the twin."""
 
     name: str
     driver: str
     port: str = ""
+    emulator: str = ""
     options: dict[str, OptionValue] = msgspec.field(default_factory=dict)
 
 
@@ -224,7 +226,7 @@ class Calibration(Struct):
 
 
 class RobotSpec(Struct):
-    """Everything that is known of one robot."""
+    """Everything that is known of one robot. ``twin`` is the ``module:Class`` of its physics."""
 
     name: str
     description: str
@@ -239,6 +241,7 @@ class RobotSpec(Struct):
     safety: Safety
     practice: PracticeConfig
     calibration: dict[str, Calibration]
+    twin: str = ""
     version: int = 1
 
     def __post_init__(self) -> None:
