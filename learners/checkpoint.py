@@ -1,0 +1,89 @@
+"""Checkpoint files: arrays and plain data, whole or not at all, and never a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from robot.errors import SandlotError
+
+MAGIC = b"SANDLOT CHECKPOINT 1\n"
+KEEP = 2
+"""How many to keep: the newest, and the one before in case the disk loses the newest."""
+_NAME = re.compile(r"(\d{9})\.checkpoint")
+_PLAIN = "plain"
+
+
+def write_checkpoint(
+    directory: Path, number: int, arrays: Mapping[str, NDArray[Any]], plain: Mapping[str, Any]
+) -> Path:
+    """Write ``directory/<number>.checkpoint`` atomically and durably, then delete all but the newest KEEP."""
+    buffer = io.BytesIO()
+    described = np.frombuffer(msgspec.json.encode(plain), np.uint8)
+    np.savez(buffer, allow_pickle=False, **{_PLAIN: described}, **arrays)
+    payload = buffer.getbuffer()
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{number:09d}.checkpoint"
+    temporary = path.with_suffix(".partial")
+    with temporary.open("wb") as file:
+        file.write(MAGIC)
+        file.write(hashlib.sha256(payload).digest())
+        file.write(payload)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync_directory(directory)
+    for old in _checkpoints(directory)[:-KEEP]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays and plain data of a checkpoint file, or of the newest whole one in a directory.
+
+    Raises SandlotError: nothing there, or nothing whole, with what was wrong with each.
+    """
+    candidates = _checkpoints(path)[::-1] if path.is_dir() else [path]
+    wrong = []
+    for candidate in candidates:
+        try:
+            return _read(candidate)
+        except (OSError, ValueError) as error:
+            wrong.append(f"{candidate.name}: {error}")
+    raise SandlotError(f"{path}: expected a whole checkpoint; {'; '.join(wrong) or 'there is none'}")
+
+
+def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    content = path.read_bytes()
+    if content[: len(MAGIC)] != MAGIC:
+        raise ValueError("not a checkpoint of this version")
+    digest, payload = content[len(MAGIC) : len(MAGIC) + 32], content[len(MAGIC) + 32 :]
+    if hashlib.sha256(payload).digest() != digest:
+        raise ValueError("cut short or damaged (SHA-256 differs)")
+    with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    plain: dict[str, Any] = msgspec.json.decode(arrays.pop(_PLAIN).tobytes())
+    return arrays, plain
+
+
+def _checkpoints(directory: Path) -> list[Path]:
+    """Checkpoint files by number, oldest first."""
+    return sorted(p for p in directory.iterdir() if _NAME.fullmatch(p.name))
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename durable."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

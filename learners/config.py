@@ -1,0 +1,80 @@
+"""The learner's settings: RLPD's numbers and how fast to learn."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from robot.errors import SpecError
+from robot.spec import Struct
+
+
+class LearnerConfig(Struct):
+    """RLPD on a robot. Defaults are for a 20 Hz robot and a learner with about one CPU core.
+
+    ``critics`` is E and ``subset`` is Z in the paper (Ball et al. 2023, arXiv 2302.02948);
+    ``updates_per_step`` is the update-to-data ratio G: critic updates per environment step, beside one of the
+    actor and one of the temperature.
+    """
+
+    critics: int = 4
+    subset: int = 2
+    hidden: tuple[int, ...] = (256, 256)
+    batch: int = 256
+    prior_fraction: float = 0.5
+    """Share of every minibatch drawn from prior data (demonstrations), while there are both kinds."""
+    updates_per_step: int = 4
+    discount: float = 0.99
+    """Per policy step: 0.99 at 20 Hz looks 5 s ahead."""
+    polyak: float = 0.005
+    learning_rate: float = 3e-4
+    temperature_learning_rate: float = 3e-4
+    initial_temperature: float = 0.1
+    """FastRLAP's 0.1 rather than RLPD's 1: a robot's first minutes are precious and its rewards are small."""
+    target_entropy: float | None = None
+    """[nat], of the raw action in (-1, 1). None: minus half the number of actions, as in RLPD."""
+    entropy_backup: bool = False
+    """Off is the paper's recommended start for a new task."""
+    warmup: int = 300
+    """Environment steps to collect, demonstrations included, before the first update."""
+    backlog: int = 6000
+    """Environment steps the learner may fall behind before it gives up the oldest ones [steps]."""
+    capacity: int = 200_000
+    """Rows of practice kept; 200,000 is 2.8 h at 20 Hz."""
+    prior_capacity: int = 200_000
+    threads: int = 1
+    matmul: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the matrix products' inputs; sums, results, weights and everything else stay float32."""
+
+    def __post_init__(self) -> None:
+        def need(good: bool, what: str) -> None:
+            if not good:
+                raise SpecError(f"learner: {what}; got {msgspec.to_builtins(self)}")
+
+        need(1 <= self.subset <= self.critics, "1 <= subset <= critics is needed")
+        need(
+            bool(self.hidden) and min(self.hidden) > 0,
+            "hidden needs at least one layer, each at least 1 wide",
+        )
+        need(
+            min(self.batch, self.updates_per_step, self.threads, self.backlog) >= 1,
+            "counts must be at least 1",
+        )
+        need(
+            min(self.capacity, self.prior_capacity) >= 2 and self.warmup >= 0, "capacities must be at least 2"
+        )
+        need(0 <= self.prior_fraction <= 1, "prior_fraction must lie in [0, 1]")
+        need(
+            0 <= self.discount <= 1 and 0 < self.polyak <= 1,
+            "discount in [0, 1] and polyak in (0, 1] are needed",
+        )
+        need(
+            min(self.learning_rate, self.temperature_learning_rate) >= 0 and self.initial_temperature > 0,
+            "learning rates must not be negative and the initial temperature must be positive",
+        )
+
+    @property
+    def prior_batch(self) -> int:
+        """Transitions of a minibatch that come from prior data."""
+        return round(self.batch * self.prior_fraction)

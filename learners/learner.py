@@ -1,0 +1,148 @@
+"""The learner: rows of experience in, better policies out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learners.checkpoint import read_checkpoint, write_checkpoint
+from learners.config import LearnerConfig
+from learners.export import export_actor
+from learners.pacing import Pacing
+from learners.prior_data import Experience
+from learners.sac import Sac
+from robot.contract import TaskContract
+from robot.errors import ContractMismatchError, SandlotError
+from robot.spec import differences
+
+
+class Learner:
+    """RLPD at a held update-to-data ratio, deterministic from its seed and the order of rows and steps.
+
+    No threads, no clock, no files but those it is asked for: the caller decides when to learn.
+    ``learner.add(...)``, then ``learner.step()`` as long as ``learner.due()``.
+    """
+
+    def __init__(
+        self, contract: TaskContract, config: LearnerConfig, seed: int, calibration_hash: str = ""
+    ) -> None:
+        torch.set_num_threads(config.threads)
+        self.contract = contract
+        self.config = config
+        self.calibration_hash = calibration_hash
+        actor_seed, sample_seed = np.random.SeedSequence(seed).spawn(2)
+        self.sac = Sac(contract, config, int(actor_seed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        self.rng = np.random.default_rng(sample_seed)
+        self.experience = Experience(contract, config)
+        self.pacing = Pacing(config.updates_per_step, config.warmup, config.backlog)
+        self.pretrained = 0
+        """Update steps made by ``pretrain``, over and above the held ratio."""
+        self.metrics: dict[str, float] = {}
+        """Of the last update step."""
+
+    @property
+    def updates(self) -> int:
+        """Critic updates ever made."""
+        return (self.pacing.done + self.pretrained) * self.config.updates_per_step
+
+    @property
+    def ready(self) -> bool:
+        """The warm-up is over and there is something to learn from."""
+        return self.pacing.received >= self.config.warmup and self.experience.transitions > 0
+
+    def add(self, session: str, rows: NDArray[np.void]) -> None:
+        """Take rows of one session, in order and each once; dtype ``contract.step_dtype()``, shape (n,)."""
+        self.experience.add(session, rows)
+        self.pacing.received = self.experience.steps
+
+    def due(self) -> int:
+        """Update steps owed for the data so far."""
+        return self.pacing.due() if self.ready else 0
+
+    def step(self) -> dict[str, float]:
+        """One environment step's worth of learning: G critic updates, one of the actor and temperature.
+
+        Returns metrics. Raises SandlotError before ``ready``.
+        """
+        if not self.ready:
+            raise SandlotError(
+                f"nothing to learn from yet: {self.pacing.received} steps of {self.config.warmup} and "
+                f"{self.experience.transitions} transitions have arrived; wait for `ready`"
+            )
+        self._update()
+        self.pacing.done += 1
+        return self.metrics
+
+    def pretrain(self, steps: int) -> dict[str, float]:
+        """Make update steps on what is there (demonstrations), not counted against the held ratio."""
+        for _ in range(steps):
+            self._update()
+            self.pretrained += 1
+        return self.metrics
+
+    def _update(self) -> None:
+        self.metrics = self.sac.update(self.experience.batch(self.rng))
+
+    def export(self, version: int) -> bytes:
+        """The current actor as an ONNX file."""
+        return export_actor(
+            self.contract,
+            self.sac.actor_parameters.frozen,
+            self.sac.actor.depth,
+            self.calibration_hash,
+            version,
+        )
+
+    def save(self, directory: Path, notes: dict[str, Any] | None = None) -> Path:
+        """Write a checkpoint atomically; the last two are kept. ``notes``: the caller's own plain data,
+        such as where its journal stood. Rows are not in it: the journal has them."""
+        plain = {
+            "contract": self.contract.plain(),
+            "config": msgspec.to_builtins(self.config),
+            "calibration_hash": self.calibration_hash,
+            "steps": self.experience.steps,
+            "done": self.pacing.done,
+            "given_up": self.pacing.given_up,
+            "pretrained": self.pretrained,
+            "metrics": self.metrics,
+            "rng": _plain_state(self.rng),
+            "notes": notes or {},
+        }
+        return write_checkpoint(directory, self.updates, self.sac.arrays(), plain)
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Continue from a checkpoint (a file, or the newest whole one in a directory); returns its ``notes``.
+
+        Add the same rows in the same order as before the checkpoint, before or after this call; from there
+        on everything is as if there had been no interruption. Raises SandlotError if there is no whole
+        checkpoint, ContractMismatchError if it belongs to another contract or other settings.
+        """
+        arrays, plain = read_checkpoint(path)
+        ours = {"contract": self.contract.plain(), "config": msgspec.to_builtins(self.config)}
+        lines = differences(ours, {key: plain[key] for key in ours})
+        if lines:
+            raise ContractMismatchError(
+                f"{path} was made with another contract or other settings:\n  " + "\n  ".join(lines[:20])
+            )
+        self.sac.restore(arrays)
+        self.pacing.done, self.pacing.given_up = plain["done"], plain["given_up"]
+        self.pretrained = plain["pretrained"]
+        self.metrics = plain["metrics"]
+        self.rng.bit_generator.state = _restore_state(plain["rng"])
+        notes: dict[str, Any] = plain["notes"]
+        return notes
+
+
+def _plain_state(rng: np.random.Generator) -> dict[str, Any]:
+    """PCG64's state with its 128-bit integers as text: JSON numbers end at 64 bits."""
+    state: dict[str, Any] = dict(rng.bit_generator.state)
+    return state | {"state": {key: str(value) for key, value in state["state"].items()}}
+
+
+def _restore_state(plain: dict[str, Any]) -> dict[str, Any]:
+    return plain | {"state": {key: int(value) for key, value in plain["state"].items()}}
