@@ -139,6 +139,12 @@ class Ring:
         count = min(most, int(self._region._written[0]) - first)
         return self._records[np.arange(first, first + count) % self._slots]
 
+    def newest(self, most: int) -> Record:
+        """Copies of up to ``most`` of the newest records, oldest first, consumed or not: for onlookers."""
+        written = int(self._region._written[0])
+        count = min(most, written, self._slots // 2)
+        return self._records[np.arange(written - count, written) % self._slots]
+
     def consume(self, count: int) -> None:
         """Drop the ``count`` oldest records: call once what was peeked is safe elsewhere."""
         self._region._read[0] = int(self._region._read[0]) + count

@@ -1,0 +1,145 @@
+"""The command line: ``sandlot COMMAND [options]``.
+
+Each command is a dataclass of options (``launch.options``) and a function that is imported only when it
+runs. Mistakes end in one line (what, why, what to do) and exit code 2 for a wrong command line, 1 for
+anything else; ``--debug`` adds the traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tyro
+
+from launch import options
+from robot.errors import SandlotError, nearest
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand: its options' dataclass and ``module:function``, which returns the exit code."""
+
+    options: type
+    run: str
+
+    @property
+    def summary(self) -> str:
+        return (self.options.__doc__ or "").partition("\n")[0]
+
+    def load(self) -> Callable[[Any], int]:
+        module, _, function = self.run.partition(":")
+        run: Callable[[Any], int] = getattr(importlib.import_module(module), function)
+        return run
+
+
+COMMANDS: dict[str, Command] = {
+    "practice": Command(options.PracticeOptions, "launch.practice:practise"),
+    "onboard": Command(options.OnboardOptions, "launch.practice:onboard"),
+    "learner": Command(options.LearnerOptions, "launch.practice:learn"),
+    "course from-demo": Command(options.FromDemoOptions, "launch.course:from_demo"),
+    "report": Command(options.ReportOptions, "launch.report:report"),
+    "doctor": Command(options.DoctorOptions, "launch.doctor:doctor"),
+    "keys make": Command(options.KeysMakeOptions, "launch.keys:make"),
+    "keys allow": Command(options.KeysAllowOptions, "launch.keys:allow"),
+    "keys show": Command(options.KeysShowOptions, "launch.keys:show"),
+    "bench loop": Command(options.BenchLoopOptions, "launch.bench:loop"),
+    "bench transport": Command(options.BenchTransportOptions, "launch.bench:transport"),
+    "bench policy": Command(options.BenchPolicyOptions, "launch.bench:policy"),
+}
+
+
+def usage(group: str = "") -> str:
+    """All commands, or those of one group, a line each."""
+    shown = {name: c for name, c in COMMANDS.items() if name.startswith(group)}
+    width = max(map(len, shown))
+    lines = [f"  sandlot {name:<{width}}  {command.summary}" for name, command in shown.items()]
+    return "\n".join(
+        [
+            f"usage: sandlot {group or 'COMMAND'} … [--debug] [--help]",
+            "",
+            "Robots that learn by practising.",
+            "",
+            *lines,
+            "",
+            "Example: sandlot practice racer --course oval --minutes 5",
+            "Each command's --help explains its options.",
+        ]
+    )
+
+
+def parse(arguments: Sequence[str]) -> tuple[Command, Any] | None:
+    """The command and its options; None if help was all that was asked for. Raises UsageError."""
+    words = list(arguments)
+    name = words[0] if words else "--help"
+    groups = {n.partition(" ")[0] for n in COMMANDS if " " in n}
+    if name in ("-h", "--help", "help"):
+        print(usage())
+        return None
+    if name in groups:
+        if len(words) == 1 or words[1] in ("-h", "--help"):
+            print(usage(name))
+            return None
+        name, rest = f"{name} {words[1]}", words[2:]
+    else:
+        rest = words[1:]
+    if name not in COMMANDS:
+        raise UsageError(f"no command {name!r}; {nearest(name, COMMANDS)} Try: sandlot --help")
+    command = COMMANDS[name]
+    parsed: Any = tyro.cli(
+        command.options,
+        prog=f"sandlot {name}",
+        args=rest,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    return command, parsed
+
+
+class UsageError(SandlotError):
+    """The command line itself is wrong."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; the process exits with its code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        parsed = parse(words)
+        raise SystemExit(0 if parsed is None else parsed[0].load()(parsed[1]))
+    except UsageError as error:
+        _explain(error, debug)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("sandlot: stopped", file=sys.stderr)
+        raise SystemExit(130) from None
+    except SandlotError as error:
+        _explain(error, debug)
+        raise SystemExit(1) from None
+    except ModuleNotFoundError as error:
+        _explain(SandlotError(missing(error)), debug)
+        raise SystemExit(1) from None
+    except OSError as error:
+        _explain(SandlotError(f"{error}; a file or device could not be used"), debug)
+        raise SystemExit(1) from None
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """What to install when a part of Sandlot's dependencies is absent."""
+    top = (error.name or "").partition(".")[0]
+    extra = {"torch": "learn", "onnx": "learn", "mujoco": "twin", "cv2": "twin", "matplotlib": "report"}.get(
+        top
+    )
+    if extra is None:
+        return f"{error}; install the environment again (make practice makes it)"
+    return f"this needs {top}, which is not installed here; install it with: pip install '.[{extra}]'"
+
+
+def _explain(error: SandlotError, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    print(f"sandlot: {error}", file=sys.stderr)

@@ -1,0 +1,119 @@
+"""What a run was made of: the resolved configuration, hashes, revision, seeds and versions, in one TOML
+file."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import tomli_w
+
+from robot.errors import SandlotError
+from robot.spec import OptionValue, Struct, decode_struct
+
+FILE = "manifest.toml"
+PACKAGES = (
+    "sandlot",
+    "numpy",
+    "msgspec",
+    "pyzmq",
+    "pyserial",
+    "onnxruntime",
+    "mcap",
+    "pyubx2",
+    "torch",
+    "onnx",
+    "mujoco",
+    "matplotlib",
+)
+
+
+class Manifest(Struct):
+    """``spec`` and ``course`` are plain data as they were used, after every override."""
+
+    session: str
+    created: str
+    role: Literal["practice", "onboard", "learner"]
+    robot: str
+    course_name: str
+    twin: bool
+    fast: bool
+    seed: int
+    minutes: float
+    contract_hash: str
+    calibration_hash: str
+    git_revision: str
+    machine: str
+    versions: dict[str, str]
+    options: dict[str, OptionValue]
+    spec: dict[str, Any]
+    course: dict[str, Any]
+
+    def save(self, directory: Path) -> None:
+        """Write ``manifest.toml`` whole or not at all."""
+        plain = without_none(msgspec.to_builtins(self))
+        temporary = directory / f".{FILE}"
+        temporary.write_text(tomli_w.dumps(plain))
+        temporary.replace(directory / FILE)
+
+
+def load_manifest(directory: Path) -> Manifest:
+    """Raises SandlotError if the folder is not a run's."""
+    path = directory / FILE
+    try:
+        plain = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise SandlotError(
+            f"{directory} is not a run's folder (it has no {FILE}); runs lie in runs/<robot>/<time>"
+        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SandlotError(f"{path}: not valid TOML: {error}") from None
+    return decode_struct(plain, Manifest, str(path))
+
+
+def without_none(plain: Any) -> Any:
+    """Plain data without its None values, which TOML cannot hold; every such key has None as its default."""
+    if isinstance(plain, dict):
+        return {key: without_none(value) for key, value in plain.items() if value is not None}
+    if isinstance(plain, list | tuple):
+        return [without_none(value) for value in plain]
+    return plain
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of every installed package that takes part."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_revision() -> str:
+    """The commit this code is at, with ``+changes`` if the tree differs from it; empty outside a checkout."""
+    home = Path(__file__).resolve().parent.parent
+    if not (home / ".git").exists():
+        return ""
+    try:
+        revision, changes = (
+            subprocess.run(
+                ["git", "-C", str(home), *arguments], capture_output=True, text=True, timeout=10, check=True
+            ).stdout.strip()
+            for arguments in (("rev-parse", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return f"{revision}+changes" if changes else revision
+
+
+def machine() -> str:
+    """Processor architecture, cores and kernel, for reading figures later."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"

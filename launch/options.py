@@ -1,0 +1,249 @@
+"""What can be asked for on the command line, one frozen dataclass per subcommand.
+
+Nothing heavy is imported here, so that ``sandlot --help`` and every mistake answer at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True)
+class PracticeOptions:
+    """Let a robot practise: robot (the twin unless told otherwise), pilot, courier and learner on this
+    machine.
+
+    Example: sandlot practice racer --course oval --minutes 5 --seed 1
+    """
+
+    robot: Annotated[str, Positional] = "racer"
+    """A robot's name (launch/robots) or its TOML file."""
+    course: str = "oval"
+    """A course's name (launch/courses) or its TOML file."""
+    minutes: float = 20.0
+    """Practice time [min]; the session ends by itself after it."""
+    seed: int = 0
+    """Seed of every random number in the session."""
+    fast: bool = False
+    """Twin in lockstep on simulated time: as fast as the learner allows, reproducible from the seed."""
+    hardware: bool = False
+    """Drive the real robot on the ports its file names, with a held key, instead of the twin."""
+    demonstration_laps: int = 3
+    """Laps of the scripted slow driver before the policy drives; they are the prior data."""
+    policy: Path | None = None
+    """An ONNX policy to start from, until the learner has a better one."""
+    prior: Path | None = None
+    """An earlier run whose transitions are prior data."""
+    update_ratio: float | None = None
+    """Gradient updates per environment step (None: the learner's default; 0 switches learning off)."""
+    runs: Path = Path("runs")
+    """Where the run's folder is made."""
+    view: Literal["auto", "live", "plain", "none"] = "auto"
+    """Terminal view: live on a terminal, plain lines otherwise."""
+    report: bool = True
+    """Make report.html at the end."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class OnboardOptions:
+    """The robot's side alone: guardian, pilot and courier, streaming to a learner on another machine.
+
+    Example: sandlot onboard racer --course oval --learner tcp://192.168.1.20:5600 --key racer
+    """
+
+    robot: Annotated[str, Positional] = "racer"
+    """A robot's name (launch/robots) or its TOML file."""
+    course: str = "oval"
+    """A course's name (launch/courses) or its TOML file."""
+    learner: str = "tcp://127.0.0.1:5600"
+    """Where the learner listens for transitions; its policies come from the next port up."""
+    key: str | None = None
+    """Name of this machine's key pair (sandlot keys make); required off loopback."""
+    learner_key: str = "learner"
+    """Name under which the learner's public key was allowed."""
+    twin: bool = False
+    """Drive the twin behind emulated serial ports instead of the robot."""
+    minutes: float = 20.0
+    """Practice time [min]."""
+    seed: int = 0
+    """Seed of every random number on this side."""
+    demonstration_laps: int = 3
+    """Laps of the scripted slow driver before the policy drives."""
+    policy: Path | None = None
+    """An ONNX policy to start from, until the learner has a better one."""
+    runs: Path = Path("runs")
+    """Where the run's folder is made."""
+    view: Literal["auto", "live", "plain", "none"] = "auto"
+    """Terminal view: live on a terminal, plain lines otherwise."""
+    report: bool = True
+    """Make report.html at the end."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class LearnerOptions:
+    """The learner alone: takes transitions from one or several robots, publishes policies.
+
+    Example: sandlot learner racer --course oval --bind tcp://0.0.0.0:5600 --key learner
+    """
+
+    robot: Annotated[str, Positional] = "racer"
+    """The robot's name or TOML file: the contract that robots must match."""
+    course: str = "oval"
+    """The course's name or TOML file."""
+    bind: str = "tcp://127.0.0.1:5600"
+    """Where to listen for transitions; policies go out on the next port up."""
+    key: str | None = None
+    """Name of this machine's key pair (sandlot keys make); required off loopback."""
+    seed: int = 0
+    """Seed of the learner's random numbers."""
+    update_ratio: float | None = None
+    """Gradient updates per environment step (None: the default; 0 switches learning off)."""
+    prior: Path | None = None
+    """An earlier run whose transitions are prior data."""
+    resume: Path | None = None
+    """An earlier run's folder to go on from, exactly where its last checkpoint was."""
+    minutes: float | None = None
+    """Stop after this long [min] (None: until Ctrl-C)."""
+    runs: Path = Path("runs")
+    """Where the run's folder is made."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class FromDemoOptions:
+    """Make a course from one recorded demonstration lap.
+
+    Example: sandlot course from-demo runs/racer/2026-01-31T10-00-00 --name car-park
+    """
+
+    run: Annotated[Path, Positional]
+    """The run whose log holds the lap."""
+    name: str = "course"
+    """The course's name; written to NAME.toml."""
+    spacing: float = 1.5
+    """Distance between checkpoints on a straight [m]; closer where the line curves."""
+    output: Path | None = None
+    """Where to write it (default: NAME.toml here)."""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Make report.html, laps.csv and summary.json from a run's log.
+
+    Example: sandlot report runs/racer/latest
+    """
+
+    run: Annotated[Path, Positional] = Path("runs/racer/latest")
+    """The run's folder."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Look at everything a session needs, and move nothing.
+
+    Example: sandlot doctor racer
+    """
+
+    robot: Annotated[str, Positional] = "racer"
+    """A robot's name or its TOML file."""
+    course: str = "oval"
+    """The course, for its contract."""
+    runs: Path = Path("runs")
+    """Where runs would be written."""
+    twin: bool = False
+    """Leave the robot's own ports out: this machine only runs the twin."""
+    json: bool = False
+    """Print the findings as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class KeysMakeOptions:
+    """Make a key pair for this machine.
+
+    Example: sandlot keys make racer
+    """
+
+    name: Annotated[str, Positional]
+    """The pair's name: which robot or learner this machine is."""
+    directory: Path | None = None
+    """Where keys are kept (default ~/.config/sandlot/keys)."""
+
+
+@dataclass(frozen=True)
+class KeysAllowOptions:
+    """List another machine's public key, so that it may connect.
+
+    Example: sandlot keys allow racer.public
+    """
+
+    file: Annotated[Path, Positional]
+    """The public key file that the other machine's 'sandlot keys make' wrote."""
+    directory: Path | None = None
+    """Where keys are kept (default ~/.config/sandlot/keys)."""
+
+
+@dataclass(frozen=True)
+class KeysShowOptions:
+    """List this machine's keys and the peers it allows.
+
+    Example: sandlot keys show
+    """
+
+    directory: Path | None = None
+    """Where keys are kept (default ~/.config/sandlot/keys)."""
+    json: bool = False
+    """Print as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchLoopOptions:
+    """The guardian's loop beside a learner that saturates every core, against a C timer loop in the same run.
+
+    Example: sandlot bench loop --json
+    """
+
+    seconds: float = 60.0
+    """How long to measure [s], each of the two loops."""
+    rate_hz: float = 500.0
+    """The guardian's rate [Hz]."""
+    load: bool = True
+    """Saturate every core with a learner meanwhile."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchTransportOptions:
+    """Transitions from robot to learner over loopback, against raw ZeroMQ in the same run.
+
+    Example: sandlot bench transport --json
+    """
+
+    seconds: float = 10.0
+    """How long to measure [s], each of the four streams."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchPolicyOptions:
+    """Observation to command through onnxruntime, and what swapping policies does to the loop.
+
+    Example: sandlot bench policy --json
+    """
+
+    swaps: int = 1000
+    """How many policies to swap in while the loop runs."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""

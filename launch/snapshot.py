@@ -1,0 +1,142 @@
+"""What a session is doing right now, read from its shared memory: the numbers of the terminal view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from robot.board import Board
+from robot.messages import Actor, Cause, PilotPhase, SafetyState
+from robot.shared_memory import Record
+from robot.spec import RobotSpec
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Plain numbers; times in seconds, speeds in the unit of the spec's standstill element. NaN: not known
+    yet.
+
+    ``lateness_*_us``: how late the guardian's last ticks began after they were due [us].
+    """
+
+    safety: SafetyState = SafetyState.BOOT
+    cause: Cause = Cause.NONE
+    converged: bool = False
+    epoch: int = 0
+    speed: float = float("nan")
+    position: tuple[float, float] | None = None
+    altered_ticks: int = 0
+    overruns: int = 0
+    phase: PilotPhase = PilotPhase.WAITING
+    actor: Actor = Actor.NOBODY
+    laps: int = 0
+    lap_s: float = float("nan")
+    best_lap_s: float = float("nan")
+    failures: int = 0
+    recoveries: int = 0
+    assists: int = 0
+    steps: int = 0
+    late_steps: int = 0
+    policy_version: int = 0
+    policy_age_s: float = float("nan")
+    rate_hz: float = float("nan")
+    lateness_p50_us: float = float("nan")
+    lateness_p99_us: float = float("nan")
+    lateness_max_us: float = float("nan")
+    connected: bool = False
+    spooled: int = 0
+    received: int = 0
+    durable: int = 0
+    lost: int = 0
+    log_bytes: int = 0
+    updates: int = 0
+    updates_per_s: float = float("nan")
+    update_ratio: float = float("nan")
+    disk_full: bool = False
+
+
+class Reader:
+    """Reads a board without disturbing anybody. ``window_s``: the stretch of ticks that rates are taken
+    over."""
+
+    def __init__(self, board: Board, spec: RobotSpec, window_s: float = 2.0) -> None:
+        self._board = board
+        self._ticks = round(window_s * spec.rates.guardian_hz)
+        layout = spec.state_layout
+        self._speed = layout.index(spec.stop.standstill)
+        self._position: slice | None = None
+        if "position_world" in layout:
+            self._position = layout["position_world"]
+
+    def state(self) -> Record | None:
+        return self._board.state.read()
+
+    def pilot(self) -> Record | None:
+        return self._board.pilot.read()
+
+    def read(self, now_ns: int) -> Snapshot:
+        """Everything at once; what no process has written yet keeps its default."""
+        values: dict[str, object] = {}
+        state, pilot, courier = self.state(), self.pilot(), self._board.courier.read()
+        if state is not None:
+            row = state[0]
+            position = None
+            if self._position is not None:
+                x, y = row["state"][self._position][:2]
+                position = (float(x), float(y))
+            values |= {
+                "safety": SafetyState(int(row["safety_state"])),
+                "cause": Cause(int(row["cause"])),
+                "converged": bool(row["converged"]),
+                "epoch": int(row["epoch"]),
+                "speed": float(row["state"][self._speed]),
+                "position": position,
+                "altered_ticks": int(row["altered_ticks"]),
+                "overruns": int(row["overruns"]),
+            }
+        if pilot is not None:
+            row = pilot[0]
+            since_ns = int(row["policy_time_ns"])
+            values |= {
+                name: int(row[name]) for name in ("laps", "failures", "recoveries", "assists", "steps")
+            }
+            values |= {
+                "phase": PilotPhase(int(row["phase"])),
+                "actor": Actor(int(row["actor"])),
+                "lap_s": _positive(row["lap_time_s"]),
+                "best_lap_s": _positive(row["best_lap_s"]),
+                "late_steps": int(row["late_steps"]),
+                "policy_version": int(row["policy_version"]),
+                "policy_age_s": (now_ns - since_ns) / 1e9 if since_ns else float("nan"),
+            }
+        if courier is not None:
+            row = courier[0]
+            names = ("spooled", "received", "durable", "lost", "log_bytes")
+            values |= {name: int(row[name]) for name in names}
+            values |= {
+                "connected": bool(row["connected"]),
+                "disk_full": bool(row["disk_full"]),
+                "updates": int(row["learner_updates"]),
+                "updates_per_s": float(row["updates_per_s"]),
+                "update_ratio": float(row["update_ratio"]),
+            }
+        return Snapshot(**(values | self._loop()))  # type: ignore[arg-type]
+
+    def _loop(self) -> dict[str, object]:
+        ticks = self._board.ticks.newest(self._ticks)
+        if len(ticks) < 2:
+            return {}
+        late_us = (ticks["time_ns"] - ticks["due_ns"]) / 1e3
+        span_s = (int(ticks["time_ns"][-1]) - int(ticks["time_ns"][0])) / 1e9
+        p50, p99 = np.percentile(late_us, [50, 99])
+        return {
+            "rate_hz": (len(ticks) - 1) / span_s if span_s > 0 else float("nan"),
+            "lateness_p50_us": float(p50),
+            "lateness_p99_us": float(p99),
+            "lateness_max_us": float(late_us.max()),
+        }
+
+
+def _positive(value: float) -> float:
+    return float(value) if value > 0 else float("nan")
