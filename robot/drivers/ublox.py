@@ -1,0 +1,209 @@
+"""A u-blox GNSS receiver (ZED-F9P class) that sends UBX-NAV-PVT over a serial port.
+
+A fix says by its own clock (``iTOW``) when it was taken, but not by ours. The receiver's solution takes about
+``latency_s``; the bytes, the adapter and our tick add a varying rest. So the sample's time is the fix's own
+time shifted by the smallest (arrival - iTOW) seen lately, minus ``latency_s``: arrival minus latency for the
+promptest fixes, and free of the tick's jitter for the others.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyubx2
+
+from robot.drivers.options import known_options
+from robot.drivers.port import SerialPort
+from robot.drivers.ubx_frame import UbxParser
+from robot.errors import PortError, SpecError
+from robot.geodesy import LocalFrame
+from robot.interface import Array, LinkHealth, Measurements, Port
+from robot.spec import Device, RobotSpec
+
+RETRY_NS = 500_000_000  # between attempts to reopen a lost port
+ASK_NS = 2_000_000_000  # without a fix until the receiver is configured again
+CREEP = 50e-6  # how fast the clock offset may grow: two crystals of 25 ppm
+STEP_NS = 300_000_000  # a larger change of the clock offset is a restart or a new week, not jitter
+
+OPTIONS = {"baud": 115200}
+
+_NAV_PVT = b"\x01\x07"
+_MON_VER = b"\x0a\x04"
+_ACK_NAK = b"\x05\x00"
+
+
+class UbloxDriver:
+    """Implements ``robot.interface.Driver`` for the sensor ``gnss``; it has no actuators."""
+
+    actuators: tuple[str, ...] = ()
+
+    def __init__(self, spec: RobotSpec, device: Device, port: Port | None = None) -> None:
+        options = known_options(device, OPTIONS)
+        self.sensors = tuple(s.name for s in spec.sensors if s.device == device.name)
+        if self.sensors != ("gnss",):
+            raise SpecError(
+                f"{spec.name}: device {device.name} must serve the sensor gnss and nothing else; the file "
+                f"gives it {', '.join(self.sensors) or 'none'}"
+            )
+        self.health = LinkHealth()
+        baud = int(options["baud"])
+        sensor = next(s for s in spec.sensors if s.name == "gnss")
+        self._where = f"{device.port or 'its port'} at {baud} baud"
+        self._port: Port = SerialPort(device.port, baud) if port is None else port
+        self._parser = UbxParser(self.health.count)
+        latitude, longitude, height = spec.vector("gnss_origin")
+        self._frame = LocalFrame(latitude, longitude, height)
+        self._latency_ns = round(sensor.latency_s * 1e9)
+        self._names = sensor.layout.names
+        self._setup = configuration(sensor.rate_hz)
+        self._nothing = np.empty(0)
+        self._offset_ns: float | None = None
+        self._fix_ms = -1
+        self._arrived_ns = self._asked_ns = self._retry_ns = 0
+
+    def open(self, now_ns: int) -> None:
+        """Open the port and configure the receiver; ``poll`` takes its answers. Raises PortError."""
+        self._port.open()
+        self._begin(now_ns)
+        self._ask(now_ns)
+
+    def poll(self, now_ns: int, measurements: Measurements) -> None:
+        """Take what has arrived and store the newest fix; reopen a lost port."""
+        if self.health.state != "open":
+            if self.health.state == "lost" and now_ns >= self._retry_ns:
+                self._reopen(now_ns)
+            return
+        try:
+            data = self._port.read()
+        except PortError as error:
+            self._lose(now_ns, error)
+            return
+        if data:
+            for frame in self._parser.feed(data):
+                self._take(frame, now_ns, measurements)
+        if now_ns - max(self._asked_ns, self._arrived_ns) > ASK_NS:
+            self.health.count(
+                "no_answer", f"no fix from {self._where}; check wiring, baud and that UBX output is on"
+            )
+            self._ask(now_ns)
+
+    def command(self, now_ns: int, setpoint: Array) -> Array:
+        """Nothing to command; returns an empty array."""
+        return self._nothing
+
+    def stop(self, now_ns: int, torque: bool) -> Array:
+        """Nothing to stop; returns an empty array."""
+        return self._nothing
+
+    def close(self) -> None:
+        self._port.close()
+        self.health.state = "closed"
+
+    def _begin(self, now_ns: int) -> None:
+        self._parser.reset()
+        self._offset_ns = None
+        self._fix_ms = -1
+        self._arrived_ns = now_ns
+        self.health.state = "open"
+
+    def _ask(self, now_ns: int) -> None:
+        self._asked_ns = now_ns
+        try:
+            if self._port.write(self._setup) < len(self._setup):
+                self.health.count("write_overflow", f"{self._where} takes no more bytes")
+        except PortError as error:
+            self._lose(now_ns, error)
+
+    def _reopen(self, now_ns: int) -> None:
+        self._retry_ns = now_ns + RETRY_NS
+        try:
+            self._port.open()
+        except PortError as error:
+            self.health.last_error = str(error)
+            return
+        self.health.reconnections += 1
+        self._begin(now_ns)
+        self._ask(now_ns)
+
+    def _lose(self, now_ns: int, error: PortError) -> None:
+        self._port.close()
+        self.health.state = "lost"
+        self.health.count("port_lost", str(error))
+        self._retry_ns = now_ns + RETRY_NS
+
+    def _take(self, frame: bytes, now_ns: int, measurements: Measurements) -> None:
+        self.health.frames += 1
+        kind = frame[2:4]
+        if kind == _ACK_NAK:
+            self.health.count("refused", f"{self._where}: the receiver refuses its configuration")
+            return
+        if kind not in (_NAV_PVT, _MON_VER):
+            return  # acknowledgements, and messages somebody else switched on
+        try:
+            message = pyubx2.UBXReader.parse(frame)
+            if kind == _NAV_PVT:
+                self._fix(message, now_ns, measurements)
+            else:
+                self.health.firmware = _firmware(message)
+        except (
+            pyubx2.UBXParseError,
+            pyubx2.UBXMessageError,
+            pyubx2.UBXTypeError,
+            pyubx2.UBXStreamError,
+            AttributeError,
+            ValueError,
+        ) as error:
+            self.health.count("unreadable", str(error))
+
+    def _fix(self, message: pyubx2.UBXMessage, now_ns: int, measurements: Measurements) -> None:
+        itow = _itow_ms(message)
+        if itow == self._fix_ms:
+            self.health.count("duplicate", f"iTOW {itow} ms came twice")
+            return
+        self._fix_ms = itow
+        east, north, up = self._frame.local(message.lat, message.lon, message.height * 1e-3)
+        values = {
+            "position_world_x": east,
+            "position_world_y": north,
+            "position_world_z": up,
+            "velocity_world_x": message.velE * 1e-3,
+            "velocity_world_y": message.velN * 1e-3,
+            "velocity_world_z": -message.velD * 1e-3,
+            "horizontal_accuracy": message.hAcc * 1e-3,
+            "speed_accuracy": message.sAcc * 1e-3,
+            "fix_type": float(message.fixType) if message.gnssFixOk and not message.invalidLlh else 0.0,
+            "carrier_solution": float(message.carrSoln),
+        }
+        measurements.put("gnss", self._sample_time(itow, now_ns), [values[name] for name in self._names])
+        self._arrived_ns = now_ns
+
+    def _sample_time(self, itow: int, now_ns: int) -> int:
+        offset = float(now_ns - itow * 1_000_000)
+        known = self._offset_ns
+        if known is not None and abs(offset - known) < STEP_NS:
+            offset = min(offset, known + CREEP * (now_ns - self._arrived_ns))
+        self._offset_ns = offset
+        return round(itow * 1e6 + offset) - self._latency_ns
+
+
+def configuration(rate_hz: float) -> bytes:
+    """What the receiver is told at opening: UBX-NAV-PVT at this rate on every port, and to name its firmware.
+
+    Only RAM is written: a power cycle brings the receiver's own settings back.
+    """
+    settings = [("CFG_RATE_MEAS", round(1e3 / rate_hz)), ("CFG_RATE_NAV", 1)]
+    settings += [(f"CFG_MSGOUT_UBX_NAV_PVT_{port}", 1) for port in ("UART1", "UART2", "USB")]
+    setup: bytes = pyubx2.UBXMessage.config_set(1, 0, settings).serialize()
+    version: bytes = pyubx2.UBXMessage("MON", "MON-VER", pyubx2.POLL).serialize()
+    return setup + version
+
+
+def _itow_ms(message: pyubx2.UBXMessage) -> int:
+    """Time of week [ms]; pyubx2 hands it out as a time of day, so it is read from the payload."""
+    return int.from_bytes(message.payload[:4], "little")
+
+
+def _firmware(message: pyubx2.UBXMessage) -> str:
+    text = message.payload.decode("ascii", "replace")
+    words = [word for word in text.split("\0") if word]
+    versions = [word.removeprefix("FWVER=") for word in words if word.startswith("FWVER=")]
+    return f"u-blox {versions[0] if versions else words[0] if words else 'unnamed'}"

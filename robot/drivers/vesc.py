@@ -1,0 +1,297 @@
+"""The VESC motor controller: drive, steering servo and IMU behind one serial port.
+
+A tick is ``poll`` (what came back) and ``command`` (ask for the next samples, set speed and steering). The
+controller samples when it reads a request, so a sample's time is when the request's last byte reached it: the
+time of writing plus bytes * 10 bits / baud. Replies carry no ids: at most one request of a kind is
+outstanding, and one not answered within ``late_s`` is counted ``late`` and given up.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+
+import numpy as np
+
+from robot.drivers.options import known_options
+from robot.drivers.port import SerialPort
+from robot.drivers.vesc_frame import FrameParser
+from robot.drivers.vesc_protocol import (
+    GET_FW_VERSION,
+    IMU_MOTION_MASK,
+    Command,
+    decode_firmware,
+    fault_name,
+    get_imu_data,
+    get_values_selective,
+    mask_of,
+    masked_layout,
+    set_current,
+    set_current_brake,
+    set_rpm,
+    set_servo_position,
+)
+from robot.errors import PortError, SpecError, WireError
+from robot.interface import Array, LinkHealth, Measurements, Port
+from robot.spec import Device, RobotSpec
+
+STANDARD_GRAVITY = 9.80665  # m/s^2 in one g, the wire's unit (ISO 80000-3)
+SERVO_STEPS = 1000  # wire units in the servo's whole range
+RETRY_NS = 500_000_000  # between attempts to reopen a lost port
+GREETING_NS = 100_000_000  # between questions for the firmware version
+SILENCE_NS = 1_000_000_000  # without any answer until this is said to be no VESC
+MAX_REPLY = 128  # bytes; longer than any reply that is asked for
+
+OPTIONS = {"baud": 115200, "minimum_erpm": 900.0, "late_s": 0.025, "usb": False}
+"""``baud``: of the UART; ``usb``: the port is the controller's own USB, where bytes take no line time;
+``minimum_erpm``: below it the controller's speed loop lets go (VESC default 900), so the driver brakes;
+``late_s``: how long a reply may take."""
+
+
+class VescDriver:
+    """Implements ``robot.interface.Driver`` for sensors ``drive`` and ``imu``, actuators ``speed`` [m/s] and
+    ``steering`` [rad]. Nothing is commanded before the controller has named its firmware."""
+
+    def __init__(self, spec: RobotSpec, device: Device, port: Port | None = None) -> None:
+        options = known_options(device, OPTIONS)
+        self.sensors = tuple(s.name for s in spec.sensors if s.device == device.name)
+        self.actuators = tuple(a.name for a in spec.actuators if a.device == device.name)
+        if self.sensors != ("drive", "imu") or self.actuators != ("speed", "steering"):
+            raise SpecError(
+                f"{spec.name}: device {device.name} must serve sensors drive, imu and actuators speed, "
+                f"steering, in this order; the file gives it {self.sensors} and {self.actuators}"
+            )
+        self.health = LinkHealth()
+        baud = int(options["baud"])
+        self._where = f"{device.port or 'its port'} at {baud} baud"
+        self._port: Port = SerialPort(device.port, baud) if port is None else port
+        self._parser = FrameParser(self.health.count, MAX_REPLY)
+        self._byte_ns = 0.0 if options["usb"] else 10e9 / baud
+        self._late_ns = round(float(options["late_s"]) * 1e9)
+        self._minimum_erpm = float(options["minimum_erpm"])
+
+        speed, steering = (next(a for a in spec.actuators if a.name == n) for n in self.actuators)
+        self._gain = spec.scalar("erpm_per_speed")
+        self._erpm_range = (math.ceil(speed.lower * self._gain), math.floor(speed.upper * self._gain))
+        self._servo_gain = spec.scalar("servo_gain")
+        self._servo_offset = spec.scalar("servo_offset")
+        ends = [self._servo_gain * angle + self._servo_offset for angle in (steering.lower, steering.upper)]
+        low, high = spec.vector("servo_range")
+        # Whole wire steps inside both the actuator's limits and the servo's, so that rounding never exits.
+        self._servo_range = (
+            math.ceil(max(min(ends), low) * SERVO_STEPS - 1e-9),
+            math.floor(min(max(ends), high) * SERVO_STEPS + 1e-9),
+        )
+        if self._servo_range[0] > self._servo_range[1]:
+            raise SpecError(f"{spec.name}: servo_range {low}..{high} leaves no steering angle")
+        self._servo = self._servo_steps(steering.rest)
+        self._servo_frame = set_servo_position(self._servo)
+        self._brake_frame = set_current_brake(spec.scalar("stop_brake_current"))
+        self._coast_frame = set_current(0.0)
+        self._sent = np.full(2, np.nan)
+
+        drive = next(s for s in spec.sensors if s.name == "drive")
+        names = tuple(field.name for field in drive.fields)
+        mask = mask_of(names)
+        self._drive_layout = masked_layout(Command.GET_VALUES_SELECTIVE, mask)
+        self._drive_order = [self._drive_layout.names.index(name) for name in names]
+        self._fault_at = self._drive_layout.names.index("fault_code")
+        self._imu_head = struct.pack(">BH", Command.GET_IMU_DATA, IMU_MOTION_MASK)
+        self._imu_fields = struct.Struct(">6f")
+        self._requests = ((50, get_values_selective(mask)), (65, get_imu_data(IMU_MOTION_MASK)))
+        self._both = b"".join(request for _, request in self._requests)
+        self._asked: dict[int, tuple[int, int]] = {}  # command: (written, sampled) [ns]
+        self._unsent = b""
+        self._opened_ns = self._retry_ns = self._greeted_ns = 0
+
+    def open(self, now_ns: int) -> None:
+        """Open the port and ask who is there; ``poll`` takes the answer. Raises PortError."""
+        self._port.open()
+        self._begin(now_ns)
+        self._write(now_ns, b"")
+
+    def poll(self, now_ns: int, measurements: Measurements) -> None:
+        """Take what has arrived; store samples; give up late requests; reopen a lost port."""
+        if self.health.state != "open":
+            if self.health.state == "lost" and now_ns >= self._retry_ns:
+                self._reopen(now_ns)
+            return
+        try:
+            data = self._port.read()
+        except PortError as error:
+            self._lose(now_ns, error)
+            return
+        if data:
+            for payload in self._parser.feed(data):
+                self._take(payload, measurements)
+        for command, (written, _) in tuple(self._asked.items()):
+            if now_ns - written > self._late_ns:
+                del self._asked[command]
+                self.health.count("late", f"no reply to {Command(command).name} from {self._where}")
+                if self._parser.pending:
+                    self.health.count("short_frame")
+                    for payload in self._parser.give_up():
+                        self._take(payload, measurements)
+        if not self.health.firmware:
+            self._greet(now_ns)
+
+    def _greet(self, now_ns: int) -> None:
+        """Ask who is there until somebody answers; say so when nobody does."""
+        self._write(now_ns, b"")
+        if now_ns - self._opened_ns > SILENCE_NS:
+            self._opened_ns = now_ns
+            self.health.count(
+                "no_answer",
+                f"nothing on {self._where} speaks the VESC protocol; check wiring, baud and that the "
+                f"controller's UART or USB app is on",
+            )
+
+    def command(self, now_ns: int, setpoint: Array) -> Array:
+        """Send speed [m/s] and steering [rad], shape (2,), clamped to the limits and rounded to wire steps.
+
+        A speed too slow for the controller's speed loop is sent as a brake and returned as 0. A setpoint that
+        is not finite is never sent: it becomes a stop, counted ``not_finite``.
+        """
+        speed, steering = float(setpoint[0]), float(setpoint[1])
+        if not (math.isfinite(speed) and math.isfinite(steering)):
+            self.health.count("not_finite", f"setpoint {speed}, {steering}")
+            return self.stop(now_ns, True)
+        if not self.health.firmware:
+            self._write(now_ns, b"")
+            return self._nothing()
+        low, high = self._erpm_range
+        erpm = round(min(max(speed * self._gain, low), high))
+        if abs(erpm) < self._minimum_erpm:
+            erpm, drive = 0, self._brake_frame
+        else:
+            drive = set_rpm(erpm)
+        servo = self._servo_steps(steering)
+        if servo != self._servo:
+            self._servo, self._servo_frame = servo, set_servo_position(servo)
+        if not self._write(now_ns, drive + self._servo_frame):
+            return self._nothing()
+        self._sent[0] = erpm / self._gain
+        self._sent[1] = (servo / SERVO_STEPS - self._servo_offset) / self._servo_gain
+        return self._sent
+
+    def stop(self, now_ns: int, torque: bool) -> Array:
+        """Brake with ``stop_brake_current`` (``torque``) or let the motor go; the steering stays where it is.
+        Sent even to a controller that has not answered yet."""
+        frame = self._brake_frame if torque else self._coast_frame
+        if not self._write(now_ns, frame + self._servo_frame, stop_first=True):
+            return self._nothing()
+        self._sent[0] = 0.0
+        self._sent[1] = (self._servo / SERVO_STEPS - self._servo_offset) / self._servo_gain
+        return self._sent
+
+    def close(self) -> None:
+        """Brake, then close the port; the controller's own timeout keeps it braked. Never raises."""
+        if self.health.state == "open":
+            try:
+                self._port.write(self._unsent + self._brake_frame)
+            except PortError as error:
+                self.health.count("port_lost", str(error))
+        self._port.close()
+        self.health.state = "closed"
+
+    def _servo_steps(self, steering: float) -> int:
+        low, high = self._servo_range
+        steps = (self._servo_gain * steering + self._servo_offset) * SERVO_STEPS
+        return round(min(max(steps, low), high))
+
+    def _nothing(self) -> Array:
+        self._sent[:] = np.nan
+        return self._sent
+
+    def _begin(self, now_ns: int) -> None:
+        self._parser.reset()
+        self._asked.clear()
+        self._unsent = b""
+        self._opened_ns = now_ns
+        self._greeted_ns = now_ns - GREETING_NS
+        self.health.state = "open"
+        self.health.firmware = ""
+
+    def _reopen(self, now_ns: int) -> None:
+        self._retry_ns = now_ns + RETRY_NS
+        try:
+            self._port.open()
+        except PortError as error:
+            self.health.last_error = str(error)
+            return
+        self.health.reconnections += 1
+        self._begin(now_ns)
+
+    def _lose(self, now_ns: int, error: PortError) -> None:
+        self._port.close()
+        self.health.state = "lost"
+        self.health.count("port_lost", str(error))
+        self._retry_ns = now_ns + RETRY_NS
+
+    def _write(self, now_ns: int, frames: bytes, stop_first: bool = False) -> bool:
+        """Send ``frames`` and whatever requests are due. True if all of it went out."""
+        if self.health.state != "open":
+            return False
+        asked = self._asked
+        requests: tuple[tuple[int, bytes], ...] = ()
+        if not self.health.firmware:
+            ask = b""
+            if now_ns - self._greeted_ns >= GREETING_NS:
+                self._greeted_ns = now_ns
+                ask = GET_FW_VERSION
+        elif not asked:
+            requests, ask = self._requests, self._both
+        else:
+            requests = tuple(r for r in self._requests if r[0] not in asked)
+            ask = b"".join(request for _, request in requests)
+        data = frames + ask if stop_first else ask + frames
+        try:
+            if self._unsent:
+                # Half a frame is with the controller: its other half goes before anything new.
+                self._unsent = self._unsent[self._port.write(self._unsent) :]
+            written = 0 if self._unsent or not data else self._port.write(data)
+        except PortError as error:
+            self._lose(now_ns, error)
+            return False
+        at = len(frames) if stop_first else 0
+        for command, request in requests:
+            at += len(request)
+            if at <= written:
+                asked[command] = (now_ns, now_ns + round(at * self._byte_ns))
+        if written < len(data):
+            self.health.count("write_overflow", f"{self._where} takes no more bytes")
+            if written:
+                self._unsent = data[written:]
+            return False
+        return True
+
+    def _take(self, payload: bytes, measurements: Measurements) -> None:
+        self.health.frames += 1
+        command = payload[0]
+        asked = self._asked.pop(command, None)
+        if command == Command.GET_VALUES_SELECTIVE and asked:
+            try:
+                values = self._drive_layout.decode(payload)
+            except WireError as error:
+                self.health.count("short_frame", str(error))
+                return
+            self.health.fault = fault_name(int(values[self._fault_at]))
+            measurements.put("drive", asked[1], [values[i] for i in self._drive_order])
+        elif command == Command.GET_IMU_DATA and asked:
+            if not payload.startswith(self._imu_head) or len(payload) < 27:
+                self.health.count("short_frame", f"IMU reply of {len(payload)} bytes, 27 expected")
+                return
+            ax, ay, az, wx, wy, wz = self._imu_fields.unpack_from(payload, 3)
+            g, rad = STANDARD_GRAVITY, math.pi / 180.0
+            sample = (ax * g, ay * g, az * g, wx * rad, wy * rad, wz * rad)
+            if not all(map(math.isfinite, sample)):
+                self.health.count("not_finite", "IMU sample")
+                return
+            measurements.put("imu", asked[1], sample)
+        elif command == Command.FW_VERSION:
+            try:
+                self.health.firmware = str(decode_firmware(payload))
+            except WireError as error:
+                self.health.count("short_frame", str(error))
+        else:
+            self.health.count("unexpected_packet", f"command {command}, {len(payload)} bytes")
