@@ -1,0 +1,88 @@
+"""Wheel speed into the planar filter: how fast the car rolls, how far to believe it, and straight ahead.
+
+Tyres creep under load and slip when asked for too much. Creep that lasts is a state of the filter; a wheel
+that accelerates otherwise than the car is distrusted in proportion; and no sample pulls harder than three
+deviations.
+"""
+
+from __future__ import annotations
+
+from robot.estimators.intake import Intake
+from robot.estimators.planar_filter import GYRO, SCALE, VX, VY, PlanarFilter
+from robot.interface import Measurements
+from robot.spec import RobotSpec
+
+SIGMA = 0.03
+"""[m/s] of one sample; the sensorless observer's noise at low speed and the drive train's backlash."""
+RELATIVE = 0.03
+"""[1] of the speed: load changes faster than creep is followed. Errors repeat from sample to sample, so it is
+generous."""
+SLIP_RATIO = 0.15
+"""[s]: deviation per m/s^2 by which wheel and car accelerate differently."""
+SLIP_FLOOR = 1.5
+"""[m/s^2] of difference that is only noise."""
+SLIP_TIME = 0.1
+"""[s]: time constant of that difference."""
+SLOPE_TIME = 0.03
+"""[s]: time constant of the wheels' acceleration."""
+LATERAL_RATIO = 0.03
+"""[s]: deviation per m/s^2 of lateral acceleration beyond ``SLIP_FLOOR``."""
+SIDE_SIGMA = 0.05
+"""[m/s]: the rear axle's sideways speed when it rolls."""
+SIDE_RATIO = 0.03
+"""[s]: and per m/s^2 of lateral acceleration: 0.1 rad of slip angle at 3 m/s and 1 g."""
+SIDE_SLIP = 0.1
+"""[s]: and per m/s^2 by which wheel and car accelerate differently."""
+SIDE_TICKS = 5
+"""Samples between two uses of the rolling constraint; its error does not change faster."""
+FASTEST = 50.0
+"""[m/s] beyond which a sample is not a car's."""
+
+
+class Wheels:
+    """``speed`` [m/s] and ``slope`` [m/s^2] of the driven wheels; ``mismatch`` [m/s^2]: their acceleration
+    less the car's."""
+
+    def __init__(self, spec: RobotSpec, intake: Intake, planar: PlanarFilter) -> None:
+        self._intake = intake
+        self._planar = planar
+        self._erpm = next(s for s in spec.sensors if s.name == "drive").layout.index("erpm")
+        self._erpm_per_speed = spec.scalar("erpm_per_speed")
+        self._rear = spec.scalar("rear_axle")
+        self._time_ns = 0
+        self._tick = 0
+        self.speed = 0.0
+        self.slope = 0.0
+        self.mismatch = 0.0
+
+    def compare(self, dt: float, acceleration: float) -> None:
+        """Follow the difference to the car's own forward acceleration [m/s^2] over ``dt`` [s]."""
+        self.mismatch += (self.slope - acceleration - self.mismatch) * min(dt / SLIP_TIME, 1.0)
+
+    def take(self, now_ns: int, measurements: Measurements, measured_rate: float) -> None:
+        """Use the newest sample if there is one; ``measured_rate``: the newest yaw rate, bias included."""
+        time_ns = self._intake.take("drive", now_ns, self._time_ns, measurements)
+        if not time_ns:
+            return
+        speed = float(measurements.values("drive")[self._erpm]) / self._erpm_per_speed
+        if not abs(speed) < FASTEST:
+            self._intake.refuse("drive_not_plausible")
+            return
+        dt = (time_ns - self._time_ns) * 1e-9
+        slope = (speed - self.speed) / dt if dt < 0.1 else 0.0
+        self.slope += (slope - self.slope) * min(dt / SLOPE_TIME, 1.0)
+        self.speed, self._time_ns = speed, time_ns
+        planar = self._planar
+        vx, scale = float(planar.x[VX]), float(planar.x[SCALE])
+        rate = measured_rate - float(planar.x[GYRO])
+        slip = max(0.0, abs(self.mismatch) - SLIP_FLOOR)
+        lateral = max(0.0, abs(rate * speed) - SLIP_FLOOR)
+        sigma = SIGMA + RELATIVE * abs(speed) + SLIP_RATIO * slip + LATERAL_RATIO * lateral
+        at_step = speed + self.slope * (planar.time_ns - time_ns) * 1e-9
+        planar.correct(at_step - vx * (1.0 + scale), sigma, ((VX, 1.0 + scale), (SCALE, vx)))
+        self._tick += 1
+        if self._tick >= SIDE_TICKS:
+            self._tick = 0
+            rate = measured_rate - float(planar.x[GYRO])
+            sigma = SIDE_SIGMA + SIDE_RATIO * abs(rate * vx) + SIDE_SLIP * slip
+            planar.correct(self._rear * rate - float(planar.x[VY]), sigma, ((VY, 1.0), (GYRO, self._rear)))
