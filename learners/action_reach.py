@@ -20,8 +20,8 @@ class ActionReach:
 
     def __init__(self, contract: TaskContract) -> None:
         numpy_map = ActionMap(contract.actions, contract.policy_hz)
-        self.max_change = torch.as_tensor(numpy_map.max_change, dtype=torch.float32)
-        self.smoothing = torch.as_tensor(numpy_map.smoothing, dtype=torch.float32)
+        self.max_change = torch.as_tensor(numpy_map.max_change, dtype=torch.get_default_dtype())
+        self.smoothing = torch.as_tensor(numpy_map.smoothing, dtype=torch.get_default_dtype())
         # With a history, elements are oldest first: the newest action comes last.
         self._previous = slice(
             contract.previous_action.stop - contract.action_size, contract.previous_action.stop

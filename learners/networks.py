@@ -129,8 +129,8 @@ class Normaliser:
     """The contract's fixed offset and scale: what a network sees is ``(observation - offset) / scale``."""
 
     def __init__(self, offset: Any, scale: Any) -> None:
-        self.offset = torch.as_tensor(offset, dtype=torch.float32)
-        self.scale = torch.as_tensor(scale, dtype=torch.float32)
+        self.offset = torch.as_tensor(offset, dtype=torch.get_default_dtype())
+        self.scale = torch.as_tensor(scale, dtype=torch.get_default_dtype())
 
     def __call__(self, observation: Tensor) -> Tensor:
         return (observation - self.offset) / self.scale

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from learners.config import LearnerConfig
+from learners.learner import Learner
+from robot.contract import TaskContract
+from robot.errors import ContractMismatchError, SandlotError, SpecError
+from robot.messages import Actor
+
+Rows = NDArray[np.void]
+Experience = list[tuple[str, Rows]]
+SMALL = LearnerConfig(hidden=(32, 32), batch=32, warmup=60, updates_per_step=2, critics=3)
+
+
+def everything(learner: Learner) -> dict[str, object]:
+    """All that decides what the learner does next."""
+    arrays = {name: array.tobytes() for name, array in learner.sac.arrays().items()}
+    return arrays | {"rng": str(learner.rng.bit_generator.state), "pacing": learner.pacing.__dict__.copy()}
+
+
+def add_all(learner: Learner, experience: Experience) -> None:
+    for session, rows in experience:
+        learner.add(session, rows)
+
+
+@pytest.mark.parametrize("rows_first", [True, False])
+@pytest.mark.parametrize("matmul", ["float32", "bfloat16"])
+def test_resuming_equals_never_having_stopped(
+    contract: TaskContract,
+    demonstration_and_practice: Experience,
+    make_rows: Callable[..., Rows],
+    tmp_path: Path,
+    rows_first: bool,
+    matmul: str,
+) -> None:
+    config = LearnerConfig(hidden=(32, 32), batch=32, warmup=60, updates_per_step=2, critics=3, matmul=matmul)
+    later = make_rows(30, 9, Actor.POLICY, 3)
+
+    def go_on(learner: Learner) -> None:
+        for _ in range(3):
+            learner.step()
+        learner.add("s", later)
+        while learner.due():
+            learner.step()
+
+    unbroken = Learner(contract, config, seed=4)
+    add_all(unbroken, demonstration_and_practice)
+    unbroken.pretrain(2)
+    for _ in range(5):
+        unbroken.step()
+    unbroken.save(tmp_path, {"journal": 153})
+    go_on(unbroken)
+
+    resumed = Learner(contract, config, seed=99)
+    if rows_first:
+        add_all(resumed, demonstration_and_practice)
+    assert resumed.load(tmp_path) == {"journal": 153}
+    if not rows_first:
+        add_all(resumed, demonstration_and_practice)
+    go_on(resumed)
+    assert everything(resumed) == everything(unbroken)
+    assert resumed.metrics == unbroken.metrics
+    assert resumed.export(1) == unbroken.export(1)
+    assert resumed.updates == unbroken.updates == 2 * (2 + unbroken.pacing.done)
+
+
+def test_the_seed_decides_everything(contract: TaskContract, demonstration_and_practice: Experience) -> None:
+    def learnt(seed: int) -> bytes:
+        learner = Learner(contract, SMALL, seed)
+        add_all(learner, demonstration_and_practice)
+        for _ in range(4):
+            learner.step()
+        return learner.export(1)
+
+    assert learnt(0) == learnt(0) != learnt(1)
+
+
+def test_two_learners_in_one_process_do_not_disturb_each_other(
+    contract: TaskContract, demonstration_and_practice: Experience
+) -> None:
+    alone = Learner(contract, SMALL, 0)
+    add_all(alone, demonstration_and_practice)
+    for _ in range(3):
+        alone.step()
+    pair = [
+        Learner(contract, LearnerConfig(**{**SMALL_KEYS, "matmul": m}), 0) for m in ("float32", "bfloat16")
+    ]
+    for learner in pair:
+        add_all(learner, demonstration_and_practice)
+    for _ in range(3):
+        for learner in pair:
+            learner.step()
+    assert everything(pair[0]) == everything(alone)
+
+
+SMALL_KEYS = {"hidden": (32, 32), "batch": 32, "warmup": 60, "updates_per_step": 2, "critics": 3}
+
+
+def test_updates_are_due_after_the_warm_up_and_one_step_each(
+    contract: TaskContract, make_rows: Callable[..., Rows]
+) -> None:
+    learner = Learner(contract, SMALL, 0)
+    learner.add("s", make_rows(59))
+    assert not learner.ready and learner.due() == 0
+    with pytest.raises(SandlotError, match="59 steps of 60"):
+        learner.step()
+    learner.add("s", make_rows(21, 1, Actor.POLICY, 1))
+    assert learner.ready and learner.due() == 20
+    for _ in range(20):
+        learner.step()
+    assert learner.due() == 0
+    assert learner.pacing.ratio == 2.0
+    assert learner.updates == 40
+
+
+def test_one_short_demonstration_is_enough_to_begin(
+    contract: TaskContract, make_rows: Callable[..., Rows]
+) -> None:
+    learner = Learner(contract, LearnerConfig(hidden=(32, 32), warmup=3), 0)
+    learner.add("s", make_rows(5, 0, Actor.SCRIPT))
+    metrics = learner.pretrain(3)
+    learner.step()
+    assert all(np.isfinite(v) for v in metrics.values())
+
+
+def test_another_contract_s_or_configuration_s_checkpoint_is_refused(
+    contract: TaskContract, tmp_path: Path
+) -> None:
+    Learner(contract, SMALL, 0).save(tmp_path)
+    with pytest.raises(ContractMismatchError, match=r"config\.critics"):
+        Learner(contract, LearnerConfig(**{**SMALL_KEYS, "critics": 4}), 0).load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"critics": 1},
+        {"hidden": ()},
+        {"batch": 0},
+        {"prior_fraction": 1.5},
+        {"discount": 2.0},
+        {"polyak": 0.0},
+        {"initial_temperature": 0.0},
+        {"capacity": 1},
+        {"warmup": -1},
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(SpecError, match="learner: "):
+        LearnerConfig(**wrong)

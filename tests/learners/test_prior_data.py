@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from learners.config import LearnerConfig
+from learners.prior_data import Experience
+from robot.contract import TaskContract
+from robot.errors import SandlotError
+from robot.messages import Actor
+
+Rows = NDArray[np.void]
+RNG = np.random.default_rng
+
+
+def labelled(rows: Rows) -> Rows:
+    """Reward 1 on demonstrated steps, 0 on the policy's."""
+    rows = rows.copy()
+    rows["reward"] = rows["actor"] != Actor.POLICY
+    return rows
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.25, 0.1])
+def test_every_minibatch_has_exactly_its_share_of_prior_data(
+    contract: TaskContract, make_rows: Callable[..., Rows], fraction: float
+) -> None:
+    config = LearnerConfig(batch=50, prior_fraction=fraction, updates_per_step=7)
+    experience = Experience(contract, config)
+    experience.add("s", labelled(make_rows(30, 1, Actor.SCRIPT, 0)))
+    experience.add("s", labelled(make_rows(20, 2, Actor.HUMAN, 1)))
+    experience.add("s", labelled(make_rows(900, 3, Actor.POLICY, 2)))
+    for seed in range(5):
+        batch = experience.batch(RNG(seed))
+        assert batch.reward.shape == (7, 50) and batch.observation.shape == (7, 50, contract.observation_size)
+        assert batch.reward.sum(1).tolist() == [round(50 * fraction)] * 7
+
+
+@pytest.mark.parametrize(("actor", "reward"), [(Actor.POLICY, 0.0), (Actor.HUMAN, 1.0)])
+def test_with_one_kind_of_data_it_is_all_of_that_kind(
+    contract: TaskContract, make_rows: Callable[..., Rows], actor: Actor, reward: float
+) -> None:
+    experience = Experience(contract, LearnerConfig())
+    experience.add("s", labelled(make_rows(30, 1, actor)))
+    batch = experience.batch(RNG(0))
+    assert batch.reward.shape == (4, 256)
+    assert (batch.reward == reward).all()
+
+
+def test_an_episode_that_changes_hands_keeps_each_step_with_who_acted(
+    contract: TaskContract, make_rows: Callable[..., Rows]
+) -> None:
+    """Policy 0..4, human 5..8, policy 9..11, in messages of three rows: 12 transitions, none lost."""
+    rows = make_rows(12)
+    rows["reward"] = np.arange(13)
+    rows["actor"][5:9] = Actor.HUMAN
+    experience = Experience(contract, LearnerConfig())
+    for start in range(0, 13, 3):
+        experience.add("s", rows[start : start + 3])
+    assert experience.steps == 12
+    for replay, wanted in (
+        (experience.practice, {0, 1, 2, 3, 4, 9, 10, 11}),
+        (experience.prior, {5, 6, 7, 8}),
+    ):
+        assert replay.transitions == len(wanted)
+        drawn = replay.sample(500, RNG(0))
+        assert set(drawn.reward) == wanted
+        following = rows["observation"][drawn.reward.astype(int) + 1]
+        np.testing.assert_array_equal(drawn.next_observation, following)
+
+
+def test_interleaved_robots_do_not_mix(contract: TaskContract, make_rows: Callable[..., Rows]) -> None:
+    experience = Experience(contract, LearnerConfig())
+    one, two = make_rows(20, 1), make_rows(20, 2)
+    for k in range(21):
+        experience.add("one", one[k : k + 1])
+        experience.add("two", two[k : k + 1])
+    assert experience.practice.transitions == 40
+
+
+def test_demonstrations_outlive_the_ring_of_practice(
+    contract: TaskContract, make_rows: Callable[..., Rows]
+) -> None:
+    experience = Experience(contract, LearnerConfig(capacity=50))
+    experience.add("s", make_rows(30, 1, Actor.SCRIPT, 0))
+    for episode in range(1, 20):
+        experience.add("s", make_rows(20, episode, Actor.POLICY, episode))
+    assert experience.prior.transitions == 30
+    assert experience.practice.size == 50
+
+
+def test_rows_of_another_contract_are_refused(contract: TaskContract) -> None:
+    with pytest.raises(SandlotError, match="different tasks or versions"):
+        Experience(contract, LearnerConfig()).add("s", np.zeros(3, [("observation", "<f4", (2,))]))

@@ -1,0 +1,226 @@
+"""Whole updates against a second implementation: float64, one critic at a time, torch.distributions, its own
+Adam, written from the paper's equations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from learners.config import LearnerConfig
+from learners.networks import Critics, Parameters
+from learners.sac import Batch, Sac
+from robot.contract import ActionMap, TaskContract
+
+
+@pytest.fixture
+def _float64() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def random_batch(contract: TaskContract, updates: int, size: int, seed: int = 0) -> Batch:
+    rng = np.random.default_rng(seed)
+    reach = ActionMap(contract.actions, contract.policy_hz)
+
+    def observations() -> np.ndarray:
+        o = rng.normal(size=(updates, size, contract.observation_size))
+        o[..., contract.previous_action] = rng.uniform(-1, 1, (updates, size, contract.action_size))
+        return o
+
+    observation, raw = observations(), rng.uniform(-1, 1, (updates, size, contract.action_size))
+    arrays = (
+        observation,
+        reach.reach(raw, observation[..., contract.previous_action]),
+        rng.normal(size=(updates, size)),
+        (rng.uniform(size=(updates, size)) < 0.8).astype(float),
+        observations(),
+    )
+    return Batch(*(torch.as_tensor(a, dtype=torch.get_default_dtype()) for a in arrays))
+
+
+class Reference:
+    """SAC and RLPD's changes, slowly."""
+
+    def __init__(self, contract: TaskContract, config: LearnerConfig, sac: Sac) -> None:
+        self.contract, self.config = contract, config
+        self.actor = {k: v.detach().clone().requires_grad_() for k, v in sac.actor_parameters.frozen.items()}
+        self.critics = [
+            {k: v[e].detach().clone().requires_grad_() for k, v in sac.critic_parameters.frozen.items()}
+            for e in range(config.critics)
+        ]
+        self.targets = [{k: v.detach().clone() for k, v in c.items()} for c in self.critics]
+        self.log_temperature = torch.tensor(math.log(config.initial_temperature), requires_grad=True)
+        self.noise = torch.Generator()
+        self.noise.set_state(sac.generator.get_state())
+        self.moments: dict[Tensor, tuple[Tensor, Tensor, int]] = {}
+
+    def normalise(self, observation: Tensor) -> Tensor:
+        offset, scale = (torch.as_tensor(a, dtype=torch.float64) for a in self.contract.normaliser())
+        return (observation - offset) / scale
+
+    def value(self, critic: dict[str, Tensor], observation: Tensor, action: Tensor) -> Tensor:
+        h = torch.cat([self.normalise(observation), action], -1)
+        for k in range(len(self.config.hidden)):
+            h = h @ critic[f"weight{k}"] + critic[f"bias{k}"]
+            centred = h - h.mean(-1, keepdim=True)
+            h = centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+            h = (h * critic[f"norm_scale{k}"] + critic[f"norm_bias{k}"]).clamp(min=0)
+        return (h @ critic["value_weight"] + critic["value_bias"])[:, 0]
+
+    def policy(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.normalise(observation)
+        for k in range(len(self.config.hidden)):
+            h = (h @ self.actor[f"weight{k}"] + self.actor[f"bias{k}"]).clamp(min=0)
+        mean = h @ self.actor["mean_weight"] + self.actor["mean_bias"]
+        log_std = (h @ self.actor["log_std_weight"] + self.actor["log_std_bias"]).clamp(-20, 2)
+        before = mean + log_std.exp() * noise
+        density = torch.distributions.Normal(mean, log_std.exp()).log_prob(before)
+        raw = before.tanh()
+        log_density = (density - torch.log(1 - raw.pow(2))).sum(-1)
+        return self.executed(raw, observation[:, self.contract.previous_action]), log_density
+
+    def executed(self, raw: Tensor, previous: Tensor) -> Tensor:
+        columns = []
+        for i, term in enumerate(self.contract.actions):
+            change = math.inf if term.slew is None else term.slew / self.contract.policy_hz
+            change = 2 * change / (term.upper - term.lower)
+            low, high = (previous[:, i] - change).clamp(min=-1), (previous[:, i] + change).clamp(max=1)
+            wanted = low * (1 - raw[:, i]) / 2 + high * (1 + raw[:, i]) / 2
+            columns.append((1 - term.smoothing) * previous[:, i] + term.smoothing * wanted)
+        return torch.stack(columns, -1)
+
+    def adam(self, loss: Tensor, tensors: list[Tensor], rate: float) -> None:
+        for tensor, gradient in zip(tensors, torch.autograd.grad(loss, tensors), strict=True):
+            m, v, t = self.moments.get(tensor, (torch.zeros_like(tensor), torch.zeros_like(tensor), 0))
+            m, v, t = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2, t + 1
+            self.moments[tensor] = m, v, t
+            with torch.no_grad():
+                tensor -= rate * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+
+    def update(self, batch: Batch) -> None:
+        c = self.config
+        updates, size = batch.reward.shape
+        temperature = self.log_temperature.exp().detach()
+        noise = torch.randn(updates * size, self.contract.action_size, generator=self.noise)
+        for g in range(updates):
+            with torch.no_grad():
+                action, log_density = self.policy(batch.next_observation[g], noise[g * size : (g + 1) * size])
+                members = list(range(c.critics))
+                if c.subset < c.critics:
+                    members = torch.randperm(c.critics, generator=self.noise)[: c.subset].tolist()
+                values = [self.value(self.targets[e], batch.next_observation[g], action) for e in members]
+                target = torch.stack(values).min(0).values
+                if c.entropy_backup:
+                    target = target - temperature * log_density
+                target = batch.reward[g] + c.discount * batch.mask[g] * target
+            losses = [
+                (self.value(critic, batch.observation[g], batch.action[g]) - target).pow(2).mean()
+                for critic in self.critics
+            ]
+            weights = [w for critic in self.critics for w in critic.values()]
+            self.adam(torch.stack(losses).mean(), weights, c.learning_rate)
+            for critic, target_critic in zip(self.critics, self.targets, strict=True):
+                for name, w in target_critic.items():
+                    w.copy_((1 - c.polyak) * w + c.polyak * critic[name].detach())
+        observation = batch.observation[-1]
+        noise = torch.randn(size, self.contract.action_size, generator=self.noise)
+        action, log_density = self.policy(observation, noise)
+        value = torch.stack([self.value(critic, observation, action) for critic in self.critics]).mean(0)
+        self.adam((temperature * log_density - value).mean(), list(self.actor.values()), c.learning_rate)
+        excess = -log_density.mean().detach() + 0.5 * self.contract.action_size
+        self.adam(self.log_temperature.exp() * excess, [self.log_temperature], c.temperature_learning_rate)
+
+
+@pytest.mark.usefixtures("_float64")
+@pytest.mark.parametrize("entropy_backup", [False, True])
+@pytest.mark.parametrize(("critics", "subset"), [(4, 2), (2, 2), (3, 1)])
+def test_updates_equal_the_reference_s(
+    contract: TaskContract, entropy_backup: bool, critics: int, subset: int
+) -> None:
+    config = LearnerConfig(
+        critics=critics,
+        subset=subset,
+        hidden=(16, 24),
+        batch=8,
+        updates_per_step=3,
+        entropy_backup=entropy_backup,
+        polyak=0.1,
+        learning_rate=1e-2,
+    )
+    sac = Sac(contract, config, seed=5)
+    reference = Reference(contract, config, sac)
+    for seed in range(2):
+        batch = random_batch(contract, config.updates_per_step, config.batch, seed)
+        sac.update(batch)
+        reference.update(batch)
+    close = {"rtol": 1e-7, "atol": 1e-9}
+    for name, w in reference.actor.items():
+        torch.testing.assert_close(sac.actor_parameters.frozen[name], w.detach(), **close)
+    for e in range(critics):
+        for name, w in reference.critics[e].items():
+            torch.testing.assert_close(sac.critic_parameters.frozen[name][e], w.detach(), **close)
+        for name, w in reference.targets[e].items():
+            torch.testing.assert_close(sac.target_parameters.frozen[name][e], w, **close)
+    torch.testing.assert_close(sac.log_temperature, reference.log_temperature, **close)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("highest", 1e-5), ("medium", 0.05)])
+def test_working_precision_stays_near_float64(precision: str, tolerance: float) -> None:
+    """Critic values as shipped against float64, relative to their spread over inputs."""
+    critics = Critics(4, 20, (256, 256))
+    single = Parameters(critics.shapes)
+    generator = torch.Generator().manual_seed(0)
+    critics.initialise(single.frozen, generator)
+    inputs = torch.randn(256, 20, generator=generator)
+    exact = critics({name: w.double() for name, w in single.frozen.items()}, inputs.double())
+    torch.set_float32_matmul_precision(precision)
+    try:
+        values = critics(single.frozen, inputs).double()
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert ((values - exact).abs().amax(1) < tolerance * exact.std(1)).all()
+
+
+def constant_critics(sac: Sac, values: list[float]) -> None:
+    """Target critics that answer a constant each."""
+    weights = sac.target_parameters.frozen
+    weights["value_weight"].zero_()
+    weights["value_bias"].copy_(torch.tensor(values)[:, None, None])
+
+
+def test_targets_mask_terminations_only(contract: TaskContract) -> None:
+    sac = Sac(contract, LearnerConfig(critics=2, discount=0.9), seed=0)
+    constant_critics(sac, [10.0, 7.0])
+    batch = random_batch(contract, 1, 2)
+    bootstrap, backup = sac._bootstrap(batch)
+    target = sac._target(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]), bootstrap[0], backup[0])
+    torch.testing.assert_close(target, torch.tensor([1.0, 2.0 + 0.9 * 7.0]))
+
+
+def test_every_subset_of_targets_is_equally_likely(contract: TaskContract) -> None:
+    """Of critics answering 0, 1, 2, 3 the smaller of a random pair is 0, 1, 2 in 3, 2, 1 cases of 6."""
+    sac = Sac(contract, LearnerConfig(critics=4, subset=2, discount=1.0, hidden=(4,)), seed=0)
+    constant_critics(sac, [0.0, 1.0, 2.0, 3.0])
+    batch = random_batch(contract, 1, 1)
+    bootstrap, backup = sac._bootstrap(batch)
+    drawn = [sac._target(torch.zeros(1), torch.ones(1), bootstrap[0], backup[0]).item() for _ in range(1200)]
+    counts = np.array([drawn.count(v) for v in (0.0, 1.0, 2.0, 3.0)])
+    np.testing.assert_allclose(counts, [600, 400, 200, 0], atol=60)  # 3.5 standard deviations
+
+
+def test_bootstrap_actions_respect_the_slew_limit(contract: TaskContract) -> None:
+    """Even an actor that wants the far end of the range moves one step's change from the last action."""
+    sac = Sac(contract, LearnerConfig(), seed=0)
+    sac.actor_parameters.frozen["mean_bias"].fill_(50.0)
+    batch = random_batch(contract, 2, 64)
+    bootstrap, _ = sac._bootstrap(batch)
+    previous = batch.next_observation[..., contract.previous_action]
+    change = 0.7 * (torch.clamp(previous[..., 0] + 2 * (6 / 20) / 4, max=1.0) - previous[..., 0])
+    torch.testing.assert_close(bootstrap[..., -2], previous[..., 0] + change)
+    torch.testing.assert_close(bootstrap[..., -1], torch.ones(2, 64))
