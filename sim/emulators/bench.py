@@ -1,0 +1,153 @@
+"""A robot on the bench that is not there: physics and emulated devices behind pseudo-terminals, in real time.
+
+``directory`` holds one link per device, named as in the spec, the control socket, and the mailbox ``truth``
+with what the world really looks like (for tests and reports; nothing onboard reads it).
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from robot.clock import Clock, MonotonicClock, Ticker
+from robot.interface import load_class
+from robot.shared_memory import Mailbox
+from robot.spec import RobotSpec
+from sim.emulators.control import ControlSocket, Place, Request, SetFaults, Trip
+from sim.emulators.pseudo_terminal import PseudoTerminal
+from sim.emulators.rig import Rig
+
+RATE_HZ = 1000.0  # how often bytes are moved: finer than the 87 us * 11 of the shortest reply
+STALL_NS = 200_000_000  # after a longer stall the world does not catch up: its time has stood still
+TRUTH_TICKS = 10  # ticks between truth records
+
+TRUTH_DTYPE = np.dtype(
+    [
+        ("sequence", "<u8"),
+        ("time_ns", "<i8"),
+        ("antenna_position", "<f8", (3,)),
+        ("antenna_velocity", "<f8", (3,)),
+        ("angular_velocity", "<f8", (3,)),
+        ("motor_speed", "<f8"),
+    ],
+    align=True,
+)
+"""World frame [m], [m/s]; body [rad/s]; mechanical [rad/s]."""
+
+
+class Bench:
+    """Hosts a rig on pseudo-terminals. ``place(pose)`` sets the robot down (None: the plant cannot)."""
+
+    def __init__(
+        self,
+        rig: Rig,
+        plant: Any,  # see Rig
+        directory: Path,
+        clock: Clock,
+        place: Callable[[tuple[float, float, float] | None], None] | None = None,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._rig = rig
+        self._plant = plant
+        self._clock = clock
+        self._place = place
+        self._ports = {name: PseudoTerminal(directory / name) for name in rig.devices}
+        self._control = ControlSocket(directory)
+        self._truth = Mailbox(directory / "truth", TRUTH_DTYPE, create=True)
+        self._record = np.zeros(1, TRUTH_DTYPE)
+        self._origin_ns = 0
+        self.skipped = 0
+        self.stalls = 0
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Serve until ``stop`` says so; then take the ports away."""
+        for port in self._ports.values():
+            port.open()
+        self._origin_ns = self._clock.now_ns()
+        ticker = Ticker(self._clock, RATE_HZ)
+        ticks = 0
+        try:
+            while not stop():
+                self.skipped += ticker.wait()
+                self.tick(self._clock.now_ns())
+                ticks += 1
+                if ticks % TRUTH_TICKS == 0:
+                    self._publish()
+                    while (request := self._control.receive()) is not None:
+                        self._obey(request)
+                ticker.advance()
+        finally:
+            self.close()
+
+    def tick(self, now_ns: int) -> None:
+        """Bytes in, world and firmware up to now, bytes out."""
+        now = now_ns - self._origin_ns
+        if now - self._rig.time_ns > STALL_NS:
+            self._origin_ns += now - self._rig.time_ns
+            self.stalls += 1
+            now = self._rig.time_ns
+        for name, device in self._rig.devices.items():
+            port = self._ports[name]
+            if device.faults.unplugged(now):
+                port.close()
+            else:
+                if not port.is_open:
+                    port.open()
+                if data := port.read():
+                    device.receive(data, now)
+        self._rig.advance(now)
+        for name, device in self._rig.devices.items():
+            if data := device.transmit(now):
+                port = self._ports[name]
+                if port.is_open:
+                    port.write(data)
+
+    def close(self) -> None:
+        for port in self._ports.values():
+            port.close()
+        self._control.close()
+
+    def _publish(self) -> None:
+        plant, record = self._plant, self._record
+        record["time_ns"] = self._rig.time_ns + self._origin_ns
+        record["antenna_position"] = plant.antenna_position
+        record["antenna_velocity"] = plant.antenna_velocity
+        record["angular_velocity"] = plant.angular_velocity
+        record["motor_speed"] = plant.motor_speed
+        self._truth.write(record)
+
+    def _obey(self, request: Request) -> None:
+        now_s = self._rig.time_ns * 1e-9
+        if isinstance(request, Place):
+            if self._place is not None:
+                self._place(request.pose)
+            return
+        device: Any = self._rig.devices.get(request.device)
+        if device is None:
+            return
+        if isinstance(request, SetFaults):
+            device.faults.set(
+                msgspec.structs.replace(f, start_s=f.start_s + now_s, end_s=f.end_s + now_s)
+                for f in request.faults
+            )
+        elif isinstance(request, Trip) and hasattr(device, "trip"):
+            device.trip(request.code)
+
+
+def run_bench(
+    spec: RobotSpec, world_path: Path, directory: Path, seed: int, clock: Clock | None = None
+) -> None:
+    """Host the spec's twin in the world of ``world_path`` until SIGTERM or SIGINT. Raises SandlotError."""
+    asked: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda n, _: asked.append(n))
+    rng = np.random.default_rng([seed, 1])
+    twin_rng, rig_rng = rng.spawn(2)
+    twin = load_class(spec.twin, f"{spec.name}: twin")(spec, world_path, twin_rng)
+    rig = Rig(spec, twin, rig_rng)
+    Bench(rig, twin, directory, clock or MonotonicClock(), twin.place).run(lambda: bool(asked))
