@@ -1,0 +1,75 @@
+"""Every row the learner ever received, in the order it arrived: what an acknowledgement of durability means.
+
+A checkpoint holds no rows; the journal does. Reading it back in order gives the learner the very experience
+it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from robot.frame_file import FrameFile
+from robot.wire import describe
+
+Rows = NDArray[np.void]
+
+
+class Journal:
+    """Rows of any number of sessions, one append-only file."""
+
+    def __init__(self, path: Path, dtype: np.dtype[np.void]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.dtype = dtype
+        self._file = FrameFile(path, msgspec.msgpack.encode({"dtype": describe(dtype)}))
+        self._next: dict[str, int] = {}
+        self._durable: dict[str, int] = {}
+        self.rows = 0
+        """Rows in it."""
+        self._unsynced = False
+        for frame in self._file.frames:
+            self._count(frame.tag.decode(), frame.number, frame.size // dtype.itemsize)
+        self.sync(force=True)
+
+    def next_sequence(self, session: str) -> int:
+        """The sequence expected next of a session; 0 for a new one."""
+        return self._next.get(session, 0)
+
+    def durable(self, session: str) -> int:
+        """All rows of a session below this sequence are on the disk."""
+        return self._durable.get(session, 0)
+
+    def sessions(self) -> tuple[str, ...]:
+        """Every session that has rows here, in the order they came."""
+        return tuple(self._next)
+
+    def append(self, session: str, first_sequence: int, rows: Rows) -> None:
+        """Append rows with consecutive sequences. Raises DiskFullError, and then is as before."""
+        self._file.append(first_sequence, rows.tobytes(), session.encode())
+        self._count(session, first_sequence, len(rows))
+        self._unsynced = True
+
+    def replay(self) -> Iterator[tuple[str, Rows]]:
+        """All rows in the order they arrived, with their session."""
+        for frame in list(self._file.frames):
+            yield frame.tag.decode(), np.frombuffer(self._file.read(frame), self.dtype)
+
+    def sync(self, force: bool = False) -> None:
+        """Return once everything appended is on the disk; ``durable`` moves up to it."""
+        if self._unsynced or force:
+            self._file.sync()
+            self._durable = dict(self._next)
+            self._unsynced = False
+
+    def close(self) -> None:
+        """Sync and close."""
+        self.sync()
+        self._file.close()
+
+    def _count(self, session: str, first: int, count: int) -> None:
+        self._next[session] = first + count
+        self.rows += count

@@ -1,0 +1,180 @@
+"""An append-only file of checksummed frames that survives a cut at any byte.
+
+Opening scans it and cuts off whatever is not a whole frame; what ``append`` returned is in the page cache
+(survives the process), what ``sync`` returned is on the disk (survives the battery).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from robot.errors import SandlotError
+
+_MAGIC: Final = b"SANDLOT FRAMES 1\n"
+_ABOUT: Final = struct.Struct("<II")  # length, CRC-32 of what the file is about
+_HEADER: Final = struct.Struct(
+    "<2sHIQI"
+)  # mark, tag length, payload length, number, CRC-32 of all but itself
+_CHECKED: Final = struct.Struct("<2sHIQ")
+_MARK: Final = b"\xf5f"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class StorageError(SandlotError):
+    """A file cannot be read, written, or belongs to something else."""
+
+
+class DiskFullError(StorageError):
+    """There is no room left; what was written before is whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where a frame's payload lies, and its number and tag."""
+
+    offset: int
+    size: int
+    number: int
+    tag: bytes
+
+
+class FrameFile:
+    """``about`` names the content (such as a dtype); a file about something else is refused."""
+
+    def __init__(self, path: Path, about: bytes) -> None:
+        self.path = path
+        self.frames: list[Frame] = []
+        self.cut_bytes = 0
+        """How many bytes of an unfinished or damaged tail were cut off on opening."""
+        self.synced = 0
+        """How many frames are known to be on the disk."""
+        start = _MAGIC + _ABOUT.pack(len(about), zlib.crc32(about)) + about
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+            found = os.pread(self._handle, len(start), 0)
+        except OSError as error:
+            raise explain(path, error) from error
+        if found == start:
+            self._scan(len(start))
+        elif len(found) < len(start) and start.startswith(found):
+            self._size = 0
+            self._truncate(0)  # the process died while making it
+            self._write(start)
+            self.sync()
+            sync_directory(path.parent)
+        else:
+            os.close(self._handle)
+            raise StorageError(
+                f"{path} was made for another session, task or version; move it away or start a new session"
+            )
+
+    @property
+    def size(self) -> int:
+        """Bytes written."""
+        return self._size
+
+    def append(self, number: int, payload: bytes, tag: bytes = b"") -> Frame:
+        """Append a frame. Raises DiskFullError, after which the file is as it was before."""
+        checked = _CHECKED.pack(_MARK, len(tag), len(payload), number)
+        crc = zlib.crc32(payload, zlib.crc32(tag, zlib.crc32(checked)))
+        offset = self._size + _HEADER.size + len(tag)
+        self._write(b"".join((checked, crc.to_bytes(4, "little"), tag, payload)))
+        frame = Frame(offset, len(payload), number, tag)
+        self.frames.append(frame)
+        return frame
+
+    def read(self, frame: Frame) -> bytes:
+        """A frame's payload."""
+        data = os.pread(self._handle, frame.size, frame.offset)
+        if len(data) != frame.size:
+            raise StorageError(f"{self.path} became shorter while in use; nothing else may write to it")
+        return data
+
+    def sync(self) -> None:
+        """Return once everything appended is on the disk."""
+        count = len(self.frames)
+        try:
+            os.fdatasync(self._handle)
+        except OSError as error:
+            raise explain(self.path, error) from error
+        self.synced = count
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+    def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[os.write(self._handle, view) :]
+        except OSError as error:
+            self._truncate(self._size)
+            raise explain(self.path, error) from error
+        self._size += len(data)
+
+    def _truncate(self, size: int) -> None:
+        os.ftruncate(self._handle, size)
+
+    def _scan(self, start: int) -> None:
+        self._size = start
+        with self.path.open("rb", buffering=1 << 20) as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(start)
+            while (frame := _next(file, self._size, length)) is not None:
+                self.frames.append(frame)
+                self._size = frame.offset + frame.size
+        self.cut_bytes = length - self._size
+        if self.cut_bytes:
+            self._truncate(self._size)
+
+
+def _next(file: BinaryIO, position: int, length: int) -> Frame | None:
+    """The whole and sound frame at ``position``, or None."""
+    header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    mark, tag_size, size, number, crc = _HEADER.unpack(header)
+    offset = position + _HEADER.size + tag_size
+    if mark != _MARK or offset + size > length:
+        return None
+    body = file.read(tag_size + size)
+    if zlib.crc32(body, zlib.crc32(header[: _CHECKED.size])) != crc:
+        return None
+    return Frame(offset, size, number, body[:tag_size])
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Replace a file's content: a reader sees the old or the new one, whole, also after a power cut."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise explain(path, error) from error
+
+
+def sync_directory(directory: Path) -> None:
+    """Make names in a folder durable."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def explain(path: Path, error: OSError) -> StorageError:
+    """An operating system's error as DiskFullError or StorageError."""
+    if error.errno in _FULL:
+        return DiskFullError(f"no room left to write {path}: {error.strerror}; free some space on that disk")
+    return StorageError(f"cannot use {path}: {error.strerror}")
