@@ -1,0 +1,294 @@
+"""The guardian: sole owner of the actuators, and the only process whose failure the drive's own timeout
+covers.
+
+Each tick: take what the devices sent, estimate, read the mailboxes, let the monitors judge, step the state
+machine, act, and publish. It needs no network, waits on nothing but its own deadline, and whatever way it
+ends, the drivers are stopped first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from robot.board import Board
+from robot.clock import Clock, Ticker
+from robot.event_log import EventLog
+from robot.inbox import Inbox, OperatorInbox, PoseInbox
+from robot.interface import Driver, Estimate, Estimator, Measurements
+from robot.links import Links
+from robot.messages import Actor, Cause, SafetyState
+from robot.outbox import Outbox
+from robot.safety.command_gate import CommandGate
+from robot.safety.monitors import CLEAR, OverrunMonitor, SensorMonitors, Verdict, worse
+from robot.safety.projection import Projection
+from robot.safety.setpoint_hold import SetpointHold
+from robot.safety.state_machine import AUTHORITY, TORQUE, Inputs, KernelState, Request, Timing, boot, step
+from robot.spec import RobotSpec
+
+_SHUTDOWN = Verdict(Request.CATEGORY1, Cause.SHUTDOWN, "asked to end")
+_WAITING = (SafetyState.BOOT, SafetyState.STANDBY)
+_TIMED = (SafetyState.ACTIVE, SafetyState.REDUCED, SafetyState.HOLD)
+"""States in which a silent pilot is a reason to stop, or to stay stopped."""
+
+
+class Guardian:
+    """Runs a robot: ``start``, then ``tick`` at ``spec.rates.guardian_hz``, then ``close``; or ``run`` for
+    all three in real time. ``tick`` never raises because of a device, an estimator or anything in a
+    mailbox."""
+
+    def __init__(
+        self, spec: RobotSpec, drivers: Sequence[Driver], estimator: Estimator, clock: Clock, board: Board
+    ) -> None:
+        self.spec = spec
+        self._clock = clock
+        self._board = board
+        self._estimator = estimator
+        self._timing = Timing.of(spec)
+        period_ns = round(1e9 / spec.rates.guardian_hz)
+        self._overrun = OverrunMonitor(period_ns, spec.safety.overrun_s)
+        self.events = EventLog(board.guardian_events)
+        self._links = Links(spec, drivers, self.events)
+        self._monitors = SensorMonitors(spec)
+        self._projection = Projection(spec.actuators, spec.rates.guardian_hz)
+        self._hold = SetpointHold(spec)
+        self._operator = OperatorInbox(board.operator, spec.enable.timeout_s)
+        self._pose = PoseInbox(board.pose)
+        self._command = Inbox(board.command)
+        self._gate = CommandGate(len(spec.actuators), spec.safety.command_timeout_s)
+
+        self._measurements = Measurements(spec)
+        record = self._measurements.record
+        self._times = np.zeros(len(spec.sensors), np.int64)
+        self._sequences = np.zeros(len(spec.sensors), np.uint64)
+        self._time_views = [record[s.name]["time_ns"] for s in spec.sensors]
+        self._sequence_views = [record[s.name]["sequence"] for s in spec.sensors]
+        self._value_views = [record[s.name]["values"][0] for s in spec.sensors]
+        self._n_state = spec.state_layout.size
+        self._elements = np.full(self._n_state + sum(s.layout.size for s in spec.sensors), np.nan)
+        self._state = self._elements[: self._n_state]
+        self._sensor_values = self._elements[self._n_state :]
+        self._deviation = np.full(self._n_state, np.inf)
+        self._standstill = spec.state_layout.index(spec.stop.standstill)
+        self._converged = False
+        self._anchor = np.array([a.rest for a in spec.actuators])
+        """What the drives are taken to be doing, shape (n_actuators,): the base of the slew limit."""
+        self._previous_sent = self._anchor.copy()
+        self._kernel = boot(0)
+        self._outbox = Outbox(spec, board, record)
+        self._started = self._closed = self._ending = False
+
+    @property
+    def kernel(self) -> KernelState:
+        """The safety state machine's memory."""
+        return self._kernel
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether torque is off, so that the process may end."""
+        return self._kernel.state not in TORQUE
+
+    def start(self) -> None:
+        """Open the devices. Commands and button presses from before now never count.
+
+        Raises PortError with every device closed again.
+        """
+        if self._started:
+            return
+        now = self._clock.now_ns()
+        before = self._board.state.read()
+        epoch = 0 if before is None else int(before["epoch"][0])
+        self._kernel = boot(now, epoch)
+        self._gate = CommandGate(
+            len(self.spec.actuators), self.spec.safety.command_timeout_s, epoch, self._board.command.sequence
+        )
+        self._started = True
+        try:
+            self._links.open(now)
+        except BaseException:
+            self.close()
+            raise
+
+    def request_stop(self) -> None:
+        """Bring the robot to a category-1 stop; go on ticking until ``at_rest``, then ``close``."""
+        self._ending = True
+
+    def run(self, stop: Callable[[], bool]) -> None:
+        """Start, tick on absolute deadlines until ``stop()`` is true and the robot stands, and close."""
+        try:
+            self.start()
+            ticker = Ticker(self._clock, self.spec.rates.guardian_hz)
+            while not (self._ending and self.at_rest):
+                ticker.wait()
+                self.tick(ticker.due_ns)
+                ticker.advance()
+                self._ending = self._ending or stop()
+        finally:
+            self.close()
+
+    def tick(self, due_ns: int) -> None:
+        """One period's work; ``due_ns`` is when it should have begun."""
+        now = self._clock.now_ns()
+        verdict = worse(self._overrun.update(now, due_ns), _SHUTDOWN if self._ending else CLEAR)
+        self._links.poll(now, self._measurements)
+        verdict = worse(verdict, self._links.verdict(now))
+        verdict = worse(verdict, self._estimate(now))
+        verdict = worse(verdict, self._sense(now))
+        self._read_command(now)
+        before = self._kernel
+        verdict = worse(verdict, Verdict(*self._gate.request(now, before.state in _TIMED)))
+        self._operator.update(now)
+        self._advance(now, verdict)
+        self._act(now)
+        self._publish(now, due_ns, verdict)
+
+    def close(self) -> None:
+        """Stop every drive, then close its port. Never raises; a second call does nothing."""
+        if self._closed or not self._started:
+            return
+        self._closed = True
+        now = self._clock.now_ns()
+        abandoned = self._kernel.state in TORQUE
+        self._links.close(now, torque=abandoned)
+        if abandoned:
+            self.events.put(
+                now, "abandoned", self._kernel.state, "ended in motion: braked, then the drive's timeout"
+            )
+            self._outbox.abandon(now, SafetyState.FAULT, self._kernel.cause or Cause.SHUTDOWN)
+
+    def _estimate(self, now: int) -> Verdict:
+        """State and deviation from the measurements; an estimator that fails is a reason to stop."""
+        try:
+            if self._pose.update(now):
+                self._estimator.pose(self._pose.time_ns, self._pose.pose, self._pose.variance)
+            estimate: Estimate = self._estimator.update(now, self._measurements, self._previous_sent)
+            self._state[:] = estimate.values
+            self._deviation[:] = estimate.deviation
+            self._converged = bool(estimate.converged)
+        except Exception as error:  # noqa: BLE001  (whatever an estimator does, the robot must be stopped)
+            self._converged = False
+            self._state.fill(np.nan)
+            text = f"{type(error).__name__}: {error}"
+            self.events.at_most_once_a_second(now, "estimator", 0.0, text)
+            return Verdict(Request.CATEGORY1, Cause.ESTIMATOR, text)
+        if not np.isfinite(self._state).all():
+            return Verdict(Request.CATEGORY1, Cause.ESTIMATOR, "the state is not finite")
+        return CLEAR
+
+    def _sense(self, now: int) -> Verdict:
+        np.concatenate(self._time_views, out=self._times)
+        np.concatenate(self._sequence_views, out=self._sequences)
+        np.concatenate(self._value_views, out=self._sensor_values)
+        return self._monitors.update(
+            now, self._times, self._sequences, self._elements, self._n_state, not self._slow()
+        )
+
+    def _slow(self) -> bool:
+        # Written so that a speed that is not a number is not slow.
+        return abs(float(self._state[self._standstill])) < self.spec.stop.standstill_below
+
+    def _read_command(self, now: int) -> None:
+        record = self._command.take()
+        if record is None:
+            return
+        verdict = self._gate.offer(
+            now,
+            int(record["sequence"][0]),
+            int(record["time_ns"][0]),
+            int(record["epoch"][0]),
+            record["setpoint"][0],
+            int(record["actor"][0]),
+            int(record["policy_version"][0]),
+        )
+        if verdict == "accepted":
+            self._hold.take(self._gate.setpoint, self._anchor)
+        elif verdict != "repeated" and self._kernel.state in AUTHORITY:
+            count = self._gate.rejected[verdict]
+            self.events.at_most_once_a_second(now, f"command_{verdict}", count, "a command was not actuated")
+
+    def _advance(self, now: int, verdict: Verdict) -> None:
+        """Step the state machine and tell what changed."""
+        operator, before = self._operator, self._kernel
+        still = self._monitors.dependable and self._slow()
+        ready = verdict.request < Request.CATEGORY2
+        self._kernel = after = step(
+            before,
+            Inputs(
+                now_ns=now,
+                request=verdict.request,
+                cause=verdict.cause,
+                estop=operator.estop,
+                enable=operator.enable,
+                fresh=operator.fresh,
+                arm=operator.arm,
+                reset=operator.reset,
+                resume=operator.resume,
+                stop=operator.stop,
+                still=still,
+                ready=ready,
+            ),
+            self._timing,
+        )
+        if after.state is not before.state:
+            if after.state == SafetyState.ARMING:
+                self._gate.begin(now, after.epoch)
+            elif after.state == SafetyState.ACTIVE:
+                self._gate.grace(now)
+            why = after.trigger.name.lower()
+            if after.trigger != Cause.NONE and after.trigger == verdict.cause and verdict.detail:
+                why += f" ({verdict.detail})"
+            text = f"{before.state.name} -> {after.state.name}" + (f": {why}" if after.trigger else "")
+            self.events.put(now, "state", after.state, text)
+        elif before.state == SafetyState.STANDBY and operator.arm != before.arm and operator.fresh:
+            self.events.put(now, "arm_refused", 0.0, self._refusal(verdict))
+
+    def _refusal(self, verdict: Verdict) -> str:
+        if verdict.request != Request.NONE:
+            return f"{verdict.cause.name.lower()} ({verdict.detail})"
+        return "enable must be held, and must have been released since the reset"
+
+    def _act(self, now: int) -> None:
+        """Drive, brake or let go, as the state allows."""
+        state, outbox, valid = self._kernel.state, self._outbox, self._gate.valid
+        if state in AUTHORITY and valid:
+            requested = self._hold.target()
+            scale = self.spec.safety.reduced_scale if state == SafetyState.REDUCED else 1.0
+            allowed = self._projection.project(requested, self._anchor, scale)
+            self._links.command(now, allowed, outbox.sent)
+            went = np.isfinite(outbox.sent)
+            # The slew limit starts from what was allowed, not from what the drive made of it: a drive with a
+            # dead band would otherwise never be let out of it.
+            np.copyto(self._anchor, allowed, where=went)
+            outbox.allowed[:] = allowed
+            outbox.requested[:] = requested
+            outbox.altered = self._hold.altered(allowed, self._projection.step)
+        else:
+            self._links.stop(now, state in TORQUE, outbox.sent)
+            went = np.isfinite(outbox.sent)
+            np.copyto(self._anchor, outbox.sent, where=went)
+            outbox.allowed[:] = self._anchor
+            outbox.requested[:] = self._gate.setpoint
+            outbox.altered = valid and state in TORQUE
+        np.copyto(self._previous_sent, outbox.sent, where=went)
+        self._hold.advance()
+
+    def _publish(self, now: int, due_ns: int, verdict: Verdict) -> None:
+        kernel, gate = self._kernel, self._gate
+        driving = kernel.state in AUTHORITY and gate.valid
+        actor = gate.actor if driving else (Actor.SAFETY if kernel.state in TORQUE else Actor.NOBODY)
+        # Before arming there is no latched cause: what stands in the way of arming is the one to show.
+        cause = verdict.cause if kernel.state in _WAITING else kernel.cause
+        self._outbox.send(
+            now_ns=now,
+            due_ns=due_ns,
+            kernel=kernel,
+            cause=cause,
+            actor=actor,
+            policy_version=gate.policy_version if driving else 0,
+            estimate=self._state,
+            deviation=self._deviation,
+            converged=self._converged,
+            overruns=self._overrun.count,
+        )
+        self._outbox.finish(self._clock.now_ns() - now)

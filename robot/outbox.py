@@ -1,0 +1,89 @@
+"""What the guardian publishes each tick: the state mailbox and a record of the tick, both preallocated."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot.board import Board
+from robot.messages import Cause, state_dtype, tick_dtype
+from robot.safety.state_machine import KernelState
+from robot.shared_memory import Record
+from robot.spec import RobotSpec
+
+Array = NDArray[np.float64]
+
+
+class Outbox:
+    """Fill the arrays, then ``send``. ``requested``, ``allowed``, ``sent``, ``state``, ``deviation`` are
+    views into the tick's record; ``requested`` is NaN while there is no command."""
+
+    def __init__(self, spec: RobotSpec, board: Board, measured: Record) -> None:
+        self._board = board
+        self.state: Record = np.zeros(1, state_dtype(spec))
+        self.tick: Record = np.zeros(1, tick_dtype(spec))
+        self.requested: Array = self.tick["requested"][0]
+        self.allowed: Array = self.tick["allowed"][0]
+        self.sent: Array = self.tick["sent"][0]
+        self.requested.fill(np.nan)
+        # Bytes rather than fields: one copy instead of one for each element of a nested record.
+        self._measured_from = measured.view(np.uint8).reshape(-1)
+        offset = tick_dtype(spec).fields["measured"][1]  # type: ignore[index]
+        self._measured_to = self.tick.view(np.uint8).reshape(-1)[offset : offset + self._measured_from.size]
+        self._copied = [
+            (self.state[name][0], self.tick[name][0]) for name in ("state", "deviation", "allowed", "sent")
+        ]
+        self.altered = False
+        self.dropped = 0
+        """Ticks that found the ring full: the log has a gap, the loop does not care."""
+
+    def send(
+        self,
+        now_ns: int,
+        due_ns: int,
+        kernel: KernelState,
+        cause: Cause,
+        actor: int,
+        policy_version: int,
+        estimate: Array,
+        deviation: Array,
+        converged: bool,
+        overruns: int,
+    ) -> None:
+        """Publish the state; ``finish`` completes the tick's record once its duration is known."""
+        tick, state = self.tick, self.state
+        tick["state"][0] = estimate
+        tick["deviation"][0] = deviation
+        np.copyto(self._measured_to, self._measured_from)
+        tick["time_ns"] = now_ns
+        tick["due_ns"] = due_ns
+        tick["epoch"] = kernel.epoch
+        tick["policy_version"] = policy_version
+        tick["safety_state"] = kernel.state
+        tick["cause"] = cause
+        tick["actor"] = actor
+        tick["altered"] = self.altered
+        for to, source in self._copied:
+            np.copyto(to, source)
+        state["time_ns"] = now_ns
+        state["altered_ticks"] += self.altered
+        state["overruns"] = overruns
+        state["epoch"] = kernel.epoch
+        state["safety_state"] = kernel.state
+        state["cause"] = cause
+        state["converged"] = converged
+        self._board.state.write(state)
+
+    def finish(self, busy_ns: int) -> None:
+        """Push the tick's record; ``busy_ns``: how long the tick took until here."""
+        self.tick["busy_ns"] = busy_ns
+        if not self._board.ticks.push(self.tick):
+            self.dropped += 1
+        self.tick["tick"] += 1
+
+    def abandon(self, now_ns: int, state: int, cause: Cause) -> None:
+        """The last word of a guardian that ends while the robot was not at rest."""
+        self.state["time_ns"] = now_ns
+        self.state["safety_state"] = state
+        self.state["cause"] = cause
+        self._board.state.write(self.state)

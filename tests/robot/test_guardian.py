@@ -1,0 +1,923 @@
+"""The guardian as a whole, with a device and an estimator of a few lines, on simulated time."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from robot.board import Board
+from robot.clock import SimulatedClock
+from robot.contract import PREVIOUS_ACTION, ObservationTerm, task_contract
+from robot.errors import PortError
+from robot.guardian import Guardian
+from robot.interface import Estimate, LinkHealth, Measurements
+from robot.messages import OPERATOR_DTYPE, POSE_DTYPE, Actor, Cause, SafetyState, command_dtype
+from robot.spec import RobotSpec, decode_struct
+
+Array = NDArray[np.float64]
+
+RATE = 100
+PERIOD = 10_000_000
+START = 1_000_000_000
+
+
+def cart_spec(**overrides: Any) -> RobotSpec:
+    """A cart: speed [m/s] and steering [rad] on one device, a required and an optional sensor."""
+    plain: dict[str, Any] = {
+        "name": "cart",
+        "description": "a cart for tests",
+        "rates": {"guardian_hz": RATE, "policy_hz": 20},
+        "devices": [{"name": "base", "driver": "x:Y"}, {"name": "extra", "driver": "x:Y"}],
+        "actuators": [
+            {"name": "speed", "device": "base", "unit": "m/s", "lower": -1.0, "upper": 3.0, "slew": 8.0},
+            {"name": "steering", "device": "base", "unit": "rad", "lower": -0.3, "upper": 0.3, "slew": 3.0},
+        ],
+        "sensors": [
+            {
+                "name": "wheel",
+                "device": "base",
+                "rate_hz": 100,
+                "latency_s": 0.0,
+                "stale_s": 0.05,
+                "fields": [{"name": "speed", "unit": "m/s"}, {"name": "temperature", "unit": "degC"}],
+            },
+            {
+                "name": "beacon",
+                "device": "extra",
+                "rate_hz": 10,
+                "latency_s": 0.0,
+                "stale_s": 1.0,
+                "required": False,
+                "fields": [{"name": "x", "unit": "m"}],
+            },
+        ],
+        "actions": [
+            {"name": "speed", "actuator": "speed", "lower": -1.0, "upper": 3.0},
+            {"name": "steering", "actuator": "steering", "lower": -0.3, "upper": 0.3},
+        ],
+        "estimator": {
+            "driver": "x:Y",
+            "state": [{"name": "speed", "unit": "m/s"}, {"name": "upright", "unit": "1"}],
+        },
+        "stop": {
+            "kind": "brake",
+            "hold_s": 0.3,
+            "deadline_s": 0.4,
+            "standstill": "speed",
+            "standstill_below": 0.05,
+        },
+        "enable": {"source": "simulated_operator", "timeout_s": 0.2},
+        "safety": {
+            "command_timeout_s": 0.15,
+            "arming_s": 0.1,
+            "reduced_scale": 0.5,
+            "reduced_dwell_s": 0.2,
+            "overrun_s": 0.05,
+            "limits": [
+                {
+                    "name": "flip",
+                    "element": "upright",
+                    "unit": "1",
+                    "lower": 0.3,
+                    "debounce_s": 0.05,
+                    "action": "category1",
+                    "reason": "on its side",
+                },
+                {
+                    "name": "warm",
+                    "element": "wheel.temperature",
+                    "unit": "degC",
+                    "upper": 60.0,
+                    "action": "reduce",
+                    "reason": "derate before it cuts out",
+                },
+                {
+                    "name": "burning",
+                    "element": "wheel.temperature",
+                    "unit": "degC",
+                    "upper": 90.0,
+                    "action": "category0",
+                    "reason": "let go of it",
+                },
+            ],
+        },
+        "practice": {
+            "stuck_seconds": 1.0,
+            "stuck_metres": 0.1,
+            "crash_g": 3.0,
+            "flip_cosine": 0.5,
+            "settle_seconds": 0.1,
+            "recovery": [],
+            "recovered_metres": 0.1,
+            "cycles": 1,
+        },
+        "calibration": {},
+    }
+    return decode_struct(plain | overrides, RobotSpec, "cart")
+
+
+class Cart:
+    """A driver and its plant: speed follows the setpoint at 10 m/s^2, brakes at ``brake`` [m/s^2] on stop."""
+
+    sensors = ("wheel",)
+    actuators = ("speed", "steering")
+
+    def __init__(self) -> None:
+        self.health = LinkHealth()
+        self.speed = 0.0
+        self.temperature = 20.0
+        self.brake = 10.0
+        self.silent = self.deaf = False
+        self.fails: set[str] = set()
+        self.calls: list[tuple[str, Any]] = []
+        self._sent = np.zeros(2)
+        self._noise = itertools.cycle((1e-6, -1e-6, 3e-6))
+
+    def _call(self, name: str, detail: Any = None) -> None:
+        self.calls.append((name, detail))
+        if name in self.fails:
+            raise ZeroDivisionError(f"bug in {name}")
+
+    def open(self, now_ns: int) -> None:
+        self._call("open")
+        self.health.state = "open"
+
+    def poll(self, now_ns: int, measurements: Measurements) -> None:
+        if "poll" in self.fails:
+            raise ZeroDivisionError("bug in poll")
+        if self.health.state == "open" and not self.silent:
+            measurements.put("wheel", now_ns, (self.speed + next(self._noise), self.temperature))
+
+    def command(self, now_ns: int, setpoint: Array) -> Array:
+        self._call("command", setpoint.copy())
+        if self.deaf or self.health.state != "open":
+            self._sent[:] = np.nan
+            return self._sent
+        self._sent[:] = setpoint
+        change = 10.0 / RATE
+        self.speed += min(max(setpoint[0] - self.speed, -change), change)
+        return self._sent
+
+    def stop(self, now_ns: int, torque: bool) -> Array:
+        self._call("stop", torque)
+        if torque:
+            self.speed = np.sign(self.speed) * max(abs(self.speed) - self.brake / RATE, 0.0)
+        self._sent[0] = 0.0
+        return self._sent
+
+    def close(self) -> None:
+        self._call("close")
+        self.health.state = "closed"
+
+
+class Beacon:
+    """An optional sensor's driver on a device of its own."""
+
+    sensors = ("beacon",)
+    actuators = ()
+
+    def __init__(self) -> None:
+        self.health = LinkHealth()
+        self.refuses = False
+
+    def open(self, now_ns: int) -> None:
+        if self.refuses:
+            raise PortError("extra: /dev/nothing is absent; plug it in")
+        self.health.state = "open"
+
+    def poll(self, now_ns: int, measurements: Measurements) -> None:
+        if self.health.state == "open" and now_ns % (10 * PERIOD) == 0:
+            measurements.put("beacon", now_ns, (now_ns * 1e-9,))
+
+    def command(self, now_ns: int, setpoint: Array) -> Array:
+        return np.zeros(0)
+
+    def stop(self, now_ns: int, torque: bool) -> Array:
+        return np.zeros(0)
+
+    def close(self) -> None:
+        self.health.state = "closed"
+
+
+class Passthrough:
+    """An estimator that believes the wheel."""
+
+    def __init__(self) -> None:
+        self.values = np.array([0.0, 1.0])
+        self.upright = 1.0
+        self.fails = False
+        self.poses: list[tuple[int, Array, Array]] = []
+
+    def update(self, now_ns: int, measurements: Measurements, sent: Array) -> Estimate:
+        assert np.isfinite(sent).all()
+        if self.fails:
+            raise np.linalg.LinAlgError("singular matrix")
+        self.values[:] = measurements.values("wheel")[0], self.upright
+        return Estimate(self.values, np.full(2, 0.1), True)
+
+    def pose(self, time_ns: int, pose: Array, variance: Array) -> None:
+        self.poses.append((time_ns, pose.copy(), variance.copy()))
+
+
+class Rig:
+    """A guardian with its world; ``run`` ticks it, with an operator and a pilot unless told otherwise."""
+
+    def __init__(self, directory: Path, spec: RobotSpec | None = None) -> None:
+        self.spec = spec or cart_spec()
+        contract = task_contract(
+            self.spec, "nothing", (ObservationTerm(name=PREVIOUS_ACTION, unit="1", scale=1.0),), ("r",)
+        )
+        self.board = Board(directory, self.spec, contract, create=True)
+        self.clock = SimulatedClock(START)
+        self.cart, self.beacon, self.estimator = Cart(), Beacon(), Passthrough()
+        self.guardian = Guardian(self.spec, [self.cart, self.beacon], self.estimator, self.clock, self.board)
+        self.operator = np.zeros(1, OPERATOR_DTYPE)
+        self.command = np.zeros(1, command_dtype(self.spec))
+        self.command["actor"] = Actor.POLICY
+        self.command["setpoint"] = (2.0, 0.1)
+        self.operator_alive = self.pilot_alive = True
+
+    @property
+    def state(self) -> SafetyState:
+        return self.guardian.kernel.state
+
+    @property
+    def cause(self) -> Cause:
+        return self.guardian.kernel.cause
+
+    def tick(self, wait_ns: int = PERIOD) -> None:
+        due = self.clock.now_ns() + PERIOD
+        self.clock.sleep_until(self.clock.now_ns() + wait_ns)
+        now = self.clock.now_ns()
+        if self.operator_alive:
+            self.operator["time_ns"] = now
+            self.board.operator.write(self.operator)
+        if self.pilot_alive:
+            self.command["time_ns"] = now
+            self.command["epoch"] = self.guardian.kernel.epoch
+            self.board.command.write(self.command)
+        self.guardian.tick(due)
+
+    def run(self, seconds: float, until: Callable[[], bool] | None = None) -> int:
+        """Tick for ``seconds`` or until something holds; how many ticks that took."""
+        for i in range(round(seconds * RATE)):
+            self.tick()
+            if until is not None and until():
+                return i + 1
+        return round(seconds * RATE)
+
+    def press(self, button: str) -> None:
+        self.operator[button] += 1
+
+    def activate(self) -> None:
+        self.guardian.start()
+        self.operator["enable"] = 0
+        self.run(0.1)
+        assert self.state == SafetyState.STANDBY
+        self.arm()
+
+    def arm(self) -> None:
+        self.operator["enable"] = 1
+        self.run(0.05)
+        self.press("arm")
+        self.run(0.5, lambda: self.state == SafetyState.ACTIVE)
+        assert self.state == SafetyState.ACTIVE
+
+    def ticks(self) -> NDArray[np.void]:
+        records = self.board.ticks.peek(100_000)
+        self.board.ticks.consume(len(records))
+        return records
+
+    def events(self) -> list[str]:
+        records = self.board.guardian_events.peek(1024)
+        return [f"{r['kind'].decode()}: {r['text'].decode()}" for r in records]
+
+    def states(self) -> list[SafetyState]:
+        """The states gone through, in order, without repetition."""
+        return [SafetyState(int(k)) for k, _ in itertools.groupby(self.ticks()["safety_state"])]
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    rig = Rig(tmp_path)
+    yield rig
+    rig.guardian.close()
+
+
+def test_nothing_moves_without_arming(rig: Rig) -> None:
+    rig.guardian.start()
+    rig.operator["enable"] = 1
+    rig.run(1.0)
+    assert not [c for c in rig.cart.calls if c[0] == "command"]
+    assert all(not torque for name, torque in rig.cart.calls if name == "stop")
+
+
+def test_enable_held_since_boot_does_not_arm(rig: Rig) -> None:
+    rig.guardian.start()
+    rig.operator["enable"] = 1
+    rig.run(0.1)
+    rig.press("arm")
+    rig.run(0.5)
+    assert rig.state == SafetyState.STANDBY
+    assert any(e.startswith("arm_refused") for e in rig.events())
+
+
+def test_arming_holds_still_and_then_drives_within_slew(rig: Rig) -> None:
+    rig.activate()
+    rig.run(1.0)
+    ticks = rig.ticks()
+    arming = ticks[ticks["safety_state"] == SafetyState.ARMING]
+    active = ticks[ticks["safety_state"] == SafetyState.ACTIVE]
+    assert (arming["sent"][:, 0] == 0.0).all()
+    assert np.allclose(active["sent"][-1], (2.0, 0.1))
+    assert np.abs(np.diff(active["sent"], axis=0)).max(axis=0) == pytest.approx((0.08, 0.03))
+    assert (active["actor"][1:] == Actor.POLICY).all()
+
+
+def test_each_arming_has_an_epoch_of_its_own(rig: Rig) -> None:
+    rig.activate()
+    first = rig.guardian.kernel.epoch
+    rig.press("stop")
+    rig.run(2.0, lambda: rig.state == SafetyState.FAULT)
+    rig.operator["enable"] = 0
+    rig.run(0.05)
+    rig.press("reset")
+    rig.run(0.1)
+    assert rig.state == SafetyState.STANDBY
+    rig.arm()
+    assert rig.guardian.kernel.epoch == first + 1
+
+
+def test_a_restarted_guardian_never_reuses_an_epoch(rig: Rig) -> None:
+    rig.activate()
+    first = rig.guardian.kernel.epoch
+    rig.guardian.close()
+    rig.cart, rig.beacon = Cart(), Beacon()
+    rig.guardian = Guardian(rig.spec, [rig.cart, rig.beacon], rig.estimator, rig.clock, rig.board)
+    rig.activate()
+    assert rig.guardian.kernel.epoch == first + 1
+
+
+def test_silent_pilot_holds_within_timeout_and_a_tick(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    rig.pilot_alive = False
+    ticks = rig.run(1.0, lambda: rig.state == SafetyState.HOLD)
+    assert ticks * PERIOD <= 150_000_000 + PERIOD
+    assert rig.cause == Cause.COMMAND_STALE
+    rig.run(1.0)
+    assert rig.state == SafetyState.HOLD, "a robot that stands still stays in the resumable stop"
+    assert rig.cart.speed == 0.0
+    rig.press("resume")
+    rig.run(0.1)
+    assert rig.state == SafetyState.HOLD, "the pilot is still silent"
+    rig.pilot_alive = True
+    rig.run(0.05)
+    rig.press("resume")
+    rig.run(0.02)
+    assert rig.state == SafetyState.REDUCED
+    rig.run(0.5)
+    assert rig.state == SafetyState.ACTIVE
+
+
+def test_silent_pilot_without_brakes_ends_powerless_in_bounded_time(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    rig.ticks()
+    rig.pilot_alive = False
+    rig.cart.brake = 0.0
+    ticks = rig.run(5.0, lambda: rig.guardian.at_rest)
+    assert ticks * PERIOD <= round((0.15 + 0.3 + 0.4) * 1e9) + 3 * PERIOD
+    rig.run(0.02)
+    S = SafetyState
+    assert rig.states() == [S.ACTIVE, S.HOLD, S.STOP1, S.STOP0, S.FAULT]
+    assert rig.cause == Cause.COMMAND_STALE, "the first cause stays, whatever came after it"
+    assert rig.cart.calls[-1] == ("stop", False)
+
+
+def test_enable_released_stops_and_needs_a_press_to_resume(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.3)
+    rig.operator["enable"] = 0
+    rig.run(0.01)
+    assert (rig.state, rig.cause) == (SafetyState.HOLD, Cause.ENABLE_RELEASED)
+    rig.run(0.5)
+    rig.operator["enable"] = 1
+    rig.run(0.5)
+    assert rig.state == SafetyState.HOLD
+    rig.press("resume")
+    rig.run(0.02)
+    assert rig.state == SafetyState.REDUCED
+
+
+def test_operator_that_dies_lapses(rig: Rig) -> None:
+    rig.activate()
+    rig.operator_alive = False
+    ticks = rig.run(1.0, lambda: rig.state == SafetyState.HOLD)
+    assert ticks * PERIOD <= 200_000_000 + PERIOD
+
+
+def test_emergency_stop_is_powerless_in_the_same_tick(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.3)
+    rig.operator["estop"] = 1
+    rig.run(0.01)
+    assert rig.state == SafetyState.ESTOP
+    assert rig.cart.calls[-1] == ("stop", False)
+    rig.press("reset")
+    rig.run(0.1)
+    assert rig.state == SafetyState.ESTOP, "still pressed"
+    rig.operator["estop"] = 0
+    rig.operator["enable"] = 0
+    rig.run(0.1)
+    assert rig.state == SafetyState.ESTOP, "unlatched, not reset"
+    rig.press("reset")
+    rig.run(0.1)
+    assert rig.state == SafetyState.FAULT
+    rig.press("reset")
+    rig.run(0.1)
+    assert rig.state == SafetyState.STANDBY
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_commands_that_are_not_finite_are_never_sent(rig: Rig, bad: float) -> None:
+    rig.activate()
+    rig.run(0.5)
+    rig.ticks()
+    rig.command["setpoint"] = (bad, 0.1)
+    rig.run(0.02)
+    assert rig.state == SafetyState.ACTIVE, "one or two are a glitch: the last good command stands"
+    assert np.allclose(rig.ticks()["sent"], (2.0, 0.1))
+    rig.run(0.01)
+    assert (rig.state, rig.cause) == (SafetyState.STOP1, Cause.COMMAND_NOT_FINITE)
+    assert all(np.isfinite(c[1]).all() for c in rig.cart.calls if c[0] == "command")
+
+
+def _replay(rig: Rig, record: NDArray[np.void]) -> None:
+    """Write a record into the mailbox as it is, its own sequence number and all."""
+    mailbox = rig.board.command
+    mailbox.write(record.copy())
+
+
+def test_commands_of_an_earlier_epoch_are_never_actuated(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.3)
+    rig.pilot_alive = False
+    old = rig.command.copy()
+    old["epoch"] -= 1
+    old["setpoint"] = (-1.0, -0.3)
+    rig.ticks()
+
+    def write() -> bool:
+        old["time_ns"] = rig.clock.now_ns()
+        _replay(rig, old)
+        return rig.state != SafetyState.ACTIVE
+
+    rig.run(1.0, write)
+    sent = rig.ticks()
+    assert (sent["sent"][:-1] >= (0.0, 0.0)).all()
+    assert (rig.state, rig.cause) == (SafetyState.HOLD, Cause.COMMAND_REPLAYED)
+
+
+def test_commands_older_than_their_lifetime_are_never_actuated(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.3)
+    rig.pilot_alive = False
+    late = rig.command.copy()
+    late["setpoint"] = (-1.0, -0.3)
+
+    def write() -> bool:
+        late["time_ns"] = rig.clock.now_ns() - 200_000_000
+        _replay(rig, late)
+        return rig.state == SafetyState.HOLD
+
+    rig.run(1.0, write)
+    assert rig.state == SafetyState.HOLD
+    assert all(c[1][1] >= 0 for c in rig.cart.calls if c[0] == "command")
+
+
+def test_command_from_the_future_does_not_outlive_its_timeout(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.3)
+    rig.pilot_alive = False
+    ahead = rig.command.copy()
+    ahead["time_ns"] = rig.clock.now_ns() + 10_000_000_000
+    _replay(rig, ahead)
+    assert rig.run(2.0, lambda: rig.state == SafetyState.HOLD) * PERIOD <= 150_000_000 + PERIOD
+
+
+def test_stale_sensor_stops(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    rig.cart.silent = True
+    ticks = rig.run(1.0, lambda: rig.state != SafetyState.ACTIVE)
+    assert ticks * PERIOD <= 50_000_000 + 2 * PERIOD
+    assert (rig.state, rig.cause) == (SafetyState.HOLD, Cause.SENSOR_STALE)
+    # Nobody can see that it stands, so the resumable stop must not last.
+    rig.run(1.0)
+    assert rig.state == SafetyState.FAULT
+
+
+def test_sensor_that_repeats_itself_while_moving_is_dead(rig: Rig) -> None:
+    rig.activate()
+    rig.run(1.0)
+    rig.cart._noise = itertools.cycle((0.0,))
+    rig.run(1.5, lambda: rig.state != SafetyState.ACTIVE)
+    assert (rig.state, rig.cause) == (SafetyState.HOLD, Cause.SENSOR_STALE)
+    assert any("wheel frozen" in e for e in rig.events())
+
+
+def test_sensor_value_that_is_not_finite_stops(rig: Rig) -> None:
+    rig.activate()
+    rig.cart.temperature = np.nan
+    rig.run(0.02)
+    assert rig.state in (SafetyState.HOLD, SafetyState.STOP0)
+
+
+def test_stale_sensor_only_blocks_arming_in_standby(rig: Rig) -> None:
+    rig.guardian.start()
+    rig.run(0.1)
+    rig.cart.silent = True
+    rig.run(0.5)
+    assert rig.state == SafetyState.STANDBY
+    assert int(rig.board.state.read()["cause"][0]) == Cause.SENSOR_STALE
+    rig.operator["enable"] = 1
+    rig.press("arm")
+    rig.run(0.1)
+    assert rig.state == SafetyState.STANDBY
+    assert any("arm_refused: sensor_stale (wheel)" in e for e in rig.events())
+
+
+def test_optional_device_may_come_and_go(rig: Rig) -> None:
+    rig.activate()
+    rig.beacon.health.state = "lost"
+    rig.run(2.0)
+    assert rig.state == SafetyState.ACTIVE
+    rig.beacon.health.state = "open"
+    rig.run(0.1)
+    events = rig.events()
+    assert any(e.startswith("port_lost: extra") for e in events)
+    assert any(e.startswith("port_back: extra") for e in events)
+
+
+def test_lost_port_ends_in_fault_and_a_person_re_arms(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    rig.cart.health.state = "lost"
+    rig.run(0.01)
+    assert (rig.state, rig.cause) == (SafetyState.STOP1, Cause.PORT_LOST)
+    rig.run(1.0)
+    assert rig.state == SafetyState.FAULT
+    rig.cart.health.state = "open"
+    rig.run(0.5)
+    assert rig.state == SafetyState.FAULT, "the port is back; nobody has reset"
+    rig.operator["enable"] = 0
+    rig.run(0.02)
+    rig.press("reset")
+    rig.run(0.05)
+    rig.arm()
+
+
+def test_setpoints_that_never_leave_are_a_lost_port(rig: Rig) -> None:
+    rig.activate()
+    rig.cart.deaf = True
+    rig.run(0.3, lambda: rig.state != SafetyState.ACTIVE)
+    assert (rig.state, rig.cause) == (SafetyState.STOP1, Cause.PORT_LOST)
+
+
+def test_drive_fault_latches_although_the_drive_forgets_it(rig: Rig) -> None:
+    rig.activate()
+    rig.cart.health.fault = "ABS_OVER_CURRENT"
+    rig.run(0.01)
+    rig.cart.health.fault = ""
+    rig.run(1.0)
+    assert (rig.state, rig.cause) == (SafetyState.FAULT, Cause.DRIVE_FAULT)
+
+
+@pytest.mark.parametrize("call", ["poll", "command", "stop"])
+def test_exception_in_a_driver_stops_the_robot_not_the_guardian(rig: Rig, call: str) -> None:
+    rig.activate()
+    rig.run(0.2)
+    rig.cart.fails = {call}
+    if call == "stop":
+        rig.press("stop")
+    rig.run(0.02)
+    assert rig.state in (SafetyState.STOP1, SafetyState.FAULT)
+    rig.run(1.0)
+    assert rig.state == SafetyState.FAULT
+    assert any("ZeroDivisionError" in e for e in rig.events())
+    assert rig.cart.calls[-1][0] == "stop"
+
+
+def test_exception_in_the_estimator_stops(rig: Rig) -> None:
+    rig.activate()
+    rig.estimator.fails = True
+    rig.run(0.01)
+    assert (rig.state, rig.cause) == (SafetyState.STOP1, Cause.ESTIMATOR)
+    rig.run(1.0)
+    assert rig.state == SafetyState.FAULT
+
+
+def test_limits_debounce_derate_stop_and_let_go(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    rig.estimator.upright = 0.0
+    rig.run(0.04)
+    assert rig.state == SafetyState.ACTIVE, "not longer than the debounce"
+    rig.estimator.upright = 1.0
+    rig.run(0.1)
+    assert rig.state == SafetyState.ACTIVE
+    rig.cart.temperature = 70.0
+    rig.run(0.5)
+    assert rig.state == SafetyState.REDUCED
+    assert rig.ticks()["sent"][-1, 0] == pytest.approx(1.5), "half of the 3 m/s range"
+    rig.cart.temperature = 20.0
+    rig.run(0.19)
+    assert rig.state == SafetyState.REDUCED
+    rig.run(0.05)
+    assert rig.state == SafetyState.ACTIVE
+    rig.cart.temperature = 95.0
+    rig.run(0.01)
+    assert (rig.state, rig.cause) == (SafetyState.STOP0, Cause.LIMIT)
+    assert rig.cart.calls[-1] == ("stop", False)
+    assert any("limit (burning)" in e for e in rig.events())
+
+
+def test_loop_that_stalls_stops(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.1)
+    rig.tick(wait_ns=PERIOD + 60_000_000)
+    assert (rig.state, rig.cause) == (SafetyState.STOP1, Cause.OVERRUN)
+
+
+def test_loop_that_is_often_late_derates(rig: Rig) -> None:
+    rig.activate()
+    for _ in range(3):
+        assert rig.state == SafetyState.ACTIVE
+        rig.tick(wait_ns=3 * PERIOD)
+    assert rig.state == SafetyState.REDUCED
+    assert int(rig.board.state.read()["overruns"][0]) == 3
+
+
+def test_altered_marks_what_safety_changed_and_nothing_else(rig: Rig) -> None:
+    rig.activate()
+    rig.run(1.0)
+    rig.pilot_alive = False  # by hand, at the policy's rate
+
+    def command(speed: float, ticks: int) -> NDArray[np.bool_]:
+        rig.ticks()
+        rig.command["setpoint"] = (speed, 0.1)
+        rig.command["time_ns"] = rig.clock.now_ns()
+        rig.board.command.write(rig.command)
+        rig.run(ticks / RATE)
+        altered: NDArray[np.bool_] = rig.ticks()["altered"]
+        return altered
+
+    assert not command(2.0, 5).any()
+    # 0.3 m/s at 8 m/s^2 takes four of the step's five ticks: the hardware's own slew, no alteration.
+    assert not command(2.3, 5).any()
+    assert command(5.0, 5).any(), "beyond the range"
+    assert command(1.0, 5)[0], "a step this large cannot be followed: known at once"
+    before = int(rig.board.state.read()["altered_ticks"][0])
+    assert before > 0
+
+
+def test_drive_with_a_dead_band_is_let_out_of_it(rig: Rig) -> None:
+    command = rig.cart.command
+
+    def dead_band(now_ns: int, setpoint: Array) -> Array:
+        sent = command(now_ns, setpoint)
+        if abs(sent[0]) < 0.2:
+            sent[0] = 0.0
+        return sent
+
+    rig.cart.command = dead_band  # type: ignore[method-assign]
+    rig.activate()
+    rig.run(1.0)
+    assert rig.ticks()["sent"][-1, 0] == 2.0
+
+
+def test_everything_is_published(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.3)
+    state = rig.board.state.read()
+    assert state is not None
+    assert state["time_ns"][0] == rig.clock.now_ns()
+    assert state["epoch"][0] == rig.guardian.kernel.epoch == 1
+    assert state["converged"][0]
+    assert state["state"][0] == pytest.approx(rig.estimator.values)
+    assert (state["deviation"][0] == 0.1).all()
+    ticks = rig.ticks()
+    assert (np.diff(ticks["tick"]) == 1).all()
+    assert (np.diff(ticks["time_ns"]) == PERIOD).all()
+    assert (ticks["due_ns"] == ticks["time_ns"]).all()
+    last = ticks[-1]
+    assert last["measured"]["wheel"]["time_ns"] == last["time_ns"]
+    assert last["measured"]["wheel"]["values"][0] == pytest.approx(last["state"][0])
+    assert last["measured"]["beacon"]["sequence"] > 1
+    assert last["requested"] == pytest.approx((2.0, 0.1))
+    assert (state["sent"][0] == last["sent"]).all()
+
+
+def test_full_rings_cost_records_and_nothing_else(rig: Rig) -> None:
+    rig.activate()
+    rig.run(61.0)
+    assert rig.state == SafetyState.ACTIVE
+    assert rig.board.ticks.waiting == 60 * RATE
+
+
+def test_errors_of_a_link_are_told_once_a_second(rig: Rig) -> None:
+    rig.guardian.start()
+
+    def count() -> bool:
+        rig.cart.health.count("bad_crc", "0x1234")
+        return False
+
+    rig.run(3.0, count)
+    lines = [e for e in rig.events() if e.startswith("bad_crc: base: ")]
+    assert 2 <= len(lines) <= 4
+
+
+def test_external_pose_reaches_the_estimator_only_if_it_makes_sense(rig: Rig) -> None:
+    rig.guardian.start()
+    pose = np.zeros(1, POSE_DTYPE)
+
+    def send(age_ns: int, x: float, variance: float) -> int:
+        pose["time_ns"] = rig.clock.now_ns() - age_ns
+        pose["pose"] = (x, 2.0, 0.3)
+        pose["covariance"] = variance
+        rig.board.pose.write(pose)
+        rig.run(0.02)
+        return len(rig.estimator.poses)
+
+    assert send(0, 1.0, 0.01) == 1
+    assert send(0, np.nan, 0.01) == 1
+    assert send(0, 1.0, 0.0) == 1
+    assert send(5_000_000_000, 1.0, 0.01) == 1
+    assert send(50_000_000, 4.0, 0.01) == 2
+    assert rig.estimator.poses[-1][1] == pytest.approx((4.0, 2.0, 0.3))
+
+
+def test_asked_to_stop_it_stands_before_it_ends(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    rig.guardian.request_stop()
+    rig.run(2.0, lambda: rig.guardian.at_rest)
+    assert (rig.state, rig.cause) == (SafetyState.FAULT, Cause.SHUTDOWN)
+    assert rig.cart.speed == 0.0
+    rig.guardian.close()
+    assert [name for name, _ in rig.cart.calls[-2:]] == ["stop", "close"]
+
+
+def test_run_ends_standing_whether_asked_or_thrown_out(rig: Rig) -> None:
+    """``run`` in real life: an exception that nobody foresaw still brakes and closes every device."""
+    rig.activate()
+    rig.run(0.3)
+    rig.pilot_alive = rig.operator_alive = False
+
+    def interrupt() -> bool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rig.guardian.run(interrupt)
+    assert rig.cart.calls[-2:] == [("stop", True), ("close", None)]
+    assert rig.beacon.health.state == "closed"
+    state = rig.board.state.read()
+    assert state is not None
+    assert state["safety_state"][0] == SafetyState.FAULT
+    assert state["cause"][0] == Cause.SHUTDOWN
+
+
+def test_run_brakes_to_a_standstill_when_asked_to_end(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    rig.guardian.run(lambda: True)
+    assert rig.cart.speed == 0.0
+    assert rig.states()[-2:] == [SafetyState.STOP1, SafetyState.FAULT]
+    assert rig.cart.health.state == "closed"
+
+
+def test_device_that_cannot_be_opened_leaves_the_others_closed(rig: Rig) -> None:
+    rig.beacon.refuses = True
+    with pytest.raises(PortError, match="plug it in"):
+        rig.guardian.start()
+    assert rig.cart.health.state == "closed"
+
+
+def test_device_that_fails_to_close_does_not_keep_the_others_open(rig: Rig) -> None:
+    rig.activate()
+    rig.cart.fails = {"stop", "close"}
+    rig.guardian.close()
+    assert rig.beacon.health.state == "closed"
+
+
+def test_linear_interpolation_ramps_over_a_policy_step(tmp_path: Path) -> None:
+    base = cart_spec()
+    actions = [
+        {"name": "speed", "actuator": "speed", "lower": -1.0, "upper": 3.0, "interpolation": "linear"},
+        {"name": "steering", "actuator": "steering", "lower": -0.3, "upper": 0.3},
+    ]
+    rig = Rig(tmp_path, cart_spec(actions=actions))
+    assert rig.spec.ticks_per_step == base.ticks_per_step == 5
+    rig.activate()
+    rig.run(1.0)
+    rig.pilot_alive = False
+    rig.ticks()
+    rig.command["setpoint"] = (2.2, 0.12)
+    rig.command["time_ns"] = rig.clock.now_ns()
+    rig.board.command.write(rig.command)
+    rig.run(0.05)
+    ticks = rig.ticks()
+    assert ticks["sent"][:, 0] == pytest.approx([2.04, 2.08, 2.12, 2.16, 2.2])
+    assert ticks["sent"][:, 1] == pytest.approx([0.12] * 5)
+    assert not ticks["altered"].any()
+
+
+# --- any bits whatever ---------------------------------------------------------------------------------------
+
+BITS = st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
+VALUES = st.one_of(BITS, st.floats(-5.0, 5.0), st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1e308, 5e-324]))
+TIMES = st.one_of(st.integers(-300_000_000, 50_000_000), st.integers(-(2**63), 2**63 - 1))
+U32 = st.one_of(st.integers(0, 3), st.integers(0, 2**32 - 1))
+
+EVENT = st.fixed_dictionaries(
+    {
+        "command": st.none() | st.tuples(TIMES, st.integers(-2, 2), VALUES, VALUES, st.integers(0, 255)),
+        "operator": st.none() | st.tuples(TIMES, U32, U32, U32, U32, st.integers(0, 255), st.integers(0, 1)),
+        "sensor": st.none() | st.tuples(VALUES, VALUES),
+        "upright": st.sampled_from([1.0, 1.0, 1.0, 0.0, np.nan]),
+        "wait": st.sampled_from([PERIOD] * 8 + [0, PERIOD * 4, PERIOD * 20]),
+        "good": st.booleans(),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(events=st.lists(EVENT, min_size=1, max_size=40), armed=st.booleans())
+def test_whatever_is_in_the_mailboxes_setpoints_stay_within_limits(
+    tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]], armed: bool
+) -> None:
+    rig = Rig(tmp_path_factory.mktemp("board"))
+    if armed:
+        rig.activate()
+        rig.run(0.2)
+    else:
+        rig.guardian.start()
+    lower = np.array([a.lower for a in rig.spec.actuators])
+    upper = np.array([a.upper for a in rig.spec.actuators])
+    step = np.array([a.slew for a in rig.spec.actuators]) / RATE
+    poll = rig.cart.poll
+    rig.cart.calls.clear()
+    sent_before = rig.guardian._anchor.copy()
+    for event in events:
+        now = rig.clock.now_ns()
+        rig.pilot_alive = rig.operator_alive = event["good"]
+        if event["command"] is not None and not event["good"]:
+            age, epoch, speed, steering, actor = event["command"]
+            record = rig.command.copy()
+            record["time_ns"] = np.clip(now + age, -(2**63), 2**63 - 1)
+            record["epoch"] = (rig.guardian.kernel.epoch + epoch) % 2**32
+            record["setpoint"] = (speed, steering)
+            record["actor"] = actor
+            rig.board.command.write(record)
+        if event["operator"] is not None and not event["good"]:
+            operator = rig.operator.copy()
+            age, arm, reset, resume, stop, enable, estop = event["operator"]
+            operator["time_ns"] = np.clip(now + age, -(2**63), 2**63 - 1)
+            for name, value in zip(
+                ("arm", "reset", "resume", "stop"), (arm, reset, resume, stop), strict=True
+            ):
+                operator[name] = value
+            operator["enable"], operator["estop"] = enable, estop
+            rig.board.operator.write(operator)
+        if event["sensor"] is not None:
+            values = event["sensor"]
+            rig.cart.poll = lambda n, m, v=values: m.put("wheel", n, v)  # type: ignore[method-assign]
+        else:
+            rig.cart.poll = poll  # type: ignore[method-assign]
+        rig.estimator.upright = event["upright"]
+        rig.tick(event["wait"])
+        name, detail = rig.cart.calls[-1]
+        assert len(rig.cart.calls) == 1, "exactly one order a tick"
+        rig.cart.calls.clear()
+        if name == "command":
+            assert rig.state in (SafetyState.ACTIVE, SafetyState.REDUCED)
+            assert rig.guardian._operator.enable
+            assert np.isfinite(detail).all()
+            assert (detail >= lower).all()
+            assert (detail <= upper).all()
+            assert (np.abs(detail - sent_before) <= step * (1 + 1e-9) + 1e-12).all()
+            sent_before = detail
+        else:
+            assert name == "stop"
+            sent_before = np.array([0.0, sent_before[1]])
+    rig.guardian.close()
