@@ -23,6 +23,7 @@ RETRY_NS = 500_000_000  # between attempts to reopen a lost port
 ASK_NS = 2_000_000_000  # without a fix until the receiver is configured again
 CREEP = 50e-6  # how fast the clock offset may grow: two crystals of 25 ppm
 STEP_NS = 300_000_000  # a larger change of the clock offset is a restart or a new week, not jitter
+PVT_SIZE = 100  # bytes of a NAV-PVT frame: 92 of payload (interface description UBX-22008968, 3.15.13)
 
 OPTIONS = {"baud": 115200}
 
@@ -138,6 +139,10 @@ class UbloxDriver:
             return
         if kind not in (_NAV_PVT, _MON_VER):
             return  # acknowledgements, and messages somebody else switched on
+        if kind == _NAV_PVT and len(frame) < PVT_SIZE:
+            # pyubx2 would fill the missing fields with zeros.
+            self.health.count("short_frame", f"NAV-PVT of {len(frame)} bytes, {PVT_SIZE} expected")
+            return
         try:
             message = pyubx2.UBXReader.parse(frame)
             if kind == _NAV_PVT:

@@ -102,6 +102,7 @@ class VescDriver:
         self._both = b"".join(request for _, request in self._requests)
         self._asked: dict[int, tuple[int, int]] = {}  # command: (written, sampled) [ns]
         self._unsent = b""
+        self._unasked = False
         self._opened_ns = self._retry_ns = self._greeted_ns = 0
 
     def open(self, now_ns: int) -> None:
@@ -124,14 +125,15 @@ class VescDriver:
         if data:
             for payload in self._parser.feed(data):
                 self._take(payload, measurements)
-        for command, (written, _) in tuple(self._asked.items()):
-            if now_ns - written > self._late_ns:
-                del self._asked[command]
-                self.health.count("late", f"no reply to {Command(command).name} from {self._where}")
-                if self._parser.pending:
-                    self.health.count("short_frame")
-                    for payload in self._parser.give_up():
-                        self._take(payload, measurements)
+        late = [c for c, (written, _) in self._asked.items() if now_ns - written > self._late_ns]
+        for command in late:
+            del self._asked[command]
+            self.health.count("late", f"no reply to {Command(command).name} from {self._where}")
+        if late and self._parser.pending and not data:
+            # The line is silent in the middle of a frame: its end is not coming.
+            self.health.count("short_frame")
+            for payload in self._parser.give_up():
+                self._take(payload, measurements)
         if not self.health.firmware:
             self._greet(now_ns)
 
@@ -206,6 +208,7 @@ class VescDriver:
     def _begin(self, now_ns: int) -> None:
         self._parser.reset()
         self._asked.clear()
+        self._unasked = False
         self._unsent = b""
         self._opened_ns = now_ns
         self._greeted_ns = now_ns - GREETING_NS
@@ -241,6 +244,8 @@ class VescDriver:
                 ask = GET_FW_VERSION
         elif not asked:
             requests, ask = self._requests, self._both
+            # Nothing is owed, so a frame that has begun is not the answer to what is asked now.
+            self._unasked = self._parser.pending > 0
         else:
             requests = tuple(r for r in self._requests if r[0] not in asked)
             ask = b"".join(request for _, request in requests)
@@ -268,6 +273,10 @@ class VescDriver:
     def _take(self, payload: bytes, measurements: Measurements) -> None:
         self.health.frames += 1
         command = payload[0]
+        if self._unasked:
+            self._unasked = False
+            self.health.count("unexpected_packet", f"command {command} before it was asked for")
+            return
         asked = self._asked.pop(command, None)
         if command == Command.GET_VALUES_SELECTIVE and asked:
             try:

@@ -43,11 +43,13 @@ class SerialLine:
     def take(self, now_ns: int) -> bytes:
         """The bytes that have fully arrived by ``now_ns``."""
         frames = self._frames
-        if not frames or now_ns <= frames[0][0]:
+        if not frames:
             return b""
         out = bytearray()
         while frames:
             start, data = frames[0]
+            if now_ns <= start:
+                break
             # Half a nanosecond of grace: the product of a count and a period is not exact.
             arrived = min(int((now_ns - start + 0.5) / self._byte_ns), len(data))
             out += data[self._taken : arrived]

@@ -1,0 +1,31 @@
+"""Options and paths that all tests share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two cores are shared by everything that runs here
+
+# Stand-ins and the conformance suite are imported by name; nothing else of tests/ is on the path.
+for folder in ("contract", "doubles"):
+    sys.path.append(str(Path(__file__).parent / folder))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--hardware",
+        action="append",
+        default=[],
+        metavar="DEVICE=PORT",
+        help="run the driver contract on real hardware too: --hardware vesc=/dev/ttyACM0; wheels up!",
+    )
+
+
+@pytest.fixture(scope="session")
+def hardware(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Port by device name of the racer, as given with --hardware."""
+    return dict(item.split("=", 1) for item in request.config.getoption("--hardware"))
