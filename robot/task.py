@@ -22,11 +22,15 @@ class Outcome:
     """What one policy step brought: reward and cost terms in the contract's order, [1] each.
 
     ``cycles``: how many times the task has been completed since ``reset`` (laps, steps of a gait, picks).
+    ``progress``: the same, continuous and signed (1.5: half-way through the second cycle; below 0: the first has
+    not begun). ``trouble``: why the task itself calls the step a failure, such as a missed gate; empty if not.
     """
 
     reward_terms: Array
     cost_terms: Array
     cycles: int
+    progress: float = 0.0
+    trouble: str = ""
 
 
 class Task(Protocol):

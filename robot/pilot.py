@@ -1,0 +1,403 @@
+"""The pilot: state to observation to policy to proposed command, and the practice state machine around it.
+
+It may crash without consequence: the guardian stops the robot when commands cease. Once a policy period it
+finishes the step before (what came of the last action), asks the state machine who drives, and acts.
+
+Events it leaves: ``lap``, ``lap_deterministic``, ``lap_script``, ``lap_human`` (value: lap time [s]; a lap is
+from line to line within one episode, so no failure, recovery or takeover happened in it),
+``evaluation_failed``, ``failure``, ``recovery`` (value: rung), ``call``, ``assist``, ``takeover``,
+``release``, ``phase``, ``policy_swap`` (value: version), ``policy_refused``,
+``policy_not_finite``, ``steps_dropped``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from robot.board import Board
+from robot.clock import Clock
+from robot.contract import ActionMap, TaskContract
+from robot.messages import EVENT_DTYPE, PILOT_DTYPE, Actor, PilotPhase, command_dtype
+from robot.observer import Observer
+from robot.policy import Policy, PolicySource
+from robot.practice.experience import Experience
+from robot.practice.failures import Failure, FailureDetector
+from robot.practice.lap_timer import LapTimer
+from robot.practice.recovery import Orienting, RecoveryLadder
+from robot.practice.sight import Eyes, Sight, carried
+from robot.practice.state_machine import DRIVING, Practice, Situation, advance
+from robot.spec import RobotSpec
+from robot.task import Array, Outcome, Task, reward
+from robot.teleop.device import TeleopCommand, TeleopDevice
+
+LATE_SHARE = 0.1
+"""A step that starts later than this share of its period is counted as late."""
+
+TELEOP_STALE_NS = 300_000_000
+"""A device silent for longer [ns] while it has the robot holds it at rest; the policy does not get it."""
+
+REPRESENTED = 1e-6
+"""A setpoint this close to what the contract's action can express is expressed by it."""
+
+
+class Pilot:
+    """``demonstrator`` drives the first ``demonstration_laps``; ``teleop`` may take over at any time.
+
+    ``explore``: sample from the policy, else its mean. ``evaluate_every``: with exploration, every so many
+    laps one is driven deterministically, without swapping the policy in it. ``noise_correlation`` in [0, 1):
+    from one step to the next, of the noise the policy is sampled with.
+    """
+
+    def __init__(
+        self,
+        spec: RobotSpec,
+        task: Task,
+        contract: TaskContract,
+        policies: PolicySource,
+        board: Board,
+        clock: Clock,
+        rng: np.random.Generator,
+        *,
+        demonstrator: TeleopDevice | None = None,
+        demonstration_laps: int = 0,
+        teleop: TeleopDevice | None = None,
+        explore: bool = True,
+        evaluate_every: int = 0,
+        noise_correlation: float = 0.0,
+    ) -> None:
+        self.spec, self.task = spec, task
+        self.practice = Practice()
+        self.policy: Policy | None = None
+        self._policies, self._board, self._clock, self._rng = policies, board, clock, rng
+        self._demonstrator, self._teleop = demonstrator, teleop
+        self._demonstrations_left = demonstration_laps if demonstrator is not None else 0
+        self._explore, self._evaluate_every, self._correlation = explore, evaluate_every, noise_correlation
+        self._observer = Observer(task, contract)
+        self._actions = ActionMap(contract.actions, contract.policy_hz)
+        self._experience = Experience(board, contract)
+        self._detector = FailureDetector(spec)
+        self._ladder = RecoveryLadder(spec, rng)
+        self._eyes, self._timer = Eyes(spec), LapTimer()
+        self._orienting = task if isinstance(task, Orienting) else None
+        self._cycle_length = float(getattr(task, "cycle_length", 1.0))
+        self._index = np.array([[a.name for a in spec.actuators].index(t.actuator) for t in contract.actions])
+        self._rest = np.array([a.rest for a in spec.actuators])
+        self._period_ns = round(1e9 / contract.policy_hz)
+        self._command = np.zeros(1, command_dtype(spec))
+        self._status = np.zeros(1, PILOT_DTYPE)
+        self._event = np.zeros(1, EVENT_DTYPE)
+        self._noise = np.zeros(contract.action_size, np.float32)
+        self._previous_action: Array = np.zeros(contract.action_size)
+        self._recovery_setpoint = self._rest.copy()
+        self._before: Sight | None = None
+        self._actor = Actor.NOBODY
+        self._inexact = self._evaluating = self._finished = False
+        self._laps_begun = self._altered_steps = self._dropped_told = 0
+        self._resume()
+
+    def _resume(self) -> None:
+        """Go on counting where a pilot that died in this session stopped."""
+        record = self._board.pilot.read()
+        if record is not None:
+            self._status[:] = record
+            if int(record["laps"][0]) or int(record["phase"][0]) not in (
+                PilotPhase.WAITING,
+                PilotPhase.DEMONSTRATING,
+            ):
+                self._demonstrations_left = 0
+
+    def step(self, due_ns: int) -> None:
+        """One policy step, due at ``due_ns`` (monotonic)."""
+        now = self._clock.now_ns()
+        self._status["steps"] += 1
+        if now - due_ns > LATE_SHARE * self._period_ns:
+            self._status["late_steps"] += 1
+        self._renew_policy(now)
+        sight = self._eyes.see(self._board.state.read(), now)
+        if sight is None:
+            self._blind(now)
+        else:
+            self._look_and_act(now, sight)
+            self._before = sight
+        if self._experience.dropped > self._dropped_told:
+            self._dropped_told = self._experience.dropped
+            self._tell(now, "steps_dropped", self._dropped_told, "the courier is away and the ring is full")
+        self._publish(now)
+
+    def finish(self) -> None:
+        """End the session: the episode is truncated, the robot is asked to rest."""
+        self._finished = True
+        self.step(self._clock.now_ns())
+
+    def _blind(self, now: int) -> None:
+        """No state to go by: no command either; the guardian deals with that."""
+        self._experience.discard()
+        position = (0.0, 0.0) if self._before is None else self._before.position
+        self._change(now, Situation(now, position, able=False, finished=self._finished), None)
+        self._actor = Actor.NOBODY
+
+    def _look_and_act(self, now: int, sight: Sight) -> None:
+        if self._before is not None and carried(self._before, sight):
+            self._experience.discard()
+        human = None if self._teleop is None else self._teleop.read(now, sight.state)
+        failure, outcome = self._judge(sight)
+        flipped = self._detector.flipped(sight.state)
+        recovering = self.practice.phase is PilotPhase.RECOVERING
+        situation = Situation(
+            time_ns=now,
+            position=sight.position,
+            able=sight.able,
+            policy=self.policy is not None,
+            demonstration=self._demonstrations_left > 0,
+            human=human is not None,
+            finished=self._finished,
+            failure=failure,
+            flipped=flipped,
+            oriented=not recovering or self._orienting is None or self._orienting.oriented(sight.state),
+            calm=sight.calm and not flipped,
+            rearmed=self._before is not None and sight.epoch != self._before.epoch,
+        )
+        before = self.practice.phase
+        if outcome is not None:
+            # Counted before the machine moves, so that the last demonstrated lap hands over at once.
+            self._count_laps(now, sight, outcome)
+            situation = replace(situation, demonstration=self._demonstrations_left > 0)
+        self._change(now, situation, sight)
+        if outcome is not None:
+            self._conclude(now, sight, outcome, failure, self.practice.phase is not before)
+        if sight.converged:
+            self._act(now, sight, human)
+        else:
+            self._actor = Actor.NOBODY
+
+    def _judge(self, sight: Sight) -> tuple[Failure | None, Outcome | None]:
+        """What came of the waiting action; nothing if there is none or nobody can tell."""
+        before = self._before
+        if not self._experience.pending or before is None:
+            return None, None
+        human = self._actor is Actor.HUMAN
+        failure = self._detector.update(sight.time_ns, sight.state, may_stand=human)
+        if not sight.converged and failure not in (Failure.CRASH, Failure.FLIP):
+            self._experience.discard()
+            return None, None
+        outcome = self.task.outcome(before.state, self._previous_action, sight.state, failure is not None)
+        if outcome.trouble and failure is None and not human:
+            failure = Failure.TASK
+            outcome = self.task.outcome(before.state, self._previous_action, sight.state, True)
+        return failure, outcome
+
+    def _conclude(
+        self, now: int, sight: Sight, outcome: Outcome, failure: Failure | None, moved_on: bool
+    ) -> None:
+        """Store the step, and end the episode if somebody else drives from here or nobody does."""
+        before = self._before
+        if before is None:
+            return
+        ends = failure is not None or moved_on
+        altered = sight.altered_ticks != before.altered_ticks or self._inexact
+        self._altered_steps += altered
+        gap = (sight.time_ns - before.time_ns) / self._period_ns
+        self._experience.finish(
+            outcome,
+            reward(self.task, outcome),
+            terminated=failure is not None,
+            truncated=ends and failure is None,
+            altered=altered,
+            periods=round(gap) if gap > 1.5 else 1,
+        )
+        if failure is not None:
+            self._status["failures"] += 1
+            detail = outcome.trouble if failure is Failure.TASK else failure.value
+            at = f"x {sight.position[0]:.2f} m, y {sight.position[1]:.2f} m"
+            self._tell(now, "failure", float(self._status["failures"][0]), f"{detail} at {at}")
+        if ends:
+            self._end_episode(now, sight, failed=failure is not None)
+
+    def _end_episode(self, now: int, sight: Sight, failed: bool) -> None:
+        self._experience.close(sight.time_ns, self._observer.observe(sight.state, self._previous_action))
+        if self._evaluating and failed:
+            self._tell(now, "evaluation_failed", 0.0, f"deterministic policy {self._version}")
+        self._evaluating = False
+
+    def _count_laps(self, now: int, sight: Sight, outcome: Outcome) -> None:
+        lap_s, began = self._timer.update(sight.time_ns, outcome.progress)
+        self._status["progress_m"] = outcome.progress * self._cycle_length
+        if lap_s is not None:
+            self._status["lap_time_s"] = lap_s
+            self._report_lap(now, lap_s)
+        if began:
+            self._begin_lap()
+
+    def _report_lap(self, now: int, lap_s: float) -> None:
+        altered = f", {self._altered_steps} altered steps" if self._altered_steps else ""
+        if self._actor is not Actor.POLICY:
+            who = self._actor.name.lower()
+            self._tell(now, f"lap_{who}", lap_s, f"{who}{altered}")
+            if self.practice.phase is PilotPhase.DEMONSTRATING:
+                self._demonstrations_left -= 1
+            return
+        self._status["laps"] += 1
+        best = float(self._status["best_lap_s"][0])
+        self._status["best_lap_s"] = lap_s if best == 0.0 else min(best, lap_s)
+        deterministic = self._evaluating or not self._explore
+        kind, how = ("lap_deterministic", "deterministic") if deterministic else ("lap", "exploring")
+        self._tell(now, kind, lap_s, f"{how} policy {self._version}{altered}")
+
+    def _begin_lap(self) -> None:
+        self._altered_steps = 0
+        self._evaluating = False
+        if self.practice.phase is PilotPhase.PRACTISING and self._explore and self._evaluate_every > 0:
+            self._laps_begun += 1
+            self._evaluating = self._laps_begun % self._evaluate_every == 0
+
+    def _change(self, now: int, situation: Situation, sight: Sight | None) -> None:
+        """Let the state machine move on, and note what that means."""
+        old = self.practice
+        new = self.practice = advance(old, situation, self.spec.practice)
+        climbed = old.phase is not PilotPhase.RECOVERING or new.rung != old.rung
+        if new.phase is PilotPhase.RECOVERING and climbed and sight is not None:
+            self._recovery_setpoint = self._ladder.command(new.rung, sight.state, self.task)
+            self._status["recoveries"] += 1
+            shown = " ".join(f"{v:.2f}" for v in self._recovery_setpoint)
+            self._tell(now, "recovery", new.rung, f"rung {new.rung + 1} of {self._ladder.rungs}: {shown}")
+        if new.phase is old.phase:
+            return
+        self._tell(now, "phase", new.phase, f"{old.phase.name} -> {new.phase.name}")
+        if new.phase is PilotPhase.CALLING:
+            self._tell(now, "call", new.rung, "a person is needed")
+        if old.phase is PilotPhase.CALLING and new.phase is not PilotPhase.FINISHED:
+            self._status["assists"] += 1
+            self._tell(now, "assist", float(self._status["assists"][0]), "somebody helped")
+        if new.phase is PilotPhase.TELEOPERATED:
+            self._tell(now, "takeover")
+        if old.phase is PilotPhase.TELEOPERATED:
+            self._tell(now, "release")
+
+    def _act(self, now: int, sight: Sight, human: TeleopCommand | None) -> None:
+        phase = self.practice.phase
+        if phase not in DRIVING:
+            recovering = phase is PilotPhase.RECOVERING
+            in_trouble = recovering or phase is PilotPhase.SETTLING
+            self._actor = Actor.RECOVERY if in_trouble else Actor.NOBODY
+            self._send(now, sight, self._recovery_setpoint if recovering else self._rest)
+            return
+        if not self._experience.open:
+            self._begin_episode(sight)
+        observation = self._observer.observe(sight.state, self._previous_action)
+        if phase is PilotPhase.PRACTISING:
+            acted = self._follow_policy(now, sight, observation)
+        else:
+            device = self._demonstrator if phase is PilotPhase.DEMONSTRATING else None
+            command = human if device is None else device.read(now, sight.state)
+            acted = self._follow_device(now, sight, command)
+        if acted:
+            version = self._version if self._actor is Actor.POLICY else 0
+            self._experience.act(sight.time_ns, observation, self._previous_action, self._actor, version)
+        else:
+            self._experience.close(sight.time_ns, observation)
+            self._actor = Actor.NOBODY
+            self._send(now, sight, self._rest)
+
+    def _begin_episode(self, sight: Sight) -> None:
+        self._observer.reset(sight.state)
+        self._detector.reset(sight.time_ns, sight.state)
+        self._experience.begin()
+        self._previous_action = self._as_stored(self._actions.from_units(sight.allowed[self._index]))
+        self._noise[:] = self._draw()
+        self._altered_steps = 0
+        start = self.task.outcome(sight.state, self._previous_action, sight.state, False)
+        if self._timer.reset(sight.time_ns, start.progress):
+            self._begin_lap()
+
+    def _follow_policy(self, now: int, sight: Sight, observation: np.ndarray) -> bool:
+        policy = self.policy
+        if policy is None:
+            return False
+        if self._explore and not self._evaluating:
+            rho = self._correlation
+            self._noise *= rho
+            self._noise += np.sqrt(1.0 - rho * rho) * self._draw()
+        else:
+            self._noise[:] = 0.0
+        raw = policy.act(observation, self._noise)
+        if not np.isfinite(raw).all():
+            self._tell(
+                now, "policy_not_finite", policy.version, f"policy {policy.version} is not used any more"
+            )
+            self._policies.retire(policy)
+            self.policy = None
+            return False
+        self._previous_action = self._as_stored(self._actions.reach(raw, self._previous_action))
+        self._actor, self._inexact = Actor.POLICY, False
+        self._send(now, sight, self._in_units(self._previous_action))
+        return True
+
+    def _follow_device(self, now: int, sight: Sight, command: TeleopCommand | None) -> bool:
+        """Drive as a person or a script says. What the contract's action can express goes through it, slew
+        and all; what it cannot (a stop, reverse) passes unchanged and the step is marked as altered."""
+        if (
+            command is None
+            or now - command.time_ns > TELEOP_STALE_NS
+            or not np.isfinite(command.setpoint).all()
+        ):
+            return False
+        wanted = command.setpoint[self._index]
+        action = self._actions.limit(self._actions.from_units(wanted), self._previous_action)
+        self._previous_action = self._as_stored(action)
+        within = (wanted >= self._actions.lower - REPRESENTED) & (wanted <= self._actions.upper + REPRESENTED)
+        self._inexact = not bool(within.all())
+        self._actor = command.source
+        self._send(now, sight, command.setpoint if self._inexact else self._in_units(self._previous_action))
+        return True
+
+    @staticmethod
+    def _as_stored(action: Array) -> Array:
+        """The action at a row's precision, so that the next observation repeats exactly what is stored."""
+        return action.astype(np.float32).astype(np.float64)
+
+    def _in_units(self, action: Array) -> Array:
+        setpoint = self._rest.copy()
+        setpoint[self._index] = self._actions.to_units(action)
+        return setpoint
+
+    def _draw(self) -> np.ndarray:
+        return self._rng.standard_normal(len(self._noise), dtype=np.float32)
+
+    @property
+    def _version(self) -> int:
+        return 0 if self.policy is None else self.policy.version
+
+    def _renew_policy(self, now: int) -> None:
+        for event in self._policies.messages():
+            self._tell(event.time_ns, event.kind, event.value, event.text)
+        if self._evaluating:
+            return
+        fresh = self._policies.take()
+        if fresh is None:
+            return
+        old, self.policy = self.policy, fresh
+        if old is not None:
+            self._policies.retire(old)
+        self._status["policy_time_ns"] = now
+        self._tell(now, "policy_swap", fresh.version, f"policy {fresh.version} drives from here")
+
+    def _send(self, now: int, sight: Sight, setpoint: Array) -> None:
+        command = self._command
+        command["time_ns"], command["epoch"], command["actor"] = now, sight.epoch, self._actor
+        command["policy_version"] = self._version if self._actor is Actor.POLICY else 0
+        command["setpoint"] = setpoint
+        self._board.command.write(command)
+
+    def _publish(self, now: int) -> None:
+        status = self._status
+        status["time_ns"], status["phase"], status["actor"] = now, self.practice.phase, self._actor
+        status["policy_version"] = self._version
+        self._board.pilot.write(status)
+
+    def _tell(self, time_ns: int, kind: str, value: float = 0.0, text: str = "") -> None:
+        event = self._event
+        event["time_ns"], event["kind"], event["value"] = time_ns, kind.encode(), value
+        event["text"] = text.encode()[:160]
+        self._board.pilot_events.push(event)
