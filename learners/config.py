@@ -44,8 +44,9 @@ class LearnerConfig(Struct):
     """Rows of practice kept; 200,000 is 2.8 h at 20 Hz."""
     prior_capacity: int = 200_000
     threads: int = 1
-    matmul: Literal["float32", "bfloat16"] = "float32"
-    """Precision of the matrix products' inputs; sums, results, weights and everything else stay float32."""
+    matmul: Literal["float32", "bfloat16"] = "bfloat16"
+    """Precision of the matrix products' inputs; sums, results, weights and everything else stay float32. The
+    processors without bfloat16 instructions use float32."""
 
     def __post_init__(self) -> None:
         def need(good: bool, what: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -123,6 +124,20 @@ def sample(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor
     log_slope = 2.0 * (math.log(2.0) - before - functional.softplus(-2.0 * before))
     log_density = -0.5 * noise.square() - log_std - 0.5 * math.log(2.0 * math.pi) - log_slope
     return before.tanh(), log_density.sum(-1)
+
+
+@contextmanager
+def matmul_precision(inputs: Literal["float32", "bfloat16"]) -> Iterator[None]:
+    """Round the inputs of matrix products to bfloat16 (8 bits of mantissa) or leave them, as ``inputs`` says.
+
+    Without instructions for it (AVX-512 BF16 or AMX) torch leaves them in either case.
+    """
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision({"float32": "highest", "bfloat16": "medium"}[inputs])
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 class Normaliser:

@@ -19,11 +19,8 @@ from torch import Tensor
 
 from learners.action_reach import ActionReach
 from learners.config import LearnerConfig
-from learners.networks import Actor, Critics, Normaliser, Parameters, Weights, sample
+from learners.networks import Actor, Critics, Normaliser, Parameters, Weights, matmul_precision, sample
 from robot.contract import TaskContract
-
-MATMUL_PRECISION = {"float32": "highest", "bfloat16": "medium"}
-"""torch's names for: inputs of matrix products as they are, or rounded to 8 bits of mantissa."""
 
 
 class Batch(NamedTuple):
@@ -69,7 +66,10 @@ class Sac:
 
     def update(self, batch: Batch) -> dict[str, float]:
         """What one environment step earns: G critic updates, then one of the actor and of the temperature."""
-        torch.set_float32_matmul_precision(MATMUL_PRECISION[self.config.matmul])
+        with matmul_precision(self.config.matmul):
+            return self._update(batch)
+
+    def _update(self, batch: Batch) -> dict[str, float]:
         bootstrap, backup = self._bootstrap(batch)
         inputs = self._inputs(batch.observation, batch.action)
         for g in range(batch.reward.shape[0]):

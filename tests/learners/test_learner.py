@@ -15,7 +15,8 @@ from robot.messages import Actor
 
 Rows = NDArray[np.void]
 Experience = list[tuple[str, Rows]]
-SMALL = LearnerConfig(hidden=(32, 32), batch=32, warmup=60, updates_per_step=2, critics=3)
+SETTINGS = {"hidden": (32, 32), "batch": 32, "warmup": 60, "updates_per_step": 2, "critics": 3}
+SMALL = LearnerConfig(**SETTINGS)
 
 
 def everything(learner: Learner) -> dict[str, object]:
@@ -39,7 +40,7 @@ def test_resuming_equals_never_having_stopped(
     rows_first: bool,
     matmul: str,
 ) -> None:
-    config = LearnerConfig(hidden=(32, 32), batch=32, warmup=60, updates_per_step=2, critics=3, matmul=matmul)
+    config = LearnerConfig(**SETTINGS, matmul=matmul)
     later = make_rows(30, 9, Actor.POLICY, 3)
 
     def go_on(learner: Learner) -> None:
@@ -84,22 +85,18 @@ def test_the_seed_decides_everything(contract: TaskContract, demonstration_and_p
 def test_two_learners_in_one_process_do_not_disturb_each_other(
     contract: TaskContract, demonstration_and_practice: Experience
 ) -> None:
-    alone = Learner(contract, SMALL, 0)
-    add_all(alone, demonstration_and_practice)
+    def make(matmul: str) -> Learner:
+        learner = Learner(contract, LearnerConfig(**SETTINGS, matmul=matmul), 0)
+        add_all(learner, demonstration_and_practice)
+        return learner
+
+    alone, one, other = make("float32"), make("float32"), make("bfloat16")
     for _ in range(3):
         alone.step()
-    pair = [
-        Learner(contract, LearnerConfig(**{**SMALL_KEYS, "matmul": m}), 0) for m in ("float32", "bfloat16")
-    ]
-    for learner in pair:
-        add_all(learner, demonstration_and_practice)
     for _ in range(3):
-        for learner in pair:
-            learner.step()
-    assert everything(pair[0]) == everything(alone)
-
-
-SMALL_KEYS = {"hidden": (32, 32), "batch": 32, "warmup": 60, "updates_per_step": 2, "critics": 3}
+        one.step()
+        other.step()
+    assert everything(one) == everything(alone)
 
 
 def test_updates_are_due_after_the_warm_up_and_one_step_each(
@@ -134,7 +131,7 @@ def test_another_contract_s_or_configuration_s_checkpoint_is_refused(
 ) -> None:
     Learner(contract, SMALL, 0).save(tmp_path)
     with pytest.raises(ContractMismatchError, match=r"config\.critics"):
-        Learner(contract, LearnerConfig(**{**SMALL_KEYS, "critics": 4}), 0).load(tmp_path)
+        Learner(contract, LearnerConfig(**{**SETTINGS, "critics": 4}), 0).load(tmp_path)
 
 
 @pytest.mark.parametrize(
