@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Literal
 
@@ -23,7 +22,7 @@ class Fault(Struct):
 
     kind: Kind
     start_s: float = 0.0
-    end_s: float = math.inf
+    end_s: float = 1e9  # for good; JSON knows no infinity
     probability: float = 1.0
     delay_s: float = 0.0
     to: Literal["host", "device"] = "host"
