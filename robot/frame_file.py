@@ -149,16 +149,19 @@ def _next(file: BinaryIO, position: int, length: int) -> Frame | None:
     return Frame(offset, size, number, body[:tag_size])
 
 
-def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Replace a file's content: a reader sees the old or the new one, whole, also after a power cut."""
+def write_atomically(path: Path, data: bytes, mode: int = 0o644, sync: bool = True) -> None:
+    """Replace a file's content: a reader sees the old or the new one, whole; with ``sync`` also after a power
+    cut. Raises DiskFullError or StorageError."""
     temporary = path.with_name(f".{path.name}.partial")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                os.fsync(file.fileno())
         temporary.replace(path)
-        sync_directory(path.parent)
+        if sync:
+            sync_directory(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise explain(path, error) from error

@@ -89,7 +89,10 @@ class Log:
 
 def log_files(directory: Path) -> list[Path]:
     """A run's log files in order: ``log.mcap``, then one more for each restart of the courier."""
-    return [p for p in (numbered(directory, n) for n in range(10_000)) if p.exists()]
+    files: list[Path] = []
+    while (path := numbered(directory, len(files))).exists():
+        files.append(path)
+    return files
 
 
 def numbered(directory: Path, number: int) -> Path:
@@ -105,7 +108,8 @@ def read_log(path: Path, topics: Sequence[str] | None = None) -> Log:
     files = log_files(path) if path.is_dir() else [path]
     if not files:
         raise SandlotError(f"no log.mcap in {path}; is it a run's folder?")
-    logs = [_read(file, topics) for file in files]
+    # A courier that was killed while making its log leaves an empty file.
+    logs = [_read(file, topics) for file in files if not (path.is_dir() and file.stat().st_size < len(MAGIC))]
     readable = [log for log in logs if log.arrays]
     if not readable:
         raise SandlotError(f"{files[0]} has no whole chunk; nothing was recorded before it was cut off")

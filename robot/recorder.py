@@ -90,6 +90,11 @@ class Recorder:
         """Bytes in the file."""
         return self._output.committed
 
+    @property
+    def pending(self) -> bool:
+        """Whether a finished chunk waits in memory, because the disk was full."""
+        return self._output.pending > 0
+
     def rows(self, topic: str, first: int, rows: Rows) -> None:
         """Add records of a topic; ``first`` is the position of the first one in its ring."""
         channel = self._channels[topic]
@@ -153,6 +158,10 @@ class _Output:
             sync_directory(path.parent)
         except OSError as error:
             raise explain(path, error) from error
+
+    @property
+    def pending(self) -> int:
+        return len(self._pending)
 
     def write(self, data: Any) -> int:
         self._pending += data

@@ -32,7 +32,9 @@ Record = NDArray[np.void]
 class _Region:
     """A file of a header and equal slots; created once by the owner, attached to by everyone else."""
 
-    def __init__(self, path: Path, dtype: np.dtype[np.void], slots: int, slot_extra: int, create: bool) -> None:
+    def __init__(
+        self, path: Path, dtype: np.dtype[np.void], slots: int, slot_extra: int, create: bool
+    ) -> None:
         self.path = path
         self.dtype = dtype
         self.slots = slots
@@ -119,6 +121,11 @@ class Ring:
     def written(self) -> int:
         """How many records were ever accepted: the next record's sequence number."""
         return int(self._region._written[0])
+
+    @property
+    def consumed(self) -> int:
+        """How many records were ever consumed: the oldest waiting one's sequence number."""
+        return int(self._region._read[0])
 
     @property
     def waiting(self) -> int:

@@ -1,0 +1,380 @@
+"""The learner's side of the link: rows in exactly once, updates at the held ratio, newest policy out."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.journal import Journal
+from robot.clock import Clock
+from robot.contract import TaskContract
+from robot.errors import SandlotError, WireError
+from robot.frame_file import DiskFullError, write_atomically
+from robot.messages import SCHEMA_VERSION, Acknowledgement, Hello, Refusal, Steps, Welcome
+from robot.spec import Struct, differences, digest
+from robot.transport import LearnerEnd
+from robot.wire import Message, decode_from_robot, decode_policy, decode_rows, encode, sign_policy
+
+Rows = NDArray[np.void]
+Gate = Callable[[bytes], str | None]
+"""A candidate policy (ONNX) to the reason why it must not be published, or None."""
+
+HEARTBEAT_NS: Final = 500_000_000
+"""An acknowledgement goes out at least this often, so that a robot knows that its learner lives."""
+RATE_WINDOW_S: Final = 5.0
+MAX_SESSION_NAME: Final = 64
+
+
+class PacingLike(Protocol):
+    received: int
+
+    @property
+    def ratio(self) -> float: ...
+
+
+class LearnerLike(Protocol):
+    """What the server needs of ``learners.learner.Learner``."""
+
+    contract: TaskContract
+    calibration_hash: str
+    pretrained: int
+
+    @property
+    def pacing(self) -> PacingLike: ...
+    @property
+    def updates(self) -> int: ...
+    @property
+    def ready(self) -> bool: ...
+    def add(self, session: str, rows: Rows) -> None: ...
+    def due(self) -> int: ...
+    def step(self) -> dict[str, float]: ...
+    def pretrain(self, steps: int) -> dict[str, float]: ...
+    def export(self, version: int) -> bytes: ...
+    def save(self, directory: Path, notes: dict[str, Any] | None = None) -> Path: ...
+    def load(self, path: Path) -> dict[str, Any]: ...
+
+
+class ServerConfig(Struct):
+    """How often things happen; seconds of the injected clock."""
+
+    publish_s: float = 2.0
+    """At most one policy in this time [s]; FastRLAP's robots took one every 2 s."""
+    publish_steps: int = 1
+    """And at least so many update steps between two."""
+    checkpoint_s: float = 60.0
+    sync_s: float | None = 0.25
+    """Time between syncs of the journal [s]; None never syncs before the end (lockstep)."""
+    slice_s: float = 0.02
+    """Learning is interrupted this often to look at the link [s]."""
+    pretrain: int = 0
+    """Update steps on prior data before the first policy is published."""
+
+
+@dataclass
+class _Robot:
+    identity: bytes
+    session: str
+    acknowledged: tuple[int, int] = (-1, -1)
+    acknowledged_ns: int = 0
+
+
+class LearnerServer:
+    """``pump`` until it is time to stop, then ``close``.
+
+    ``directory``: for checkpoints and the newest published policy. On construction it continues from the
+    newest checkpoint and the journal. ``gate`` sees every candidate before it is published; with
+    ``gate_in_background`` it runs beside the learning, else within ``pump`` (lockstep).
+    """
+
+    def __init__(
+        self,
+        link: LearnerEnd,
+        learner: LearnerLike,
+        journal: Journal,
+        directory: Path,
+        clock: Clock,
+        session_key: bytes,
+        config: ServerConfig | None = None,
+        *,
+        gate: Gate | None = None,
+        gate_in_background: bool = False,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self._link, self._learner, self._journal = link, learner, journal
+        self._clock, self._key, self._tell = clock, session_key, tell
+        self._config = config or ServerConfig()
+        self._gate = gate
+        self._checkpoints, self._newest = directory / "checkpoints", directory / "newest.policy"
+        self._plain = learner.contract.plain()
+        self._hash = learner.contract.hash()
+        self._dtype = learner.contract.step_dtype()
+        self._robots: dict[bytes, _Robot] = {}
+        self._next: dict[str, int] = {}
+        self.counts: Counter[str] = Counter()
+        """rows, duplicates, out_of_order, strangers, bad_messages, refused, lost, gate_refused, disk_full."""
+        self.version = 0
+        """Of the newest published policy."""
+        self._frame: bytes | None = None
+        self._exported_updates = 0
+        self._executor = ThreadPoolExecutor(1, "gate") if gate is not None and gate_in_background else None
+        self._candidate: tuple[bytes, Future[str | None]] | None = None
+        self._checkpoints.mkdir(parents=True, exist_ok=True)
+        self._restore()
+        now = clock.now_ns()
+        self._due_sync = self._due_publish = now
+        self._due_checkpoint = now + round(self._config.checkpoint_s * 1e9)
+        self._saved: tuple[int, int] = (learner.updates, journal.rows)
+        self._history: deque[tuple[int, int]] = deque([(now, learner.updates)])
+
+    def pump(self) -> bool:
+        """One round: messages, acknowledgements, a slice of learning, what is due. False if it was idle."""
+        now = self._clock.now_ns()
+        messages = self._link.receive()
+        for identity, frames in messages:
+            self._take(identity, frames)
+        self._sync(now)
+        self._acknowledge(now)
+        learned = self._learn(now)
+        self._publish_due(self._clock.now_ns())
+        self._checkpoint_due(self._clock.now_ns())
+        return bool(messages) or learned
+
+    def close(self) -> None:
+        """Write a checkpoint, tell the robots what is durable, and close the journal."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+        self._journal.sync()
+        self._acknowledge(self._clock.now_ns())
+        self.checkpoint()
+        self._journal.close()
+
+    def checkpoint(self) -> None:
+        """Write one now. It names how many rows of the journal it has seen; the rows are in there."""
+        self._journal.sync()
+        notes = {"rows": self._journal.rows, "version": self.version, "exported": self._exported_updates}
+        self._learner.save(self._checkpoints, notes)
+        self._saved = (self._learner.updates, self._journal.rows)
+
+    def _restore(self) -> None:
+        rows = 0
+        if any(self._checkpoints.glob("*.checkpoint")):
+            notes = self._learner.load(self._checkpoints)
+            rows = int(notes["rows"])
+            self.version, self._exported_updates = int(notes["version"]), int(notes["exported"])
+        if rows > self._journal.rows:
+            self._tell(
+                f"the checkpoint has seen {rows} rows, the journal holds {self._journal.rows}; going on"
+            )
+        for session, found in self._journal.replay():
+            self._learner.add(session, found)
+        if self._newest.exists():
+            try:
+                newest = decode_policy(self._newest.read_bytes())
+            except WireError as error:
+                self._tell(f"{self._newest} is damaged and will be replaced: {error}")
+            else:
+                # Published after the checkpoint: a version number is never used twice.
+                self.version = max(self.version, newest.version)
+                self._frame = self._newest.read_bytes()
+        if self._journal.rows:
+            self._tell(
+                f"continuing with {self._journal.rows} rows of {len(self._journal.sessions())} session(s), "
+                f"{self._learner.updates} updates, policy {self.version}"
+            )
+
+    def _take(self, identity: bytes, frames: list[bytes]) -> None:
+        try:
+            message = decode_from_robot(frames)
+            if isinstance(message, Hello):
+                self._greeted(identity, message)
+            else:
+                self._received(identity, message, decode_rows(message, frames, self._dtype))
+        except WireError as error:
+            self.counts["bad_messages"] += 1
+            self._tell(f"dropped a message: {error}")
+            if identity not in self._robots:  # say why, or it would greet for ever
+                self._send(identity, Refusal(schema=SCHEMA_VERSION, reason=str(error)))
+
+    def _greeted(self, identity: bytes, hello: Hello) -> None:
+        reason = self._objection(hello)
+        if reason is not None:
+            self.counts["refused"] += 1
+            self._robots.pop(identity, None)
+            self._tell(f"refused {hello.robot}: {reason}")
+            self._send(identity, Refusal(schema=SCHEMA_VERSION, reason=reason))
+            return
+        session = hello.session
+        have = max(self._journal.next_sequence(session), self._next.get(session, 0))
+        if hello.first_sequence > have:
+            self.counts["lost"] += hello.first_sequence - have
+            self._tell(f"{hello.robot}: rows {have} to {hello.first_sequence} are gone; going on after them")
+        self._next[session] = max(have, hello.first_sequence)
+        known = self._robots.get(identity)
+        if known is None or known.session != session:
+            self._robots = {i: r for i, r in self._robots.items() if r.session != session}
+            self._robots[identity] = _Robot(identity, session)
+            self._tell(f"{hello.robot} streams session {session} from row {self._next[session]}")
+            if hello.calibration_hash != self._learner.calibration_hash:
+                self._tell(
+                    f"{hello.robot} has another calibration than this learner: its rows are used, but it "
+                    "will not take these policies; start the learner with its calibration"
+                )
+        self._send(identity, Welcome(schema=SCHEMA_VERSION, next_sequence=self._next[session]))
+        if self._frame is not None:
+            self._link.publish(self._frame)
+
+    def _objection(self, hello: Hello) -> str | None:
+        if not (0 < len(hello.session) <= MAX_SESSION_NAME and hello.session.isprintable()):
+            return (
+                f"a session name has 1 to {MAX_SESSION_NAME} printable characters; got {hello.session[:80]!r}"
+            )
+        if hello.first_sequence < 0:
+            return f"the first sequence must not be negative; got {hello.first_sequence}"
+        if digest(hello.contract) == self._hash:
+            return None
+        lines = differences(self._plain, hello.contract)
+        shown = "\n  ".join(lines[:20]) + (f"\n  and {len(lines) - 20} more" if len(lines) > 20 else "")
+        return (
+            f"the contracts differ (ours: the learner's); start both with the same robot and task:\n  {shown}"
+        )
+
+    def _received(self, identity: bytes, steps: Steps, rows: Rows) -> None:
+        robot = self._robots.get(identity)
+        if robot is None or robot.session != steps.session:
+            self.counts["strangers"] += 1  # it will run out of patience and greet
+            return
+        expected = self._next[steps.session]
+        if steps.first_sequence > expected:
+            self.counts["out_of_order"] += len(rows)
+            return
+        fresh = rows[expected - steps.first_sequence :]
+        self.counts["duplicates"] += len(rows) - len(fresh)
+        if not len(fresh):
+            robot.acknowledged = (-1, -1)  # it has missed an acknowledgement
+            return
+        try:
+            self._journal.append(steps.session, expected, fresh)
+        except DiskFullError as error:
+            self._full(error)
+            return
+        self._next[steps.session] = expected + len(fresh)
+        self.counts["rows"] += len(fresh)
+        self._learner.add(steps.session, fresh)
+
+    def _sync(self, now: int) -> None:
+        if self._config.sync_s is not None and now >= self._due_sync:
+            self._due_sync = now + round(self._config.sync_s * 1e9)
+            try:
+                self._journal.sync()
+            except DiskFullError as error:
+                self._full(error)
+
+    def _full(self, error: DiskFullError) -> None:
+        """Nothing is acknowledged, so the robots keep it; said once."""
+        if not self.counts["disk_full"]:
+            self._tell(str(error))
+        self.counts["disk_full"] += 1
+
+    def _acknowledge(self, now: int) -> None:
+        pacing = self._learner.pacing
+        for robot in list(self._robots.values()):
+            durable = self._journal.durable(robot.session)
+            state = (self._next[robot.session], durable)
+            if state == robot.acknowledged and now - robot.acknowledged_ns < HEARTBEAT_NS:
+                continue
+            ack = Acknowledgement(
+                schema=SCHEMA_VERSION,
+                session=robot.session,
+                received=state[0],
+                durable=durable,
+                updates=self._learner.updates,
+                steps=pacing.received,
+                updates_per_s=self._rate(now),
+                update_ratio=pacing.ratio,
+                policy_version=self.version,
+            )
+            if self._send(robot.identity, ack):
+                robot.acknowledged, robot.acknowledged_ns = state, now
+
+    def _learn(self, now: int) -> bool:
+        """As many of the steps due as fit into a slice; all of them where time stands still."""
+        learner, end = self._learner, now + round(self._config.slice_s * 1e9)
+        learned = False
+        while learner.ready:
+            if learner.pretrained < self._config.pretrain:
+                learner.pretrain(1)
+            elif learner.due():
+                learner.step()
+            else:
+                break
+            learned = True
+            if self._clock.now_ns() >= end:
+                break
+        return learned
+
+    def _publish_due(self, now: int) -> None:
+        if self._candidate is not None:
+            onnx, future = self._candidate
+            if future.done():
+                self._candidate = None
+                self._decided(onnx, future.result())
+            return
+        learner, config = self._learner, self._config
+        due = now >= self._due_publish and learner.pretrained >= config.pretrain
+        if not due or learner.updates - self._exported_updates < config.publish_steps:
+            return
+        self._due_publish = now + round(config.publish_s * 1e9)
+        self._exported_updates = learner.updates
+        onnx = learner.export(self.version + 1)
+        if self._gate is None:
+            self._decided(onnx, None)
+        elif self._executor is None:
+            self._decided(onnx, self._gate(onnx))
+        else:
+            self._candidate = (onnx, self._executor.submit(self._gate, onnx))
+
+    def _decided(self, onnx: bytes, reason: str | None) -> None:
+        if reason is not None:
+            self.counts["gate_refused"] += 1
+            self._tell(f"candidate for policy {self.version + 1} was not published: {reason}")
+            return
+        version = self.version + 1
+        message = sign_policy(self._key, version, self._hash, self._learner.calibration_hash, onnx)
+        frame = encode(message)[0]
+        # Written before it is published: after a crash the version is known to be taken.
+        try:
+            write_atomically(self._newest, frame, sync=self._config.sync_s is not None)
+        except DiskFullError as error:
+            self._full(error)
+            return
+        self.version, self._frame = version, frame
+        self._link.publish(frame)
+
+    def _checkpoint_due(self, now: int) -> None:
+        if now < self._due_checkpoint:
+            return
+        self._due_checkpoint = now + round(self._config.checkpoint_s * 1e9)
+        if self._saved != (self._learner.updates, self._journal.rows):
+            try:
+                self.checkpoint()
+            except (OSError, SandlotError) as error:
+                self._tell(f"no checkpoint could be written, the last one stays: {error}")
+
+    def _rate(self, now: int) -> float:
+        """Critic updates per second over the last few seconds."""
+        if now - self._history[-1][0] >= 1_000_000_000:
+            self._history.append((now, self._learner.updates))
+        while len(self._history) > 1 and now - self._history[0][0] > RATE_WINDOW_S * 1e9:
+            self._history.popleft()
+        start, updates = self._history[0]
+        return (self._learner.updates - updates) / ((now - start) * 1e-9) if now > start else 0.0
+
+    def _send(self, identity: bytes, message: Message) -> bool:
+        return self._link.send(identity, encode(message))
