@@ -169,11 +169,9 @@ def step(state: KernelState, inputs: Inputs, timing: Timing) -> KernelState:
     if here == STOP1:
         if inputs.still:
             return _enter(state, inputs, FAULT)
-        return (
-            _enter(state, inputs, STOP0, Cause.DEADLINE)
-            if elapsed >= timing.deadline_ns
-            else _stay(state, inputs)
-        )
+        if elapsed >= timing.deadline_ns:
+            return _enter(state, inputs, STOP0, Cause.DEADLINE)
+        return _stay(state, inputs)
     if here == STOP0:
         return _enter(state, inputs, FAULT)
     if here == FAULT:
@@ -187,9 +185,8 @@ def _enter(state: KernelState, inputs: Inputs, to: SafetyState, trigger: Cause =
     first, first_ns = state.cause, state.cause_ns
     if to in (STANDBY, ARMING, ACTIVE):
         first, first_ns = Cause.NONE, now
-    elif (
-        to == REDUCED or state.state == REDUCED or first == Cause.NONE
-    ):  # an advisory is not yet a stop's cause
+    elif to == REDUCED or state.state == REDUCED or first == Cause.NONE:
+        # A stop that follows an advisory has its own first cause.
         first, first_ns = trigger, now
     return KernelState(
         state=to,

@@ -842,7 +842,7 @@ def test_linear_interpolation_ramps_over_a_policy_step(tmp_path: Path) -> None:
     assert not ticks["altered"].any()
 
 
-# --- any bits whatever ---------------------------------------------------------------------------------------
+# Any bits whatever
 
 BITS = st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", struct.pack("<Q", bits))[0])
 VALUES = st.one_of(BITS, st.floats(-5.0, 5.0), st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1e308, 5e-324]))
