@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,14 +141,19 @@ class Bench:
 
 
 def run_bench(
-    spec: RobotSpec, world_path: Path, directory: Path, seed: int, clock: Clock | None = None
+    spec: RobotSpec,
+    world: Path,
+    directory: Path,
+    seed: int,
+    stop: Callable[[], bool] | None = None,
 ) -> None:
-    """Host the spec's twin in the world of ``world_path`` until SIGTERM or SIGINT. Raises SandlotError."""
-    asked: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda n, _: asked.append(n))
-    rng = np.random.default_rng([seed, 1])
-    twin_rng, rig_rng = rng.spawn(2)
-    twin = load_class(spec.twin, f"{spec.name}: twin")(spec, world_path, twin_rng)
-    rig = Rig(spec, twin, rig_rng)
-    Bench(rig, twin, directory, clock or MonotonicClock(), twin.place).run(lambda: bool(asked))
+    """Host the spec's twin in a world (its file) until ``stop`` says so, or, without it, until SIGTERM or
+    SIGINT. Raises SandlotError."""
+    if stop is None:
+        asked: list[int] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda n, _: asked.append(n))
+        stop = partial(bool, asked)
+    twin_rng, rig_rng = np.random.default_rng(seed).spawn(2)
+    twin = load_class(spec.twin, f"{spec.name}: twin")(spec, world, twin_rng)
+    Bench(Rig(spec, twin, rig_rng), twin, directory, MonotonicClock(), twin.place).run(stop)

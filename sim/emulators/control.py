@@ -61,10 +61,11 @@ class ControlSocket:
         except BlockingIOError:
             return None
         try:
-            return self._decoder.decode(data)
+            request: Request = self._decoder.decode(data)
         except (msgspec.DecodeError, SpecError):
             self.refused += 1
             return None
+        return request
 
     def close(self) -> None:
         self._socket.close()

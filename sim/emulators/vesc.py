@@ -35,6 +35,7 @@ SPEED_MINIMUM = 900.0  # ERPM; firmware: s_pid_min_erpm, below it the motor is r
 ACCELEROMETER_STEPS = 2048.0  # per g at +-16 g (BMI160 data sheet, table 1)
 GYROSCOPE_STEPS = 16.4  # per deg/s at +-2000 deg/s (BMI160 data sheet, table 1)
 GYROSCOPE_RANGE = 2000.0  # deg/s
+IMU_STEP_NS = 2_000_000  # of its low-pass here: the least that resolves its bandwidth and a blow of 20 ms
 IMU_BANDWIDTH_HZ = 80.0  # 3 dB point at 200 Hz output, normal mode (BMI160 data sheet, 2.4.1)
 STANDARD_GRAVITY = 9.80665  # m/s^2
 NOISE_BLOCK = 512
@@ -94,7 +95,7 @@ class VescDevice:
         self._imu_reach = np.trunc(reach * self._imu_steps)
         self._bias_walk = spec.scalar("gyroscope_bias_walk")
         self._imu = [0.0] * 6  # low-passed, in plain floats: faster than six-element arrays
-        self._imu_gain = 1.0 - math.exp(-2.0 * math.pi * IMU_BANDWIDTH_HZ * STEP_NS * 1e-9)
+        self._imu_gain = 1.0 - math.exp(-2.0 * math.pi * IMU_BANDWIDTH_HZ * IMU_STEP_NS * 1e-9)
         self._imu_read_ns = 0
         self._draws = rng.standard_normal((NOISE_BLOCK, 9))
         self._draw = 0
@@ -130,9 +131,10 @@ class VescDevice:
 
     def _step(self, now_ns: int) -> None:
         plant = self._plant
-        sample, gain = self._imu, self._imu_gain
-        felt = plant.specific_force.tolist() + plant.angular_velocity.tolist()
-        self._imu = [old + gain * (new - old) for old, new in zip(sample, felt, strict=True)]
+        if now_ns % IMU_STEP_NS == 0:
+            sample, gain = self._imu, self._imu_gain
+            felt = plant.specific_force.tolist() + plant.angular_velocity.tolist()
+            self._imu = [old + gain * (new - old) for old, new in zip(sample, felt, strict=True)]
         self._current_sum += plant.motor_current
         self._current_count += 1
         if self._inward.pending:
