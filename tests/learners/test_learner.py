@@ -126,6 +126,13 @@ def test_one_short_demonstration_is_enough_to_begin(
     assert all(np.isfinite(v) for v in metrics.values())
 
 
+def test_a_diverged_actor_is_never_exported(contract: TaskContract) -> None:
+    learner = Learner(contract, SMALL, 0)
+    learner.sac.actor_parameters.flat[3] = np.nan
+    with pytest.raises(SandlotError, match="not finite"):
+        learner.export(1)
+
+
 def test_another_contract_s_or_configuration_s_checkpoint_is_refused(
     contract: TaskContract, tmp_path: Path
 ) -> None:

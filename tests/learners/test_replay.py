@@ -145,9 +145,23 @@ def test_rows_that_are_not_finite_take_part_in_nothing(
     assert np.isfinite(replay.sample(500, np.random.default_rng(0)).next_observation).all()
 
 
-def test_nobody_learns_from_actions_of_others(contract: TaskContract, make_rows: Callable[..., Rows]) -> None:
-    rows = make_rows(6)
+@pytest.mark.parametrize("size", [7, 1])
+def test_nobody_learns_from_actions_of_others(
+    contract: TaskContract, make_rows: Callable[..., Rows], size: int
+) -> None:
+    rows, acts = make_rows(6), np.array([True, True, False, False, True, True, True])
     replay = Replay(contract.step_dtype(), 100)
-    replay.add("s", rows, np.array([True, True, False, False, True, True, True]))
+    for start in range(0, 7, size):
+        replay.add("s", rows[start : start + size], acts[start : start + size])
     assert replay.transitions == 4
     assert set(replay.sample(300, np.random.default_rng(0)).reward) == set(rows["reward"][[0, 1, 4, 5]])
+
+
+@pytest.mark.parametrize("terminated", [True, False])
+def test_a_last_row_has_no_action_whatever_follows_it(contract: TaskContract, terminated: bool) -> None:
+    rows = np.zeros(3, contract.step_dtype())
+    rows["step"] = np.arange(3)
+    rows["last"][1], rows["terminated"][1] = True, terminated
+    replay = Replay(contract.step_dtype(), 10)
+    replay.add("s", rows)
+    assert replay.transitions == 1
