@@ -172,6 +172,11 @@ def test_a_fault_releases_the_motor_for_half_a_second_and_clears_itself() -> Non
     host.drive(480, protocol.set_rpm(4614), protocol.get_values_selective(1 << 15))
     assert host.plant.amperes == 0.0
     assert host.payloads()[-1][-1] == 2
+    host.wait(40)
+    assert (host.plant.amperes, host.plant.braking) == (
+        0.0,
+        False,
+    )  # what was commanded meanwhile is forgotten
     host.drive(100, protocol.set_rpm(4614), protocol.get_values_selective(1 << 15))
     assert host.plant.amperes > 0.0
     assert host.payloads()[-1][-1] == 0

@@ -89,6 +89,12 @@ def test_each_kind_of_damage_is_counted_by_its_name() -> None:
     assert parse(b"hello", good) == ([b"good payload"], Counter(garbage=1))
 
 
+def test_a_false_start_that_ends_with_a_real_frame_does_not_swallow_it() -> None:
+    good = frame(b"good payload")
+    # Start byte and length in the noise reach exactly to the real frame's stop byte: only the CRC is wrong.
+    assert parse(bytes((2, len(good) - 3)) + good) == ([b"good payload"], Counter(bad_crc=1))
+
+
 def test_a_frame_whose_end_never_comes_does_not_hide_the_next_one() -> None:
     parser = FrameParser(lambda name: None)
     assert parser.feed(frame(b"torn")[:-3] + frame(b"whole")) == [b"whole"]
