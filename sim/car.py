@@ -1,9 +1,9 @@
-"""The car's true physical parameters and its MuJoCo body: primitives only, every number from the calibration.
+"""The car's true physical parameters and its MuJoCo body: primitives only, numbers from the calibration.
 
-The body frame sits at the centre of mass of the whole car, x forward, y left, z up. Each wheel is one ellipsoid,
-hence one contact: cylinders touch with four points each, which scrub and turn a 1.6 m circle into 3 m. The four
-wheels hang on three open differentials, which is one fixed tendon: the motor turns with the mean wheel speed
-and every wheel gets a quarter of the torque.
+The body frame sits at the centre of mass of the whole car, x forward, y left, z up. Each wheel is one
+ellipsoid, hence one contact: cylinders touch with four points each, which scrub and turn a 1.6 m circle into
+3 m. The four wheels hang on three open differentials, which is one fixed tendon: the motor turns with the
+mean wheel speed and every wheel gets a quarter of the torque.
 """
 
 from __future__ import annotations
@@ -11,10 +11,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from robot.errors import SpecError, nearest
 from robot.spec import RobotSpec
+from sim.bodywork import body_bodywork, wheel_bodywork
 
+GRAVITY = 9.81
+"""[m/s^2]; MuJoCo's default."""
+IMPEDANCE = 0.1
+"""MuJoCo's solimp d of the tyres [1]: low, so that they are springs rather than constraints."""
 WHEELS = ("front_left", "front_right", "rear_left", "rear_right")
 
 
@@ -51,6 +57,12 @@ class CarParameters:
     """Motor rotor [kg m^2]; estimate for a 36 mm rotor of 60 g, 6 % of the car's mass once geared."""
     duty_limit: float = 0.95
     """Largest duty cycle [1]; VESC default l_max_duty."""
+    tyre_deflection: float = 0.0005
+    """Of the loaded tyre [m]; order of magnitude for a foam-filled tyre, with which nothing chatters."""
+    tyre_damping: float = 0.5
+    """Damping ratio [1] of the car bouncing on its tyres; estimate."""
+    tyre_slip_rate: float = 50.0
+    """How fast slip below the friction limit decays [1/s]; at 3 m/s in 6 cm, a tyre's relaxation length."""
     wall_friction: float = 0.2
     """Polycarbonate body on painted board [1]; engineering tables."""
     bumper_frequency: float = 75.0
@@ -109,7 +121,7 @@ def chassis_inertia(
     """
     mass = car.mass - 4 * car.wheel_mass
     places = wheel_places(car)
-    below = car.wheel_radius - car.centre_of_mass_height
+    below = hub_height(car) - car.centre_of_mass_height
     x = -car.wheel_mass * sum(p[0] for p in places) / mass
     z = -car.wheel_mass * 4 * below / mass
     _, across = wheel_inertia(car)
@@ -129,52 +141,68 @@ def wheel_inertia(car: CarParameters) -> tuple[float, float]:
     return 0.7 * square, 0.4 * square
 
 
-def car_mjcf(car: CarParameters, floor_friction: float) -> tuple[str, str, str]:
-    """The car's ``worldbody``, ``tendon`` and ``actuator`` elements.
+def hub_height(car: CarParameters) -> float:
+    """Of the wheel centres above the floor at rest [m]. The tyre in MuJoCo is larger by half its deflection
+    and sinks in by all of it: contact is in the middle, so the car rolls on the calibrated radius."""
+    return car.wheel_radius - car.tyre_deflection / 2
 
-    The car's geoms collide with the world's only (contype 0, conaffinity 1). Geoms of group 3 collide and are
-    not drawn, those of group 1 are drawn and do not collide. A wheel's friction is the true tyre's on this
-    floor, by priority over the floor's.
+
+class CarElements(NamedTuple):
+    """The car's share of an MJCF file: the content of these elements."""
+
+    worldbody: str
+    contact: str
+    tendon: str
+    actuator: str
+
+
+def car_mjcf(car: CarParameters, floor_friction: float) -> CarElements:
+    """The car for a scene that has a geom "floor" and default classes "solid" and "drawn".
+
+    Tyre and floor are explicit pairs. That gives friction its own reference: with MuJoCo's default a sliding
+    tyre is pushed off the floor by its own slip (12 mm at 0.3 m/s), hops, and unloads the wheel diagonal.
     """
     place, mass, inertia = chassis_inertia(car)
-    radius, half_width = car.wheel_radius, (car.width - car.track_width) / 2
+    radius, half_width = car.wheel_radius + car.tyre_deflection / 2, (car.width - car.track_width) / 2
     spin, across = wheel_inertia(car)
-    friction = car.tyre_friction * floor_friction
-    drag = car.rolling_resistance * car.mass * 9.81 * radius / 4
+    drag = car.rolling_resistance * car.mass * GRAVITY * car.wheel_radius / 4
     ground = -car.centre_of_mass_height
-    half_length, half_body = car.length / 2, car.width / 2
-    middle = (car.front_axle - car.rear_axle) / 2
-    rotor = car.rotor_inertia * car.gear_ratio**2
     wheels = "".join(
         f"""
-      <body name="wheel_{name}" pos="{x} {y} {ground + radius}">
+      <body name="wheel_{name}" pos="{x} {y} {ground + hub_height(car)}">
         <inertial pos="0 0 0" mass="{car.wheel_mass}" diaginertia="{across} {spin} {across}"/>
         <joint name="{name}" type="hinge" axis="0 1 0" frictionloss="{drag}" damping="1e-5"/>
-        <geom name="tyre_{name}" class="solid" type="ellipsoid" size="{radius} {half_width} {radius}"
-          condim="3" priority="1" friction="{friction} 0 0" solref="0.01 1"/>
-        <geom class="drawn" type="cylinder" size="{radius} {half_width}" euler="{math.pi / 2} 0 0" rgba="0.12 0.12 0.13 1"/>
-        <geom class="drawn" type="cylinder" size="{0.55 * radius} {half_width + 0.001}" euler="{math.pi / 2} 0 0" rgba="0.75 0.75 0.78 1"/>
-        <geom class="drawn" type="box" size="{0.5 * radius} {half_width + 0.002} {0.12 * radius}" rgba="0.3 0.3 0.33 1"/>
+        <geom name="tyre_{name}" class="solid" type="ellipsoid" size="{radius} {half_width} {radius}"/>
+        {wheel_bodywork(radius, half_width)}
       </body>"""
         for name, (x, y) in zip(WHEELS, wheel_places(car), strict=True)
     )
+    middle = (car.front_axle - car.rear_axle) / 2
     body = f"""
     <body name="car" pos="0 0 {car.centre_of_mass_height}">
       <freejoint name="car"/>
-      <inertial pos="{place[0]} {place[1]} {place[2]}" mass="{mass}" diaginertia="{inertia[0]} {inertia[1]} {inertia[2]}"/>
+      <inertial pos="{_numbers(place)}" mass="{mass}" diaginertia="{_numbers(inertia)}"/>
       <geom name="bumper" class="solid" type="box" pos="{middle} 0 {ground + 0.075}"
-        size="{half_length} {half_body} 0.035"/>
+        size="{car.length / 2} {car.width / 2} 0.035"/>
       <geom name="shell" class="solid" type="box" pos="{middle - 0.03} 0 {ground + 0.13}"
-        size="{0.3 * car.length} {0.8 * half_body} 0.02"/>
-      <geom class="drawn" type="box" pos="{middle} 0 {ground + 0.05}" size="{half_length - 0.03} 0.07 0.02" rgba="0.15 0.15 0.17 1"/>
-      <geom class="drawn" type="box" pos="{middle + half_length - 0.015} 0 {ground + 0.06}" size="0.015 {0.85 * half_body} 0.02" rgba="0.1 0.1 0.1 1"/>
-      <geom class="drawn" type="box" pos="{middle} 0 {ground + 0.085}" size="{half_length - 0.04} {0.68 * half_body} 0.02" rgba="0.85 0.16 0.1 1"/>
-      <geom class="drawn" type="box" pos="{middle + 0.13} 0 {ground + 0.1055}" size="0.11 0.02 0.001" rgba="0.97 0.95 0.9 1"/>
-      <geom class="drawn" type="box" pos="{middle - 0.035} 0 {ground + 0.125}" size="0.09 {0.55 * half_body} 0.022" rgba="0.12 0.17 0.25 1"/>
-      <geom class="drawn" type="box" pos="{middle - 0.035} 0 {ground + 0.149}" size="0.07 {0.5 * half_body} 0.003" rgba="0.85 0.16 0.1 1"/>
-      <geom class="drawn" type="box" pos="{middle - half_length + 0.03} 0 {ground + 0.14}" size="0.025 {0.8 * half_body} 0.003" rgba="0.85 0.16 0.1 1"/>
-      <geom class="drawn" type="cylinder" pos="{middle - 0.035} 0 {ground + 0.165}" size="0.018 0.012" rgba="0.9 0.9 0.88 1"/>{wheels}
+        size="{0.3 * car.length} {0.4 * car.width} 0.02"/>
+      {body_bodywork(middle, ground, car.length, car.width)}{wheels}
     </body>"""
+    # Effective stiffness and damping per unit mass; the slip rate is scaled by the impedance inside MuJoCo.
+    stiffness = GRAVITY / car.tyre_deflection
+    damping = 2 * car.tyre_damping * math.sqrt(stiffness)
+    friction = car.tyre_friction * floor_friction
+    contact = "".join(
+        f'<pair geom1="floor" geom2="tyre_{name}" condim="3" friction="{friction} {friction} 0 0 0" '
+        f'solimp="{IMPEDANCE} {IMPEDANCE} 0.001" solref="{-stiffness} {-damping}" '
+        f'solreffriction="-1 {-car.tyre_slip_rate * IMPEDANCE}"/>'
+        for name in WHEELS
+    )
     joints = "".join(f'<joint joint="{name}" coef="0.25"/>' for name in WHEELS)
+    rotor = car.rotor_inertia * car.gear_ratio**2
     tendon = f'<fixed name="drivetrain" armature="{rotor}">{joints}</fixed>'
-    return body, tendon, '<motor name="torque" tendon="drivetrain"/>'
+    return CarElements(body, contact, tendon, '<motor name="torque" tendon="drivetrain"/>')
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(str(value) for value in values)

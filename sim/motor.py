@@ -67,7 +67,7 @@ class Motor:
 
     @property
     def input_voltage(self) -> float:
-        """At the controller's terminals [V]: V (V_battery - V) / R_battery is the power that the motor takes."""
+        """At the controller's terminals [V], where V (V_battery - V) / R_battery is the power taken."""
         car = self._car
         power = self.current * (car.motor_resistance * self.current + car.motor_torque_constant * self._speed)
         inside = car.battery_voltage**2 - 4 * car.battery_resistance * power

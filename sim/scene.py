@@ -20,7 +20,7 @@ def scene_mjcf(world: World, car: CarParameters, timestep: float) -> str:
     Walls and obstacles collide as the car's bumper does: their priority makes their low friction and their
     spring and damper count, whatever touches them.
     """
-    body, tendon, actuator = car_mjcf(car, world.floor_friction)
+    parts = car_mjcf(car, world.floor_friction)
     time_constant = 1 / (car.bumper_damping * car.bumper_frequency)
     half = [extent + 1.0 for extent in world.extent()]
     faces = "".join(_wall(world, face, sign) for face, sign in zip(world.walls(), (1.0, -1.0), strict=True))
@@ -31,23 +31,27 @@ def scene_mjcf(world: World, car: CarParameters, timestep: float) -> str:
     )
     return f"""<mujoco model="{world.name}">
   <compiler angle="radian" inertiafromgeom="false"/>
-  <option timestep="{timestep}" integrator="implicitfast" cone="elliptic" impratio="10" jacobian="dense"/>
+  <option timestep="{timestep}" integrator="implicitfast" cone="elliptic" impratio="100"
+    jacobian="dense"/>
   <visual><map znear="0.01"/></visual>
   <default>
     <default class="wall">
       <geom contype="1" conaffinity="0" condim="3" priority="2" friction="{car.wall_friction} 0 0"
         solref="{time_constant} {car.bumper_damping}" solimp="0.95 0.95 0.001" rgba="{WALL_RGBA}" group="0"/>
     </default>
-    <default class="solid"><geom contype="0" conaffinity="1" condim="3" friction="0.4 0 0" group="3"/></default>
+    <default class="solid">
+      <geom contype="0" conaffinity="1" condim="3" friction="0.4 0 0" group="3"/>
+    </default>
     <default class="drawn"><geom contype="0" conaffinity="0" group="1"/></default>
   </default>
   <worldbody>
     <geom name="floor" type="plane" size="{half[0]} {half[1]} 0.1" contype="1" conaffinity="0" condim="3"
       friction="0.1 0 0" rgba="0.5 0.5 0.52 1"/>
-    {faces}{obstacles}{body}
+    {faces}{obstacles}{parts.worldbody}
   </worldbody>
-  <tendon>{tendon}</tendon>
-  <actuator>{actuator}</actuator>
+  <contact>{parts.contact}</contact>
+  <tendon>{parts.tendon}</tendon>
+  <actuator>{parts.actuator}</actuator>
 </mujoco>
 """
 

@@ -1,4 +1,4 @@
-"""The car and its room in MuJoCo, as a ``CarPlant``; and the truth that only tests, reports and judges may see."""
+"""The car and its room in MuJoCo, as a ``CarPlant``; and the truth, for tests, reports and judges only."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ import numpy as np
 
 from robot.errors import SandlotError
 from robot.spec import RobotSpec
-from sim.car import WHEELS, ackermann, car_parameters
+from sim.car import GRAVITY, WHEELS, ackermann, car_parameters
 from sim.motor import Motor
 from sim.plant import Array
 from sim.scene import scene
 from sim.world import World, load_world
 
-GRAVITY = np.array([0.0, 0.0, 9.81])
-"""[m/s^2]; MuJoCo's default."""
 TIMESTEP = 0.001
-"""[s]; one step is 11 us of MuJoCo, and an impact of 20 ms is resolved."""
+"""[s]; one step is 13 us of CPU, and an impact of 20 ms is resolved."""
 SETTLE_STEPS = 1000
 HAND = (0.05, 0.05, 0.05)
 """How exactly a person sets a car down: standard deviations of x, y [m] and yaw [rad]; estimate."""
@@ -52,6 +50,7 @@ class CarTwin:
         self._step_ns = round(timestep * 1e9)
         self._time_ns = 0
         self._motor = Motor(self.car, timestep)
+        self._up = np.array([0.0, 0.0, GRAVITY])
         self._imu = np.array(spec.vector("imu_position"))
         self._antenna = np.array(spec.vector("gnss_antenna"))
         self._centreline = self.world.centreline()
@@ -131,7 +130,7 @@ class CarTwin:
         # MuJoCo's accelerations are those of the step just made, and so is its rotation matrix.
         spin, spin_up = self.data.qvel[3:6], self.data.qacc[3:6]
         lever = np.cross(spin_up, self._imu) + np.cross(spin, np.cross(spin, self._imu))
-        force: Array = self._rotation.T @ (self.data.qacc[:3] + GRAVITY) + lever
+        force: Array = self._rotation.T @ (self.data.qacc[:3] + self._up) + lever
         return force
 
     @property
@@ -228,7 +227,7 @@ class CarTwin:
         return rotation.reshape(3, 3)
 
     def _steer(self, angle: float) -> None:
-        """Turn both front wheels' hinge frames. That is kinematic: the servo is far stronger than the tyres."""
+        """Turn both front wheels' hinge frames: kinematic, for the servo is far stronger than the tyres."""
         self._steering = angle
         for hub, turn in zip(self._hubs, ackermann(self.car, angle), strict=True):
             hub[0] = math.cos(turn / 2)
