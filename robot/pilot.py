@@ -144,7 +144,7 @@ class Pilot:
         human = None if self._teleop is None else self._teleop.read(now, sight.state)
         failure, outcome = self._judge(sight)
         flipped = self._detector.flipped(sight.state)
-        recovering = self.practice.phase is PilotPhase.RECOVERING
+        asks = self.practice.troubled and self._orienting is not None
         situation = Situation(
             time_ns=now,
             position=sight.position,
@@ -155,7 +155,7 @@ class Pilot:
             finished=self._finished,
             failure=failure,
             flipped=flipped,
-            oriented=not recovering or self._orienting is None or self._orienting.oriented(sight.state),
+            oriented=not asks or self._orienting is None or self._orienting.oriented(sight.state),
             calm=sight.calm and not flipped,
             rearmed=self._before is not None and sight.epoch != self._before.epoch,
         )

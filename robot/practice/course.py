@@ -109,11 +109,14 @@ class Course:
             c, sn = math.cos(heading), math.sin(heading)
             along, lateral = c * ex + sn * ey, c * ey - sn * ex
             s += min(h, max(-h, along / max(0.2, 1.0 - curvature * lateral)))
-        return s % self.length, lateral
+        s %= self.length
+        return (s if s < self.length else 0.0), lateral
 
     def _at(self, s: float) -> tuple[complex, float, float]:
-        i, f = divmod(s % self.length / self.step, 1.0)
-        k = min(int(i), self._count - 1)
+        # A remainder of a float just below 0 can be the length itself; the clamp then leaves f = 1.
+        at = s % self.length / self.step
+        k = min(int(at), self._count - 1)
+        f = at - k
         p, a, c = self._position_list, self._heading_list, self._curvature_list
         return (
             p[k] + f * (p[k + 1] - p[k]),

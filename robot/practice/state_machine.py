@@ -92,7 +92,11 @@ def advance(practice: Practice, now: Situation, config: PracticeConfig) -> Pract
         return _climb(practice, now, config) if settled else practice
     if phase is PilotPhase.RECOVERING:
         return _recovering(practice, now, config)
-    return _enter(practice, PilotPhase.SETTLING if practice.troubled else ready(now), now)
+    if phase is PilotPhase.WAITING and practice.troubled:
+        moved = _distance(now.position, practice.failed_at) >= config.recovered_metres
+        if not (moved and now.oriented):  # else whoever armed it again also put it in a better place
+            return _enter(practice, PilotPhase.SETTLING, now)
+    return replace(_enter(practice, ready(now), now), troubled=False)
 
 
 def ready(now: Situation) -> PilotPhase:

@@ -47,7 +47,9 @@ def contract(spec: RobotSpec, course: Course) -> TaskContract:
     return task_contract(spec, task.name, task.observation, task.reward_terms, task.cost_terms)
 
 
-def policy_bytes(contract: TaskContract, version: int, about: dict[str, Any] | None = None, bias: float = 0.0):
+def policy_bytes(
+    contract: TaskContract, version: int, about: dict[str, Any] | None = None, bias: float = 0.0
+):
     """tanh(observation @ weight + bias + noise) with a weight that steers back to the course's middle."""
     weight = np.zeros((contract.observation_size, contract.action_size), np.float32)
     layout = contract.observation_layout
@@ -87,7 +89,11 @@ class Bench:
         self.clock = SimulatedClock(10**9)
         self.board = Board(directory / "board", spec, contract, create=True)
         self.record = np.zeros(1, state_dtype(spec))
-        self.record["safety_state"], self.record["converged"], self.record["epoch"] = SafetyState.ACTIVE, True, 1
+        self.record["safety_state"], self.record["converged"], self.record["epoch"] = (
+            SafetyState.ACTIVE,
+            True,
+            1,
+        )
         self.layout = spec.state_layout
         self.x, self.y, self.heading = course.start
         self.speed = self.steering = 0.0
@@ -178,5 +184,7 @@ def bench(tmp_path: Path, spec: RobotSpec, course: Course, contract: TaskContrac
 
 
 @pytest.fixture
-def make_bench(tmp_path: Path, spec: RobotSpec, course: Course, contract: TaskContract) -> Callable[[str], Bench]:
+def make_bench(
+    tmp_path: Path, spec: RobotSpec, course: Course, contract: TaskContract
+) -> Callable[[str], Bench]:
     return lambda name: Bench(tmp_path / name, spec, course, contract)
