@@ -138,7 +138,7 @@ class Guardian:
         self._read_command(now)
         before = self._kernel
         verdict = worse(verdict, Verdict(*self._gate.request(now, before.state in _TIMED)))
-        self._operator.update(now)
+        self._operator.update(self._clock)
         self._advance(now, verdict)
         self._act(now)
         self._publish(now, due_ns, verdict)
@@ -160,7 +160,7 @@ class Guardian:
     def _estimate(self, now: int) -> Verdict:
         """State and deviation from the measurements; an estimator that fails is a reason to stop."""
         try:
-            if self._pose.update(now):
+            if self._pose.update(self._clock):
                 self._estimator.pose(self._pose.time_ns, self._pose.pose, self._pose.variance)
             estimate: Estimate = self._estimator.update(now, self._measurements, self._previous_sent)
             self._state[:] = estimate.values
@@ -193,7 +193,7 @@ class Guardian:
         if record is None:
             return
         verdict = self._gate.offer(
-            now,
+            self._clock.now_ns(),  # after reading: a command written while we read is not from the future
             int(record["sequence"][0]),
             int(record["time_ns"][0]),
             int(record["epoch"][0]),

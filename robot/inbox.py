@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from robot.clock import Clock
 from robot.shared_memory import Mailbox, Record
 
 POSE_AGE_NS = 1_000_000_000
@@ -41,9 +42,10 @@ class OperatorInbox:
         self.estop = self.enable = self.fresh = False
         self.arm = self.reset = self.resume = self.stop = 0
 
-    def update(self, now_ns: int) -> None:
+    def update(self, clock: Clock) -> None:
         """Take what is new, and judge the age of what is there."""
         record = self._inbox.take()
+        now_ns = clock.now_ns()  # after reading: what was written while we read is not from the future
         if record is not None:
             self._time_ns = int(record["time_ns"][0])
             self._enable = int(record["enable"][0]) == 1
@@ -66,11 +68,12 @@ class PoseInbox:
         self.variance = np.ones(3)
         self.rejected = 0
 
-    def update(self, now_ns: int) -> bool:
+    def update(self, clock: Clock) -> bool:
         """Whether there is a new pose to take from ``time_ns``, ``pose`` and ``variance``."""
         record = self._inbox.take()
         if record is None:
             return False
+        now_ns = clock.now_ns()
         self.time_ns = int(record["time_ns"][0])
         self.pose[:] = record["pose"][0]
         self.variance[:] = record["covariance"][0]

@@ -515,6 +515,27 @@ def test_command_from_the_future_does_not_outlive_its_timeout(rig: Rig) -> None:
     assert rig.run(2.0, lambda: rig.state == SafetyState.HOLD) * PERIOD <= 150_000_000 + PERIOD
 
 
+def test_what_is_written_during_a_tick_is_not_from_the_future(rig: Rig) -> None:
+    """The tick's time is taken before the mailboxes are read; their writers do not wait for that."""
+    rig.activate()
+    rig.run(0.2)
+    rig.pilot_alive = rig.operator_alive = False
+    poll = rig.cart.poll
+
+    def write_meanwhile(now_ns: int, measurements: Measurements) -> None:
+        poll(now_ns, measurements)
+        later = now_ns + 50_000
+        rig.clock.sleep_until(later)
+        for record, mailbox in ((rig.operator, rig.board.operator), (rig.command, rig.board.command)):
+            record["time_ns"] = later
+            mailbox.write(record)
+
+    rig.cart.poll = write_meanwhile  # type: ignore[method-assign]
+    rig.run(1.0)
+    assert rig.state == SafetyState.ACTIVE
+    assert not rig.guardian._gate.rejected
+
+
 def test_stale_sensor_stops(rig: Rig) -> None:
     rig.activate()
     rig.run(0.5)
