@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.errors import SpecError, nearest
+from robot.estimators.corrections import Pose
 from robot.estimators.inertial import BLIND_RATE, Inertial
 from robot.estimators.intake import FUTURE_NS, Intake
 from robot.estimators.localiser import UNKNOWN_HEADING, Localiser
@@ -58,8 +59,6 @@ CONVERGED_POSITION = 0.2
 LOST_RATIO = 2.5
 """Once converged, deviations may grow by this before it is lost: five seconds without satellites must not
 stop a car that dead-reckons well."""
-DISTRUST_S = 0.5
-"""[s] of rejected positions after which the estimate may not be relied on."""
 
 UNKNOWN_POSITION = 1000.0
 """[m]"""
@@ -73,7 +72,7 @@ CREEP = 0.02
 """[1]: tyre creep under drive torque, and the front wheels' longer way in a turn (1/cos(0.26) is 3 %)."""
 CREEP_TIME = 1.0
 """[s]: about as long as a corner lasts."""
-OLDEST_POSE_NS = 400_000_000
+OLDEST_POSE_NS = 250_000_000
 """[ns]: the filter's memory."""
 
 
@@ -152,7 +151,7 @@ class AckermannEstimator:
             time_ns, z, r = self._poses.popleft()
             if not now_ns - OLDEST_POSE_NS < time_ns <= now_ns + FUTURE_NS:
                 self._intake.refuse("pose_time")
-            elif not self._localiser.pose(time_ns, (z[0], z[1], z[2]), (r[0], r[1], r[2])):
+            elif not self._localiser.pose(Pose(time_ns, z[0], z[1], z[2], (r[0], r[1], r[2]))):
                 self._intake.refuse("pose_rejected")
         return self._publish(now_ns)
 
@@ -188,13 +187,10 @@ class AckermannEstimator:
             *(force, force, force, force, tilt.cosine_deviation),
         )
         slack = LOST_RATIO if self._converged else 1.0
-        localiser = self._localiser
         self._converged = (
-            localiser.placed
-            and localiser.aligned
+            self._localiser.trusted(now_ns)
             and p[X] + p[Y] < (self._position_limit * slack) ** 2
             and heading_variance < (self._heading_limit * slack) ** 2
-            and localiser.rejected_for(now_ns) < DISTRUST_S
         )
         return Estimate(self._values, self._deviation, self._converged)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections import deque
 
+from robot.estimators.corrections import StillGyroscope
 from robot.estimators.intake import Intake
-from robot.estimators.planar_filter import AX, AY, GYRO, VX, VY, PlanarFilter
+from robot.estimators.planar_filter import AX, AY, GYRO, VX, VY, Inputs, PlanarFilter
 from robot.estimators.tilt import GRAVITY, TiltFilter
 from robot.estimators.wheels import Wheels
 from robot.interface import Measurements
@@ -123,8 +124,8 @@ class Inertial:
         sigma = math.hypot(self._force_sigma, JUMP_RATIO * max(0.0, jump - 4.0 * self._force_sigma))
         if tilt.cosine < LEVEL:
             sigma += GRAVITY
-        planar.predict(time_ns, mean_rate, mean_x, mean_y, self._rate_sigma, sigma)
-        wheels.compare(min(dt, 0.1), mean_x - float(planar.x[AX]))
+        planar.predict(time_ns, Inputs(mean_rate, mean_x, mean_y, self._rate_sigma, sigma))
+        wheels.compare(min(dt, 0.1), mean_x)
         self._read_bias(time_ns, jump)
 
     def _read_bias(self, time_ns: int, jump: float) -> None:
@@ -137,7 +138,7 @@ class Inertial:
         elif self._still_ns is None:
             self._still_ns = time_ns
         elif time_ns - self._still_ns > STILL_S * 1e9:
-            planar.correct(excess, 3.0 * self._rate_sigma, ((GYRO, 1.0),))
+            planar.correct(StillGyroscope(self.rate, 3.0 * self._rate_sigma))
 
     def _predict_blind(self, now_ns: int, steering: float) -> None:
         """Keep the speed and turn as steering and wheels say; at most four steps however long the gap."""
@@ -153,5 +154,5 @@ class Inertial:
             self.rate, self.rate_slope = rate + float(planar.x[GYRO]), 0.0
             ax, ay = float(planar.x[AX]) - rate * vy, float(planar.x[AY]) + rate * vx
             part = white * min(1.0, 0.1 + abs(vx))
-            planar.predict(time_ns, self.rate, ax, ay, BLIND_RATE * part, BLIND_FORCE * part)
+            planar.predict(time_ns, Inputs(self.rate, ax, ay, BLIND_RATE * part, BLIND_FORCE * part))
         self._still_ns = None

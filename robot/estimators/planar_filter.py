@@ -1,4 +1,4 @@
-"""An extended Kalman filter of planar motion that takes late measurements exactly and in bounded time.
+"""An extended Kalman filter of planar motion that takes late measurements in their place, in bounded time.
 
 The inertial sensors drive the prediction; everything else corrects it. State, in order (``STATE``):
 
@@ -12,20 +12,18 @@ The inertial sensors drive the prediction; everything else corrects it. State, i
 | SCALE | relative error of the wheel speed (tyre radius, creep) | 1 | Gauss-Markov |
 | OX, OY | slow error of satellite positions (multipath) | m | Gauss-Markov |
 
-A late measurement of the state at an earlier time s needs the covariance between the errors then and now.
-That is the product of the error transitions A = (1 - K H) F since s, times P(s). The filter keeps state, P
-and A of the last ``KEEP`` steps, so a late measurement costs one small product per step passed instead of a
-refiltering, and it also corrects the stored steps, so the next one may be late too. For a linear system
-this equals processing in order (Larsen et al. 1998, "Incorporation of time delayed measurements in a
-discrete-time Kalman filter"; stochastic cloning is the same algebra).
+The last ``KEEP`` steps keep their inputs, corrections and result. A late measurement corrects the step it was
+taken at, and the steps since are run again: the same arithmetic in the same order as if it had come in time,
+so the result is the same to the last bit, and late sources may cross. ``KEEP`` steps bound the cost.
 """
 
 from __future__ import annotations
 
 import bisect
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +33,9 @@ Array = NDArray[np.float64]
 X, Y, YAW, VX, VY, GYRO, AX, AY, SCALE, OX, OY = range(11)
 STATE = ("x", "y", "yaw", "vx", "vy", "gyro", "ax", "ay", "scale", "ox", "oy")
 N = len(STATE)
-KEEP = 40
-"""Steps that stay available to late measurements: 0.4 s at 100 Hz."""
-LENGTH = 2 * KEEP
+KEEP = 25
+"""Steps that stay open to late measurements: 0.25 s at 100 Hz."""
+LENGTH = 4 * KEEP
 
 
 @dataclass(frozen=True)
@@ -57,193 +55,156 @@ class Noise:
     offset_time: float
 
 
+class Inputs(NamedTuple):
+    """What drives one step, as measured: mean yaw rate [rad/s] and horizontal specific force at the centre of
+    mass [m/s^2] over the step, and their standard deviations."""
+
+    rate: float
+    ax: float
+    ay: float
+    rate_sigma: float
+    acceleration_sigma: float
+
+
+class Correction(Protocol):
+    """A measurement that can be applied to the step it belongs to, again and again."""
+
+    def apply(self, planar: PlanarFilter, gate: float) -> bool:
+        """Correct ``planar.x`` and ``planar.P``, or leave them and return False where the squared Mahalanobis
+        distance exceeds ``gate``."""
+
+
+NO_INPUTS = Inputs(0.0, 0.0, 0.0, 0.0, 0.0)
+
+
 class PlanarFilter:
-    """The filter and its history. ``x``, ``P``: live views of the newest step, shapes (N,) and (N, N)."""
+    """The filter and its last steps. ``x`` and ``P``, shapes (N,) and (N, N), are live views of the newest
+    step (while a correction is applied, of the step it belongs to); ``inputs``, ``time_ns``: that step's."""
 
     x: Array
     P: Array
+    inputs: Inputs
+    time_ns: int
 
-    def __init__(self, noise: Noise, deviation: Array, time_ns: int = 0) -> None:
+    def __init__(self, noise: Noise, deviation: Array) -> None:
         """``deviation``: of the initial state, shape (N,)."""
         self.noise = noise
         self.offset = noise.offset
         self._states: Array = np.zeros((LENGTH, N))
-        self._joint: Array = np.zeros((LENGTH, 2 * N, N))  # rows: P, then A transposed
+        self._covariances: Array = np.zeros((LENGTH, N, N))
+        self._views = list(zip(self._states, self._covariances, strict=True))
         self._times = [0] * LENGTH
+        self._inputs = [NO_INPUTS] * LENGTH
+        self._corrections: list[list[Correction]] = [[] for _ in range(LENGTH)]
         self._F: Array = np.eye(N)
         self._f: Any = self._F.reshape(-1).data  # writes through it are thrice as fast as through numpy
         self._Q: Array = np.zeros((N, N))
         self._q: Any = self._Q.reshape(-1).data
         self._FP: Array = np.empty((N, N))
         self._h: Array = np.zeros(N)
-        self._c: Array = np.empty(2 * N)
+        self._c: Array = np.empty(N)
         self._K: Array = np.empty(N)
-        self._outer: Array = np.empty((2 * N, N))
-        self._cross: Array = np.empty((KEEP + 1, N, 3))
-        self._views = [(s, j[:N], j[N:]) for s, j in zip(self._states, self._joint, strict=True)]
-        self.last = 0
-        self.first = 0
-        self._times[0] = time_ns
-        self._joint[0, :N][np.diag_indices(N)] = np.square(deviation)
-        self._newest()
-
-    @property
-    def time_ns(self) -> int:
-        """The time of the newest step [ns]."""
-        return self._times[self.last]
+        self._outer: Array = np.empty((N, N))
+        self.first = self.last = 0
+        np.fill_diagonal(self._covariances[0], np.square(deviation))
+        self._look_at(0)
 
     def start(self, time_ns: int) -> None:
         """Set the time of the newest step [ns], before the first prediction."""
-        self._times[self.last] = time_ns
+        self._times[self.last] = self.time_ns = time_ns
 
-    def _newest(self) -> None:
-        self.x, self.P, self._At = self._views[self.last]
+    def _look_at(self, step: int) -> None:
+        self.x, self.P = self._views[step]
+        self.inputs, self.time_ns = self._inputs[step], self._times[step]
 
-    def predict(
-        self, time_ns: int, rate: float, ax: float, ay: float, rate_sigma: float, acceleration_sigma: float
-    ) -> None:
-        """Advance to ``time_ns`` with mean inputs over the step: yaw rate [rad/s] and horizontal specific
-        force at the centre of mass [m/s^2], as measured, and their deviations."""
-        dt = (time_ns - self._times[self.last]) * 1e-9
-        x, y, yaw, vx, vy, gyro, bias_x, bias_y, scale, ox, oy = self.x.tolist()
-        rate -= gyro
-        ax -= bias_x
-        ay -= bias_y
-        half = 0.5 * dt
-        c, s = math.cos(yaw + rate * half), math.sin(yaw + rate * half)
-        cr, sr = math.cos(rate * dt), math.sin(rate * dt)
-        px, py = vx + ax * half, vy + ay * half
-        vx_new = cr * px + sr * py + ax * half
-        vy_new = cr * py - sr * px + ay * half
-        mx, my = 0.5 * (vx + vx_new), 0.5 * (vy + vy_new)
-        dx, dy = (c * mx - s * my) * dt, (s * mx + c * my) * dt
-        n = self.noise
-        slope_keep = math.exp(-dt / n.accelerometer_time)
-        scale_keep = math.exp(-dt / n.scale_time)
-        offset_keep = math.exp(-dt / n.offset_time)
-
-        f = self._f
-        f[2], f[3], f[4] = -dy, c * dt, -s * dt
-        f[13], f[14], f[15] = dx, s * dt, c * dt
-        f[27] = -dt
-        f[36], f[37], f[38], f[39] = cr, sr, -vy * dt, -dt
-        f[47], f[48], f[49], f[51] = -sr, cr, vx * dt, -dt
-        f[72] = f[84] = slope_keep
-        f[96] = scale_keep
-        f[108] = f[120] = offset_keep
-        qr = rate_sigma * rate_sigma * dt * dt
-        qa = acceleration_sigma * acceleration_sigma * dt * dt
-        q = self._q
-        q[24] = qr
-        q[25] = q[35] = qr * vy
-        q[26] = q[46] = -qr * vx
-        q[36] = qr * vy * vy + qa
-        q[37] = q[47] = -qr * vx * vy
-        q[48] = qr * vx * vx + qa
-        q[60] = n.gyro_walk * n.gyro_walk * dt
-        q[72] = q[84] = n.accelerometer**2 * (1.0 - slope_keep * slope_keep)
-        q[96] = n.scale**2 * (1.0 - scale_keep * scale_keep)
-        q[108] = q[120] = self.offset**2 * (1.0 - offset_keep * offset_keep)
-
-        previous = self.P
-        self._grow(time_ns)
-        np.matmul(self._F, previous, out=self._FP)
-        np.matmul(self._FP, self._F.T, out=self.P)
-        np.add(self.P, self._Q, out=self.P)
-        self._At[:] = self._F.T
-        self.x[:] = (
-            *(x + dx, y + dy, yaw + rate * dt, vx_new, vy_new, gyro),
-            *(
-                bias_x * slope_keep,
-                bias_y * slope_keep,
-                scale * scale_keep,
-                ox * offset_keep,
-                oy * offset_keep,
-            ),
-        )
-
-    def _grow(self, time_ns: int) -> None:
+    def predict(self, time_ns: int, inputs: Inputs) -> None:
+        """Begin a new step that ends at ``time_ns``."""
         if self.last == LENGTH - 1:
             start = LENGTH - KEEP
             self._states[:KEEP] = self._states[start:]
-            self._joint[:KEEP] = self._joint[start:]
+            self._covariances[:KEEP] = self._covariances[start:]
             self._times[:KEEP] = self._times[start:]
-            self.last = KEEP - 1
-            self.first = max(self.first - start, 0)
+            self._inputs[:KEEP] = self._inputs[start:]
+            self._corrections[:KEEP] = self._corrections[start:]
+            self.last, self.first = KEEP - 1, max(self.first - start, 0)
         self.last += 1
-        self.first = max(self.first, self.last - KEEP)
+        self.first = max(self.first, self.last - KEEP + 1)
         self._times[self.last] = time_ns
-        self._newest()
+        self._inputs[self.last] = inputs
+        self._corrections[self.last] = []
+        self._advance(self.last)
 
-    def correct(
-        self, innovation: float, sigma: float, terms: tuple[tuple[int, float], ...], bound: float = 3.0
-    ) -> float:
-        """Take a scalar measurement of the newest step whose derivative by the state is ``terms`` (index,
-        value). Beyond ``bound`` deviations its weight falls so that its pull stays bounded (Huber). Returns
-        the normalised innovation [1]."""
-        h, c, K = self._h, self._c, self._K
-        h[:] = 0.0
-        for index, value in terms:
-            h[index] = value
-        np.matmul(self._joint[self.last], h, out=c)
-        variance = sigma * sigma
-        for index, value in terms:
-            variance += value * float(c[index])
-        ratio = innovation * innovation / variance
-        if ratio > bound * bound:
-            variance = innovation * innovation / (bound * bound)
-        np.multiply(c[:N], 1.0 / variance, out=K)
-        np.multiply(c[:, None], K, out=self._outer)
-        joint = self._joint[self.last]
-        np.subtract(joint, self._outer, out=joint)
-        K *= innovation
-        self.x += K
-        return math.copysign(math.sqrt(ratio), innovation)
+    def correct(self, correction: Correction) -> None:
+        """Apply a correction to the newest step, whatever its distance."""
+        correction.apply(self, math.inf)
+        self._corrections[self.last].append(correction)
+
+    def correct_late(self, step: int, corrections: Sequence[Correction], gate: float) -> list[bool]:
+        """Apply corrections to a stored step, all but those beyond ``gate``, and run the steps since again.
+        Returns for each whether it was taken."""
+        self._look_at(step)
+        taken = [correction.apply(self, gate) for correction in corrections]
+        self._corrections[step] += [c for c, good in zip(corrections, taken, strict=True) if good]
+        if any(taken):
+            for k in range(step + 1, self.last + 1):
+                self._advance(k)
+                for past in self._corrections[k]:
+                    past.apply(self, math.inf)
+        self._look_at(self.last)
+        return taken
 
     def step_at(self, time_ns: int) -> int | None:
-        """The stored step nearest to a time, None if it has been forgotten."""
-        if time_ns < self._times[self.first] - 10_000_000:
+        """The stored step nearest to a time [ns], None if that has been forgotten."""
+        times, first, last = self._times, self.first, self.last
+        if time_ns < times[first] - 5_000_000:
             return None
-        after = bisect.bisect_left(self._times, time_ns, self.first, self.last + 1)
-        if after > self.last:
-            return self.last
-        if after > self.first and time_ns - self._times[after - 1] < self._times[after] - time_ns:
-            after -= 1
-        return after
+        after = bisect.bisect_left(times, time_ns, first, last + 1)
+        if after > last:
+            return last
+        return after - 1 if after > first and time_ns - times[after - 1] < times[after] - time_ns else after
 
-    def at(self, step: int) -> tuple[int, Array, Array]:
-        """Time [ns], state and covariance of a stored step (views)."""
-        state, covariance, _ = self._views[step]
-        return self._times[step], state, covariance
-
-    def fuse(self, step: int, innovation: Array, H: Array, R: Array, gate: float) -> tuple[bool, float]:
-        """Take a measurement of a stored step: innovation (m,), derivative (m, N), covariance (m, m), m <= 3.
-
-        It is rejected if its squared Mahalanobis distance exceeds ``gate``. Returns whether it was taken, and
-        that distance. Steps before ``step`` are forgotten: their errors' link to now is no longer kept.
-        """
-        m = len(innovation)
-        cross = self._cross[:, :, :m]
-        np.matmul(self._views[step][1], H.T, out=cross[0])
-        S_inverse = np.linalg.inv(H @ cross[0] + R)
-        distance = float(innovation @ S_inverse @ innovation)
-        if not distance <= gate:
-            return False, distance
-        count = self.last - step + 1
-        for k in range(1, count):
-            np.matmul(self._views[step + k][2].T, cross[k - 1], out=cross[k])
-        gain = cross[:count] @ S_inverse
-        self._states[step : self.last + 1] += gain @ innovation
-        P = self._joint[step : self.last + 1, :N]
-        P -= gain @ cross[:count].transpose(0, 2, 1)
-        self.first = step
-        P += P.transpose(0, 2, 1).copy()  # rounding must not make P asymmetric over hours
-        P *= 0.5
-        return True, distance
+    def at(self, step: int) -> tuple[int, Array]:
+        """Time [ns] and state (a view) of a stored step."""
+        return self._times[step], self._states[step]
 
     def forget(self) -> None:
         """Keep only the newest step, as after changing ``x`` or ``P`` by hand."""
         self.first = self.last
+
+    def scalar(
+        self, innovation: float, sigma: float, terms: tuple[tuple[int, float], ...], bound: float
+    ) -> None:
+        """For corrections: a scalar measurement with its deviation, and its derivative by the state as
+        (index, value). Beyond ``bound`` deviations its weight falls so that its pull is bounded (Huber)."""
+        h, c, K, P = self._h, self._c, self._K, self.P
+        h[:] = 0.0
+        for index, value in terms:
+            h[index] = value
+        np.matmul(P, h, out=c)
+        variance = sigma * sigma
+        for index, value in terms:
+            variance += value * float(c[index])
+        variance = max(variance, innovation * innovation / (bound * bound))
+        np.multiply(c, 1.0 / variance, out=K)
+        np.multiply(c[:, None], K, out=self._outer)
+        np.subtract(P, self._outer, out=P)
+        K *= innovation
+        self.x += K
+
+    def vector(self, innovation: Array, H: Array, R: Array, gate: float) -> bool:
+        """For corrections: innovation (m,), derivative (m, N), covariance (m, m). Returns False, and changes
+        nothing, if its squared Mahalanobis distance exceeds ``gate``."""
+        cross = self.P @ H.T
+        S_inverse = np.linalg.inv(H @ cross + R)
+        if not float(innovation @ S_inverse @ innovation) <= gate:
+            return False
+        gain = cross @ S_inverse
+        P = self.P
+        self.x += gain @ innovation
+        P -= gain @ cross.T
+        np.add(P, P.T, out=self._outer)  # rounding must not make P asymmetric over hours
+        np.multiply(self._outer, 0.5, out=P)
+        return True
 
     def place(self, x: float, y: float, variance: float, shared: float, yaw_variance: float | None) -> None:
         """Set the position [m] with its variance [m^2], of which ``shared`` comes from the satellite offset.
@@ -260,3 +221,60 @@ class PlanarFilter:
         if yaw_variance is not None:
             P[YAW, YAW] = yaw_variance
         self.forget()
+
+    def _advance(self, step: int) -> None:
+        """Predict a step from the one before. The force acts half before and half after the turn."""
+        dt = (self._times[step] - self._times[step - 1]) * 1e-9
+        before, P_before = self._views[step - 1]
+        self._look_at(step)
+        inputs, n = self.inputs, self.noise
+        x, y, yaw, vx, vy, gyro, bias_x, bias_y, scale, ox, oy = before.tolist()
+        rate, ax, ay = inputs.rate - gyro, inputs.ax - bias_x, inputs.ay - bias_y
+        half = 0.5 * dt
+        c, s = math.cos(yaw + rate * half), math.sin(yaw + rate * half)
+        cr, sr = math.cos(rate * dt), math.sin(rate * dt)
+        px, py = vx + ax * half, vy + ay * half
+        vx_new = cr * px + sr * py + ax * half
+        vy_new = cr * py - sr * px + ay * half
+        mx, my = 0.5 * (vx + vx_new), 0.5 * (vy + vy_new)
+        dx, dy = (c * mx - s * my) * dt, (s * mx + c * my) * dt
+        slope_keep = math.exp(-dt / n.accelerometer_time)
+        scale_keep = math.exp(-dt / n.scale_time)
+        offset_keep = math.exp(-dt / n.offset_time)
+
+        f = self._f  # row * N + column
+        f[2], f[3], f[4] = -dy, c * dt, -s * dt
+        f[13], f[14], f[15] = dx, s * dt, c * dt
+        f[27] = -dt
+        f[36], f[37], f[38], f[39] = cr, sr, -vy * dt, -dt
+        f[47], f[48], f[49], f[51] = -sr, cr, vx * dt, -dt
+        f[72] = f[84] = slope_keep
+        f[96] = scale_keep
+        f[108] = f[120] = offset_keep
+        qr = (inputs.rate_sigma * dt) ** 2
+        qa = (inputs.acceleration_sigma * dt) ** 2
+        q = self._q
+        q[24] = qr
+        q[25] = q[35] = qr * vy
+        q[26] = q[46] = -qr * vx
+        q[36] = qr * vy * vy + qa
+        q[37] = q[47] = -qr * vx * vy
+        q[48] = qr * vx * vx + qa
+        q[60] = n.gyro_walk * n.gyro_walk * dt
+        q[72] = q[84] = n.accelerometer**2 * (1.0 - slope_keep * slope_keep)
+        q[96] = n.scale**2 * (1.0 - scale_keep * scale_keep)
+        q[108] = q[120] = self.offset**2 * (1.0 - offset_keep * offset_keep)
+
+        np.matmul(self._F, P_before, out=self._FP)
+        np.matmul(self._FP, self._F.T, out=self.P)
+        np.add(self.P, self._Q, out=self.P)
+        self.x[:] = (
+            *(x + dx, y + dy, yaw + rate * dt, vx_new, vy_new, gyro),
+            *(
+                bias_x * slope_keep,
+                bias_y * slope_keep,
+                scale * scale_keep,
+                ox * offset_keep,
+                oy * offset_keep,
+            ),
+        )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 
+from robot.estimators.corrections import Position, Velocity
 from robot.estimators.intake import Intake
 from robot.estimators.localiser import Localiser
 from robot.estimators.planar_filter import OX, OY, PlanarFilter
@@ -71,10 +72,14 @@ class Satellites:
             white, slow = max(white, EPOCH_PART * axis), axis
         self._set_quality(slow)
         blur = TIMING * math.hypot(vx, vy)
-        if not localiser.position(time_ns, (px, py), white * white + blur * blur, self._lever, True):
-            intake.refuse("gnss_position_rejected")
         sigma = speed_accuracy if speed_accuracy > 3.0 * self._velocity else self._velocity
-        if not localiser.velocity(time_ns, (vx, vy), sigma * sigma, self._lever):
+        position_taken, velocity_taken = localiser.satellites(
+            Position(time_ns, px, py, white * white + blur * blur, self._lever, True),
+            Velocity(vx, vy, sigma * sigma, self._lever),
+        )
+        if not position_taken:
+            intake.refuse("gnss_position_rejected")
+        if not velocity_taken:
             intake.refuse("gnss_velocity_rejected")
 
     def _set_quality(self, slow: float) -> None:

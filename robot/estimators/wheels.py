@@ -1,14 +1,16 @@
 """Wheel speed into the planar filter: how fast the car rolls, how far to believe it, and straight ahead.
 
 Tyres creep under load and slip when asked for too much. Creep that lasts is a state of the filter; a wheel
-that accelerates otherwise than the car is distrusted in proportion; and no sample pulls harder than three
-deviations.
+that accelerates otherwise than the car is distrusted in proportion.
 """
 
 from __future__ import annotations
 
+import math
+
+from robot.estimators.corrections import RollingStraight, WheelSpeed
 from robot.estimators.intake import Intake
-from robot.estimators.planar_filter import GYRO, SCALE, VX, VY, PlanarFilter
+from robot.estimators.planar_filter import PlanarFilter
 from robot.interface import Measurements
 from robot.spec import RobotSpec
 
@@ -29,10 +31,16 @@ LATERAL_RATIO = 0.03
 """[s]: deviation per m/s^2 of lateral acceleration beyond ``SLIP_FLOOR``."""
 SIDE_SIGMA = 0.05
 """[m/s]: the rear axle's sideways speed when it rolls."""
-SIDE_RATIO = 0.03
-"""[s]: and per m/s^2 of lateral acceleration: 0.1 rad of slip angle at 3 m/s and 1 g."""
+SIDE_RATIO = 0.06
+"""[s]: and per m/s^2 of lateral acceleration: 0.2 rad of slip angle at 3 m/s and 1 g, the whole of a tyre."""
 SIDE_SLIP = 0.1
 """[s]: and per m/s^2 by which wheel and car accelerate differently."""
+SPIN_MARGIN = 1.5
+"""[1] times the sharpest turn of the steering; a car that turns faster slides, or is in somebody's hands."""
+SPIN_FLOOR = 0.1
+"""[rad/s] of yaw rate that is never a slide."""
+SPIN_RATIO = 0.5
+"""[m]: deviation of the rear axle's sideways speed per rad/s beyond that."""
 SIDE_TICKS = 5
 """Samples between two uses of the rolling constraint; its error does not change faster."""
 FASTEST = 50.0
@@ -49,6 +57,8 @@ class Wheels:
         self._erpm = next(s for s in spec.sensors if s.name == "drive").layout.index("erpm")
         self._erpm_per_speed = spec.scalar("erpm_per_speed")
         self._rear = spec.scalar("rear_axle")
+        most = max((max(-a.lower, a.upper) for a in spec.actuators if a.name == "steering"), default=0.0)
+        self._curvature = SPIN_MARGIN * math.tan(most) / spec.scalar("wheelbase")
         self._time_ns = 0
         self._tick = 0
         self.speed = 0.0
@@ -72,17 +82,17 @@ class Wheels:
         slope = (speed - self.speed) / dt if dt < 0.1 else 0.0
         self.slope += (slope - self.slope) * min(dt / SLOPE_TIME, 1.0)
         self.speed, self._time_ns = speed, time_ns
-        planar = self._planar
-        vx, scale = float(planar.x[VX]), float(planar.x[SCALE])
-        rate = measured_rate - float(planar.x[GYRO])
         slip = max(0.0, abs(self.mismatch) - SLIP_FLOOR)
-        lateral = max(0.0, abs(rate * speed) - SLIP_FLOOR)
-        sigma = SIGMA + RELATIVE * abs(speed) + SLIP_RATIO * slip + LATERAL_RATIO * lateral
+        lateral = abs(measured_rate * speed)
+        sigma = (
+            SIGMA + RELATIVE * abs(speed) + SLIP_RATIO * slip + LATERAL_RATIO * max(0.0, lateral - SLIP_FLOOR)
+        )
+        planar = self._planar
         at_step = speed + self.slope * (planar.time_ns - time_ns) * 1e-9
-        planar.correct(at_step - vx * (1.0 + scale), sigma, ((VX, 1.0 + scale), (SCALE, vx)))
+        planar.correct(WheelSpeed(at_step, sigma))
         self._tick += 1
         if self._tick >= SIDE_TICKS:
             self._tick = 0
-            rate = measured_rate - float(planar.x[GYRO])
-            sigma = SIDE_SIGMA + SIDE_RATIO * abs(rate * vx) + SIDE_SLIP * slip
-            planar.correct(self._rear * rate - float(planar.x[VY]), sigma, ((VY, 1.0), (GYRO, self._rear)))
+            spin = max(0.0, abs(measured_rate) - self._curvature * abs(speed) - SPIN_FLOOR)
+            sigma = SIDE_SIGMA + SIDE_RATIO * lateral + SIDE_SLIP * slip + SPIN_RATIO * spin
+            planar.correct(RollingStraight(measured_rate, self._rear, sigma))
