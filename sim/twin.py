@@ -52,6 +52,7 @@ class CarTwin:
         self._motor = Motor(self.car, timestep)
         self._up = np.array([0.0, 0.0, GRAVITY])
         self._imu = np.array(spec.vector("imu_position"))
+        self._off_centre = bool(self._imu.any())
         self._antenna = np.array(spec.vector("gnss_antenna"))
         self._centreline = self.world.centreline()
         self._headings = self.world.headings()
@@ -107,7 +108,8 @@ class CarTwin:
 
     @property
     def motor_speed(self) -> float:
-        return float(self._wheel_speeds.mean()) * self.car.gear_ratio
+        speeds = self._wheel_speeds
+        return 0.25 * float(speeds[0] + speeds[1] + speeds[2] + speeds[3]) * self.car.gear_ratio
 
     @property
     def motor_current(self) -> float:
@@ -128,9 +130,10 @@ class CarTwin:
     @property
     def specific_force(self) -> Array:
         # MuJoCo's accelerations are those of the step just made, and so is its rotation matrix.
-        spin, spin_up = self.data.qvel[3:6], self.data.qacc[3:6]
-        lever = np.cross(spin_up, self._imu) + np.cross(spin, np.cross(spin, self._imu))
-        force: Array = self._rotation.T @ (self.data.qacc[:3] + self._up) + lever
+        force: Array = (self.data.qacc[:3] + self._up) @ self._rotation
+        if self._off_centre:
+            spin, spin_up = self.data.qvel[3:6], self.data.qacc[3:6]
+            force += np.cross(spin_up, self._imu) + np.cross(spin, np.cross(spin, self._imu))
         return force
 
     @property
