@@ -1,4 +1,4 @@
-"""The networks: an ensemble of critics as batched matrix products, and a tanh-Gaussian actor."""
+"""The networks: an ensemble of critics and a tanh-Gaussian actor."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class Critics:
         for k, width in enumerate(hidden):
             self.shapes |= {
                 f"weight{k}": (critics, inputs, width),
-                f"bias{k}": (critics, 1, width),
-                f"norm_scale{k}": (critics, 1, width),
-                f"norm_bias{k}": (critics, 1, width),
+                f"bias{k}": (critics, width),
+                f"norm_scale{k}": (critics, width),
+                f"norm_bias{k}": (critics, width),
             }
             inputs = width
-        self.shapes |= {"value_weight": (critics, inputs, 1), "value_bias": (critics, 1, 1)}
+        self.shapes |= {"value_weight": (critics, inputs, 1), "value_bias": (critics, 1)}
 
     def initialise(self, weights: Weights, generator: torch.Generator) -> None:
         for name, tensor in weights.items():
@@ -76,14 +76,20 @@ class Critics:
                 tensor.fill_(1.0)
 
     def __call__(self, weights: Weights, inputs: Tensor) -> Tensor:
-        """Normalised observation and executed action, (N, inputs), to values (E, N)."""
-        first = weights["weight0"]
-        h = inputs.expand(first.shape[0], *inputs.shape)
+        """Normalised observation and executed action, (N, inputs), to values (E, N).
+
+        One critic after the other, so that its activations stay in the core's own cache: one batched product
+        for all of them takes a quarter more processor time when other processes are busy.
+        """
+        members = zip(*(w.unbind(0) for w in weights.values()), strict=True)
+        return torch.stack([self._value(dict(zip(weights, m, strict=True)), inputs) for m in members])
+
+    def _value(self, weights: Weights, h: Tensor) -> Tensor:
         for k in range(self.depth):
-            h = torch.baddbmm(weights[f"bias{k}"], h, weights[f"weight{k}"])
-            h = functional.layer_norm(h, h.shape[-1:], eps=LAYER_NORM_EPSILON)
-            h = torch.addcmul(weights[f"norm_bias{k}"], h, weights[f"norm_scale{k}"]).relu()
-        return torch.baddbmm(weights["value_bias"], h, weights["value_weight"]).squeeze(-1)
+            h = torch.addmm(weights[f"bias{k}"], h, weights[f"weight{k}"])
+            scale, bias = weights[f"norm_scale{k}"], weights[f"norm_bias{k}"]
+            h = functional.layer_norm(h, h.shape[-1:], scale, bias, LAYER_NORM_EPSILON).relu_()
+        return torch.addmm(weights["value_bias"], h, weights["value_weight"]).squeeze(-1)
 
 
 class Actor:

@@ -191,7 +191,7 @@ def constant_critics(sac: Sac, values: list[float]) -> None:
     """Target critics that answer a constant each."""
     weights = sac.target_parameters.frozen
     weights["value_weight"].zero_()
-    weights["value_bias"].copy_(torch.tensor(values)[:, None, None])
+    weights["value_bias"].copy_(torch.tensor(values)[:, None])
 
 
 def test_targets_mask_terminations_only(contract: TaskContract) -> None:
