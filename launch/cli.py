@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command(options.DoctorOptions, "launch.doctor:doctor"),
     "keys make": Command(options.KeysMakeOptions, "launch.keys:make"),
     "keys allow": Command(options.KeysAllowOptions, "launch.keys:allow"),
+    "keys session": Command(options.KeysSessionOptions, "launch.keys:session"),
     "keys show": Command(options.KeysShowOptions, "launch.keys:show"),
     "bench loop": Command(options.BenchLoopOptions, "launch.bench:loop"),
     "bench transport": Command(options.BenchTransportOptions, "launch.bench:transport"),

@@ -17,6 +17,7 @@ import msgspec
 
 from launch.operator import STOPPED, Operator
 from launch.snapshot import Reader
+from launch.status_log import StatusLog
 from launch.supervisor import Supervisor
 from launch.view import View
 from robot.clock import Clock
@@ -96,6 +97,7 @@ class Conductor:
         clock: Clock,
         spec: RobotSpec,
         minutes: float,
+        status: StatusLog | None = None,
     ) -> None:
         self._supervisor = supervisor
         self._operator = operator
@@ -103,6 +105,7 @@ class Conductor:
         self._view = view
         self._clock = clock
         self._spec = spec
+        self._status = status
         self._limit_ns = round(minutes * 60e9)
         self._first_active_ns: int | None = None
         self._view_due_ns = 0
@@ -147,14 +150,17 @@ class Conductor:
         if self._first_active_ns is None and moving:
             self._first_active_ns = now_ns
         self._show(now_ns)
+        if self._reader.disk_full():
+            raise SandlotError("the disk is full: the robot was stopped; make room and start again")
         return stop.count == 0
 
     def _show(self, now_ns: int) -> None:
         if now_ns >= self._view_due_ns:
             self._view_due_ns = now_ns + VIEW_NS
-            self._view.show(
-                self._practised_ns() / 1e9, self._reader.read(now_ns), self._supervisor.restarts()
-            )
+            elapsed_s, now = self._practised_ns() / 1e9, self._reader.read(now_ns)
+            self._view.show(elapsed_s, now, self._supervisor.restarts())
+            if self._status is not None and self._first_active_ns is not None:
+                self._status.write(elapsed_s, now)
 
     def _practised_ns(self) -> int:
         """Time since the robot was first free to move [ns]; 0 before."""

@@ -15,7 +15,7 @@ import msgspec
 import tomli_w
 
 from robot.errors import SandlotError
-from robot.spec import OptionValue, Struct, decode_struct
+from robot.spec import Struct, decode_struct
 
 FILE = "manifest.toml"
 PACKAGES = (
@@ -34,6 +34,31 @@ PACKAGES = (
 )
 
 
+class Setup(Struct):
+    """How a session's processes are set up: the resolved command line, in one place for all of them.
+
+    ``address``: HOST:PORT where the learner takes steps. ``key``, ``learner_key``: names in the folder
+    ``keys`` (empty: a session that stays on this machine). ``demonstrator``: ``module:Class`` of the
+    scripted driver, ``demonstration_speed`` [m/s] its top speed. ``explore``: sample from the policy rather
+    than take its mean; ``evaluate_every``: so many laps one is driven with the mean (0: never).
+    ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``policy``, ``resume``:
+    paths, empty for none.
+    """
+
+    address: str = "127.0.0.1:5588"
+    keys: str = ""
+    key: str = ""
+    learner_key: str = ""
+    demonstrator: str = "robot.teleop.pure_pursuit:PurePursuit"
+    demonstration_laps: int = 3
+    demonstration_speed: float = 1.2
+    explore: bool = True
+    evaluate_every: int = 8
+    update_ratio: int | None = None
+    policy: str = ""
+    resume: str = ""
+
+
 class Manifest(Struct):
     """``spec`` and ``course`` are plain data as they were used, after every override."""
 
@@ -43,6 +68,7 @@ class Manifest(Struct):
     robot: str
     course_name: str
     twin: bool
+    world: str
     fast: bool
     seed: int
     minutes: float
@@ -51,7 +77,7 @@ class Manifest(Struct):
     git_revision: str
     machine: str
     versions: dict[str, str]
-    options: dict[str, OptionValue]
+    setup: Setup
     spec: dict[str, Any]
     course: dict[str, Any]
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from robot.messages import OPERATOR_DTYPE, Cause, PilotPhase, SafetyState
+from robot.messages import OPERATOR_DTYPE, POSE_DTYPE, Cause, PilotPhase, SafetyState
 from robot.shared_memory import Mailbox, Record
 
 STOPPED = (SafetyState.BOOT, SafetyState.STANDBY, SafetyState.FAULT, SafetyState.ESTOP)
@@ -46,61 +46,113 @@ class _Panel:
     def press(self, button: str) -> None:
         self.record[button] += 1
 
-    def send(self, now_ns: int, enable: bool) -> None:
-        self.record["time_ns"] = now_ns
+    def send(self, now_ns: int, enable: bool, state: Record | None = None) -> None:
+        # A permission is given for the robot as it was last seen: it lapses too when there is nothing new to
+        # see, and is never dated later than the guardian's tick that reads it.
+        self.record["time_ns"] = now_ns if state is None else min(now_ns, int(state["time_ns"][0]))
         self.record["enable"] = enable
         self._mailbox.write(self.record)
 
 
-class SimulatedOperator:
-    """An attentive person beside the twin: arms it, resets it after a fault, puts the car back on the course
-    when the pilot calls or when it lies on its side, and takes a moment over each.
+POSE_SIGMA = (0.1, 0.1, 0.15)
+"""How well a robot is put down on its start line by hand: x, y [m], yaw [rad]."""
+POSE_NS = 2_000_000_000
+"""How long after putting it down that pose is told [ns]: an estimator that knew otherwise takes a while."""
+LOST_NS = 5_000_000_000
+"""A robot that has not known where it is for so long is put back on its start line [ns]."""
 
-    ``place`` puts the car upright on the course (the emulator's control channel). ``patience_s``: how long
-    a person takes to act [s].
+
+class StartLine:
+    """Where a robot is put down, told to its estimator through the pose mailbox as any feeder would."""
+
+    def __init__(self, mailbox: Mailbox, pose: tuple[float, float, float]) -> None:
+        self._mailbox = mailbox
+        self._record = np.zeros(1, POSE_DTYPE)
+        self._record["pose"] = pose
+        self._record["covariance"] = np.square(POSE_SIGMA)
+        self._until_ns = 0
+
+    def put(self, now_ns: int) -> None:
+        """The robot has just been put there."""
+        self._until_ns = now_ns + POSE_NS
+
+    def step(self, state: Record | None) -> None:
+        """Tell the pose while it holds; as of the newest state, so that it is never in the future."""
+        if state is not None and int(state["time_ns"][0]) < self._until_ns:
+            self._record["time_ns"] = state["time_ns"]
+            self._mailbox.write(self._record)
+
+
+class SimulatedOperator:
+    """An attentive person beside the twin: arms it, resets it after a fault, puts it back when the pilot
+    calls, when it lies on its side or when it does not know where it is, and takes a moment over each.
+
+    ``place`` puts the robot upright where ``start`` says (None: wherever ``place`` does; nothing is told to
+    the estimator). ``patience_s``: how long a person takes to act [s].
     """
 
-    def __init__(self, mailbox: Mailbox, place: Callable[[], None], patience_s: float = 1.0) -> None:
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        place: Callable[[], None],
+        patience_s: float = 1.0,
+        start: StartLine | None = None,
+    ) -> None:
         self._panel = _Panel(mailbox)
         self._place = place
+        self._start = start
         self._patience_ns = round(patience_s * 1e9)
         self._situation = (SafetyState.BOOT, False)
         self._since_ns = 0
         self._next_ns = 0
+        self._knew_ns: int | None = None
         self._halted = False
         self.assists = 0
 
     def step(self, now_ns: int, state: Record | None, pilot: Record | None) -> None:
         current = SafetyState.BOOT if state is None else SafetyState(int(state["safety_state"][0]))
-        calling = pilot is not None and int(pilot["phase"][0]) == PilotPhase.CALLING
-        if (current, calling) != self._situation:
-            self._situation = (current, calling)
+        helpless = pilot is not None and int(pilot["phase"][0]) == PilotPhase.CALLING
+        if state is not None and (bool(state["converged"][0]) or self._knew_ns is None):
+            self._knew_ns = now_ns
+        helpless = helpless or (self._knew_ns is not None and now_ns - self._knew_ns > LOST_NS)
+        if (current, helpless) != self._situation:
+            self._situation = (current, helpless)
             self._since_ns = now_ns
             # A robot that calls while it may move has perhaps just been helped and is about to notice.
-            slow = calling and current in (SafetyState.ACTIVE, SafetyState.REDUCED)
+            slow = helpless and current in (SafetyState.ACTIVE, SafetyState.REDUCED)
             self._next_ns = now_ns + self._patience_ns * (3 if slow else 1)
         if now_ns >= self._next_ns and not self._halted:
             # A press that did not take (too early, say) is repeated after as long again.
             self._next_ns = now_ns + self._patience_ns
-            self._act(current, calling, state)
+            self._act(now_ns, current, helpless, state)
         # In STANDBY the permission is first seen released, then given; only then is the arm button pressed.
         off = current in (SafetyState.BOOT, SafetyState.FAULT, SafetyState.ESTOP)
         early = current == SafetyState.STANDBY and now_ns - self._since_ns < self._patience_ns // 2
-        self._panel.send(now_ns, not (off or early or self._halted))
+        if self._start is not None:
+            self._start.step(state)
+        self._panel.send(now_ns, not (off or early or self._halted), state)
 
-    def _act(self, current: SafetyState, calling: bool, state: Record | None) -> None:
+    def _act(self, now_ns: int, current: SafetyState, helpless: bool, state: Record | None) -> None:
         if current == SafetyState.STANDBY:
+            if helpless:
+                self._help(now_ns)
             self._panel.press("arm")
+        elif current == SafetyState.FAULT:
+            if helpless or (state is not None and int(state["cause"][0]) == Cause.LIMIT):
+                self._help(now_ns)
+            self._panel.press("reset")
+        elif helpless and current in (SafetyState.ACTIVE, SafetyState.REDUCED, SafetyState.HOLD):
+            # Stop first: nobody picks up a robot under power. In the fault that follows it is placed.
+            self._panel.press("stop")
         elif current == SafetyState.HOLD:
             self._panel.press("resume")
-        elif current == SafetyState.FAULT:
-            if calling or (state is not None and int(state["cause"][0]) == Cause.LIMIT):
-                self._place()
-                self.assists += 1
-            self._panel.press("reset")
-        elif calling and current in (SafetyState.ACTIVE, SafetyState.REDUCED):
-            # Stop first: nobody picks up a car under power. In the fault that follows it is placed and reset.
-            self._panel.press("stop")
+
+    def _help(self, now_ns: int) -> None:
+        self._place()
+        self.assists += 1
+        if self._start is not None:
+            self._start.put(now_ns)
+            self._knew_ns = now_ns
 
     def halt(self, now_ns: int) -> None:
         self._halted = True
@@ -116,12 +168,16 @@ HELD_NS = 300_000_000
 
 
 class HeldKeyOperator:
-    """A person at this terminal. Space held: motion enabled (let go: the robot stops). A tap enables
-    nothing: a key counts as held from its first repeat on. ``r`` resets a fault while space is up, ``s``
-    stops, ``x`` is the software emergency stop (the hardware one is the one that counts)."""
+    """A person at this terminal. Space held: motion enabled (let go: the robot stops). A tap enables nothing:
+    a key counts as held from its first repeat on. ``r`` resets a fault while space is up, ``s`` stops, ``x``
+    is the software emergency stop (the hardware one is the one that counts), ``p`` says that the robot has
+    been put on its start line."""
 
-    def __init__(self, mailbox: Mailbox, descriptor: int | None = None) -> None:
+    def __init__(
+        self, mailbox: Mailbox, descriptor: int | None = None, start: StartLine | None = None
+    ) -> None:
         self._panel = _Panel(mailbox)
+        self._start = start
         self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
         self._saved = termios.tcgetattr(self._descriptor) if os.isatty(self._descriptor) else None
         if self._saved is not None:
@@ -148,7 +204,9 @@ class HeldKeyOperator:
             elif current == SafetyState.HOLD:
                 self._panel.press("resume")
                 self._armed_this_hold = True
-        self._panel.send(now_ns, held)
+        if self._start is not None:
+            self._start.step(state)
+        self._panel.send(now_ns, held, state)
 
     def _press(self, key: str, now_ns: int) -> None:
         if key == " ":
@@ -159,6 +217,8 @@ class HeldKeyOperator:
         elif key == "r" and self._held_since_ns is None:
             self._panel.record["estop"] = 0
             self._panel.press("reset")
+        elif key == "p" and self._start is not None:
+            self._start.put(now_ns)
         elif key == "s":
             self._panel.press("stop")
         elif key == "x":

@@ -32,14 +32,16 @@ class PracticeOptions:
     """Twin in lockstep on simulated time: as fast as the learner allows, reproducible from the seed."""
     hardware: bool = False
     """Drive the real robot on the ports its file names, with a held key, instead of the twin."""
+    world: str | None = None
+    """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
     demonstration_laps: int = 3
     """Laps of the scripted slow driver before the policy drives; they are the prior data."""
     policy: Path | None = None
     """An ONNX policy to start from, until the learner has a better one."""
-    prior: Path | None = None
-    """An earlier run whose transitions are prior data."""
-    update_ratio: float | None = None
-    """Gradient updates per environment step (None: the learner's default; 0 switches learning off)."""
+    update_ratio: int | None = None
+    """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
+    resume: Path | None = None
+    """An earlier run whose learner to go on from, exactly where its last checkpoint was."""
     runs: Path = Path("runs")
     """Where the run's folder is made."""
     view: Literal["auto", "live", "plain", "none"] = "auto"
@@ -54,21 +56,25 @@ class PracticeOptions:
 class OnboardOptions:
     """The robot's side alone: guardian, pilot and courier, streaming to a learner on another machine.
 
-    Example: sandlot onboard racer --course oval --learner tcp://192.168.1.20:5600 --key racer
+    Example: sandlot onboard racer --course oval --learner 192.168.1.20:5588 --key racer
     """
 
     robot: Annotated[str, Positional] = "racer"
     """A robot's name (launch/robots) or its TOML file."""
     course: str = "oval"
     """A course's name (launch/courses) or its TOML file."""
-    learner: str = "tcp://127.0.0.1:5600"
-    """Where the learner listens for transitions; its policies come from the next port up."""
+    learner: str = "127.0.0.1:5588"
+    """HOST:PORT where the learner takes transitions; its policies come from the next port up."""
     key: str | None = None
     """Name of this machine's key pair (sandlot keys make); required off loopback."""
     learner_key: str = "learner"
-    """Name under which the learner's public key was allowed."""
+    """Name under which the learner's public key was allowed (sandlot keys allow)."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept."""
     twin: bool = False
     """Drive the twin behind emulated serial ports instead of the robot."""
+    world: str | None = None
+    """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
     minutes: float = 20.0
     """Practice time [min]."""
     seed: int = 0
@@ -91,25 +97,25 @@ class OnboardOptions:
 class LearnerOptions:
     """The learner alone: takes transitions from one or several robots, publishes policies.
 
-    Example: sandlot learner racer --course oval --bind tcp://0.0.0.0:5600 --key learner
+    Example: sandlot learner racer --course oval --bind 192.168.1.20:5588 --key learner
     """
 
     robot: Annotated[str, Positional] = "racer"
     """The robot's name or TOML file: the contract that robots must match."""
     course: str = "oval"
     """The course's name or TOML file."""
-    bind: str = "tcp://127.0.0.1:5600"
-    """Where to listen for transitions; policies go out on the next port up."""
+    bind: str = "127.0.0.1:5588"
+    """HOST:PORT to take transitions on; policies go out on the next port up."""
     key: str | None = None
     """Name of this machine's key pair (sandlot keys make); required off loopback."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept."""
     seed: int = 0
     """Seed of the learner's random numbers."""
-    update_ratio: float | None = None
-    """Gradient updates per environment step (None: the default; 0 switches learning off)."""
-    prior: Path | None = None
-    """An earlier run whose transitions are prior data."""
+    update_ratio: int | None = None
+    """Critic updates per environment step (None: the default; 0 switches learning off)."""
     resume: Path | None = None
-    """An earlier run's folder to go on from, exactly where its last checkpoint was."""
+    """An earlier run to go on from, exactly where its last checkpoint was."""
     minutes: float | None = None
     """Stop after this long [min] (None: until Ctrl-C)."""
     runs: Path = Path("runs")
@@ -176,21 +182,32 @@ class KeysMakeOptions:
 
     name: Annotated[str, Positional]
     """The pair's name: which robot or learner this machine is."""
-    directory: Path | None = None
-    """Where keys are kept (default ~/.config/sandlot/keys)."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept."""
 
 
 @dataclass(frozen=True)
 class KeysAllowOptions:
     """List another machine's public key, so that it may connect.
 
-    Example: sandlot keys allow racer.public
+    Example: sandlot keys allow racer.pub
     """
 
     file: Annotated[Path, Positional]
-    """The public key file that the other machine's 'sandlot keys make' wrote."""
-    directory: Path | None = None
-    """Where keys are kept (default ~/.config/sandlot/keys)."""
+    """The public key file NAME.pub that the other machine's 'sandlot keys make' wrote."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept."""
+
+
+@dataclass(frozen=True)
+class KeysSessionOptions:
+    """Make the secret with which a learner signs the policies it streams; copy it to the robot over ssh.
+
+    Example: sandlot keys session
+    """
+
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept."""
 
 
 @dataclass(frozen=True)
@@ -200,8 +217,8 @@ class KeysShowOptions:
     Example: sandlot keys show
     """
 
-    directory: Path | None = None
-    """Where keys are kept (default ~/.config/sandlot/keys)."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept."""
     json: bool = False
     """Print as one JSON object on the last line."""
 

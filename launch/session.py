@@ -14,22 +14,26 @@ import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
 
 from launch import catalogue
-from launch.manifest import Manifest, git_revision, load_manifest, machine, versions
+from launch.manifest import Manifest, Setup, git_revision, load_manifest, machine, versions
 from robot.board import Board
 from robot.contract import TaskContract, task_contract
 from robot.errors import SandlotError, SpecError
 from robot.interface import load_class
+from robot.keys import load_session_key, make_session_key
 from robot.practice.course import Course, CourseFile, load_course
-from robot.spec import OptionValue, RobotSpec, decode_struct, load_spec
+from robot.spec import RobotSpec, decode_struct, load_spec
 from robot.task import Task
 
 SHARED_MEMORY = Path("/dev/shm")
+SHARED_KEY = "session.key"
+"""In the keys folder: the secret that both machines have."""
+LOOPBACK_KEY = "loopback.key"
+"""In the keys folder: the same for a robot and a learner that were started by hand on one machine."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,30 @@ class Session:
         return self.directory / "log.mcap"
 
     @property
+    def output(self) -> Path:
+        """What the processes print, a file each."""
+        return self.directory / "output"
+
+    @property
+    def world(self) -> Path:
+        """The twin's surroundings. Raises SandlotError on a session that is not on the twin."""
+        if not self.manifest.world:
+            raise SandlotError(f"{self.directory} was not on the twin, so it has no world file")
+        return Path(self.manifest.world)
+
+    @property
     def key_file(self) -> Path:
-        """The secret that authenticates this session's streamed policies."""
+        """The secret that authenticates this session's streamed policies, where the keys folder has none."""
         return self.directory / "session.key"
+
+    def key(self) -> bytes:
+        """The secret that authenticates streamed policies: shared by both machines where the session names
+        keys, else one of this session's own. Raises SandlotError if a shared one is absent."""
+        setup = self.manifest.setup
+        if setup.key:
+            return load_session_key(Path(setup.keys) / SHARED_KEY)
+        path = Path(setup.keys) / LOOPBACK_KEY if setup.keys else self.key_file
+        return load_session_key(path) if path.exists() else make_session_key(path)
 
     def generator(self, stream: str) -> np.random.Generator:
         """An independent random stream per purpose, from the session's seed."""
@@ -114,14 +139,16 @@ def create_session(
     fast: bool = False,
     seed: int = 0,
     minutes: float = 0.0,
-    options: dict[str, OptionValue] | None = None,
-    key: bytes | None = None,
+    world: str | None = None,
+    setup: Setup | None = None,
 ) -> Session:
     """Make a run's folder and its manifest. Raises SpecError for an unknown robot or course."""
     spec_path, course_path = catalogue.find("robots", robot), catalogue.find("courses", course)
-    session = f"{secrets.token_hex(6)}"
+    world_path = catalogue.find("worlds", world or course_path.stem) if twin else None
+    session = secrets.token_hex(6)
     spec = load_spec(spec_path)
     course_data = load_course(course_path)
+    spec = on_start_line(spec, course_data)
     if twin:
         spec = on_twin(spec, SHARED_MEMORY / f"sandlot-{session}" / "ports")
     elif spec.enable.source == "simulated_operator":
@@ -147,7 +174,8 @@ def create_session(
         git_revision=git_revision(),
         machine=machine(),
         versions=versions(),
-        options=options or {},
+        world=str(world_path) if twin else "",
+        setup=setup or Setup(),
         spec=msgspec.to_builtins(spec),
         course=msgspec.to_builtins(course_data.file),
     )
@@ -155,8 +183,6 @@ def create_session(
     made = Session(directory, manifest)
     for folder in (made.policies, made.spool, made.learner):
         folder.mkdir()
-    with os.fdopen(os.open(made.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(key or secrets.token_bytes(32))
     return made
 
 
@@ -179,6 +205,16 @@ def on_twin(spec: RobotSpec, ports: Path) -> RobotSpec:
     return msgspec.structs.replace(spec, devices=devices, enable=enable)
 
 
+def on_start_line(spec: RobotSpec, course: Course) -> RobotSpec:
+    """The robot as a person puts it down for this course. An estimator that has ``start_heading_sigma`` [rad]
+    among its options, and no ``start_heading``, is told the course's."""
+    estimator = spec.estimator
+    if "start_heading_sigma" not in estimator.options or "start_heading" in estimator.options:
+        return spec
+    options = {**estimator.options, "start_heading": course.start[2]}
+    return msgspec.structs.replace(spec, estimator=msgspec.structs.replace(estimator, options=options))
+
+
 def _folder(parent: Path, now: datetime.datetime) -> Path:
     """A new folder named for the time, and ``latest`` beside it pointing there."""
     stamp = now.astimezone().strftime("%Y-%m-%dT%H-%M-%S")
@@ -197,12 +233,3 @@ def _folder(parent: Path, now: datetime.datetime) -> Path:
         temporary.symlink_to(directory.name)
         temporary.replace(latest)
     return directory
-
-
-def options_of(parsed: Any) -> dict[str, OptionValue]:
-    """A command's options as they go into the manifest: plain values, unset ones left out."""
-    plain = {}
-    for name, value in vars(parsed).items():
-        if value is not None:
-            plain[name] = value if isinstance(value, bool | int | float | str) else str(value)
-    return plain

@@ -75,6 +75,11 @@ class Reader:
     def pilot(self) -> Record | None:
         return self._board.pilot.read()
 
+    def disk_full(self) -> bool:
+        """Whether the courier can no longer write."""
+        record = self._board.courier.read()
+        return record is not None and bool(record["disk_full"][0])
+
     def read(self, now_ns: int) -> Snapshot:
         """Everything at once; what no process has written yet keeps its default."""
         values: dict[str, object] = {}

@@ -39,6 +39,7 @@ class Bench:
         self.record["safety_state"] = SafetyState.ACTIVE
         self.phase = PilotPhase.PRACTISING
         self.halted = 0
+        self.full = False
 
     def state(self):  # type: ignore[no-untyped-def]
         self.record["sequence"] += 1
@@ -57,6 +58,9 @@ class Bench:
 
     def read(self, now_ns: int) -> Snapshot:
         return Snapshot()
+
+    def disk_full(self) -> bool:
+        return self.full
 
     def step(self, now_ns: int, state: object, pilot: object) -> None:
         return
@@ -159,6 +163,21 @@ def test_an_exception_in_the_conductor_itself_stops_the_robot_first(tmp_path: Pa
     bench.step = step  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):
         conduct(bench, spec, [plan(bench.log, name) for name in NAMES])
+    check(bench)
+
+
+@pytest.mark.slow
+def test_a_full_disk_stops_the_robot_and_says_so(tmp_path: Path, spec: RobotSpec) -> None:
+    bench = Bench(spec, tmp_path / "log")
+
+    def fill() -> None:
+        while f"+{NAMES[-1]}" not in bench.lines():
+            time.sleep(0.02)
+        bench.full = True
+
+    threading.Thread(target=fill, daemon=True).start()
+    ending = conduct(bench, spec, [plan(bench.log, name) for name in NAMES])
+    assert ending.error is not None and "disk is full" in ending.reason
     check(bench)
 
 

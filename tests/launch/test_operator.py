@@ -9,8 +9,16 @@ import numpy as np
 import pytest
 
 from launch.catalogue import find
-from launch.operator import HeldKeyOperator, SimulatedOperator
-from robot.messages import OPERATOR_DTYPE, PILOT_DTYPE, Cause, PilotPhase, SafetyState, state_dtype
+from launch.operator import HeldKeyOperator, SimulatedOperator, StartLine
+from robot.messages import (
+    OPERATOR_DTYPE,
+    PILOT_DTYPE,
+    POSE_DTYPE,
+    Cause,
+    PilotPhase,
+    SafetyState,
+    state_dtype,
+)
 from robot.safety.state_machine import AUTHORITY, Inputs, KernelState, Request, Timing, boot, step
 from robot.shared_memory import Mailbox
 from robot.spec import load_spec
@@ -29,6 +37,7 @@ class Kernel:
         self.state: KernelState = boot(self.now_ns)
         self.timing = Timing.of(SPEC)
         self.history: list[SafetyState] = []
+        self.converged = True
 
     def tick(self, request: Request = Request.NONE, cause: Cause = Cause.NONE) -> None:
         self.now_ns += TICK_NS
@@ -58,6 +67,8 @@ class Kernel:
         made = np.zeros(1, state_dtype(SPEC))
         made["safety_state"] = self.state.state
         made["cause"] = self.state.cause
+        made["time_ns"] = self.now_ns
+        made["converged"] = self.converged
         return made
 
 
@@ -122,6 +133,41 @@ def test_a_call_for_help_stops_the_robot_before_it_is_picked_up(mailbox: Mailbox
     run(kernel, operator, 4.0)
     run(kernel, operator, 5.0, phase=PilotPhase.CALLING)
     assert placed and set(placed) == {SafetyState.FAULT}
+
+
+def test_a_robot_that_does_not_know_where_it_is_is_put_on_its_start_line(
+    mailbox: Mailbox, tmp_path: Path
+) -> None:
+    kernel = Kernel(mailbox)
+    poses = Mailbox(tmp_path / "pose.mailbox", POSE_DTYPE, create=True)
+    placed: list[SafetyState] = []
+    operator = SimulatedOperator(
+        mailbox, lambda: placed.append(kernel.state.state), start=StartLine(poses, (1.0, 2.0, 0.5))
+    )
+    run(kernel, operator, 4.0)
+    kernel.converged = False
+    run(kernel, operator, 4.0)
+    assert not placed and poses.read() is None
+    run(kernel, operator, 6.0)
+    assert placed == [SafetyState.FAULT]
+    told = poses.read()
+    assert told is not None and told["pose"][0].tolist() == [1.0, 2.0, 0.5]
+    kernel.converged = True
+    run(kernel, operator, 5.0)
+    assert kernel.state.state == SafetyState.ACTIVE
+    # The pose held for a moment; a robot that has driven on must not be told it any more.
+    assert kernel.now_ns - int(poses.read()["time_ns"][0]) > 1_000_000_000  # type: ignore[index]
+
+
+def test_a_permission_is_as_old_as_the_state_it_was_given_for(mailbox: Mailbox) -> None:
+    kernel = Kernel(mailbox)
+    operator = SimulatedOperator(mailbox, lambda: None)
+    run(kernel, operator, 4.0)
+    frozen = kernel.record()
+    later_ns = kernel.now_ns + 2_000_000_000
+    operator.step(later_ns, frozen, pilot())
+    record = mailbox.read()
+    assert record is not None and int(record["time_ns"][0]) == int(frozen["time_ns"][0])
 
 
 def test_halted_operator_stops_the_robot_for_good(mailbox: Mailbox) -> None:

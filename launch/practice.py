@@ -1,0 +1,296 @@
+"""``sandlot practice``, ``onboard`` and ``learner``: which processes a session has, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from launch.conductor import Conductor, Ending, EventLog
+from launch.manifest import Setup
+from launch.map import BrailleMap
+from launch.operator import HeldKeyOperator, Operator, SimulatedOperator, StartLine
+from launch.options import LearnerOptions, OnboardOptions, PracticeOptions
+from launch.session import Session, create_session
+from launch.snapshot import Reader
+from launch.status_log import FILE as STATUS
+from launch.status_log import StatusLog
+from launch.supervisor import Plan, Supervisor, always, python_command
+from launch.view import Header, View, make_view
+from robot.board import Board
+from robot.clock import MonotonicClock
+from robot.errors import SandlotError
+
+STARTING_S = 30.0
+"""A process that is not ready by then never will be, even on a Pi that imports for the first time [s]."""
+OPERATOR_PRIORITY = 20
+"""SCHED_FIFO priority of whoever renews the permission: below every process that drives or stops."""
+DRAINING_S = 30.0
+"""How long the courier may take to hand over what is left, and the learner to write its checkpoint [s]."""
+
+# One thread each in every numerical library: their workers spin, and the guardian needs the core.
+SINGLE_THREADED = (
+    ("OMP_NUM_THREADS", "1"),
+    ("OPENBLAS_NUM_THREADS", "1"),
+    ("MKL_NUM_THREADS", "1"),
+    ("OMP_WAIT_POLICY", "PASSIVE"),
+    ("PYTHONUNBUFFERED", "1"),
+)
+
+
+def practise(options: PracticeOptions) -> int:
+    """A whole session on this machine."""
+    if options.fast and options.hardware:
+        raise SandlotError(
+            "--fast runs on simulated time and cannot drive hardware; leave one of the two out"
+        )
+    setup = Setup(
+        address=f"127.0.0.1:{_free_ports()}",
+        demonstration_laps=options.demonstration_laps,
+        update_ratio=options.update_ratio,
+        policy=_path(options.policy, "policy"),
+        resume=_path(options.resume, "resume"),
+    )
+    session = create_session(
+        options.robot,
+        options.course,
+        role="practice",
+        runs=options.runs,
+        twin=not options.hardware,
+        fast=options.fast,
+        seed=options.seed,
+        minutes=options.minutes,
+        world=options.world,
+        setup=setup,
+    )
+    if options.fast:
+        from launch.lockstep import practise_lockstep
+
+        practise_lockstep(session)
+        return finish(session, Ending("time is up"), options.report, options.json)
+    ending = _run(session, options.view, with_learner=True)
+    return finish(session, ending, options.report, options.json)
+
+
+def onboard(options: OnboardOptions) -> int:
+    """The robot's side; the learner is on another machine, or not there yet."""
+    from launch.keys import robot_keys
+
+    robot_keys(options.keys, options.key, options.learner_key, options.learner)
+    setup = Setup(
+        address=options.learner,
+        keys=str(options.keys.expanduser()),
+        key=options.key or "",
+        learner_key=options.learner_key,
+        demonstration_laps=options.demonstration_laps,
+        policy=_path(options.policy, "policy"),
+    )
+    session = create_session(
+        options.robot,
+        options.course,
+        role="onboard",
+        runs=options.runs,
+        twin=options.twin,
+        seed=options.seed,
+        minutes=options.minutes,
+        world=options.world,
+        setup=setup,
+    )
+    session.key()
+    ending = _run(session, options.view, with_learner=False)
+    return finish(session, ending, options.report, options.json)
+
+
+def learn(options: LearnerOptions) -> int:
+    """The learner alone, in this process."""
+    from launch.keys import learner_keys
+    from launch.processes import Stop, learner
+
+    learner_keys(options.keys, options.key, options.bind)
+    setup = Setup(
+        address=options.bind,
+        keys=str(options.keys.expanduser()),
+        key=options.key or "",
+        update_ratio=options.update_ratio,
+        resume=_path(options.resume, "resume"),
+    )
+    session = create_session(
+        options.robot,
+        options.course,
+        role="learner",
+        runs=options.runs,
+        twin=True,
+        seed=options.seed,
+        minutes=options.minutes or 0.0,
+        setup=setup,
+    )
+    print(f"learner of {session.manifest.robot} on {session.course.name}: listening on {options.bind}")
+    print(f"writing to {session.directory}; Ctrl-C ends it with a checkpoint")
+    sys.stdout.flush()
+    learner(session, Stop())
+    if options.json:
+        print(json.dumps({"run": str(session.directory)}))
+    return 0
+
+
+def plans(session: Session, board: Board, with_learner: bool) -> list[Plan]:
+    """The session's processes in the order in which they start."""
+
+    def plan(name: str, ready: Callable[[], bool] = always, stop_s: float = 5.0) -> Plan:
+        command = python_command("launch.processes", name, "--session", str(session.directory))
+        return Plan(name, command, ready, STARTING_S, stop_s, SINGLE_THREADED)
+
+    made = []
+    if session.manifest.twin:
+        links = [session.ports / device.name for device in session.spec.devices]
+        made.append(plan("emulator", lambda: all(link.exists() for link in links)))
+    # A guardian that a person has to enable may come up before its operator; its state is what tells.
+    made.append(plan("guardian", lambda: board.state.sequence > 0, stop_s=_standstill_s(session)))
+    made.append(plan("courier", stop_s=DRAINING_S))
+    made.append(plan("pilot", lambda: board.pilot.sequence > 0))
+    if with_learner:
+        made.append(plan("learner", stop_s=DRAINING_S))
+    return made
+
+
+def _standstill_s(session: Session) -> float:
+    return session.spec.stop.hold_s + session.spec.stop.deadline_s + 1.0
+
+
+def _run(session: Session, view_kind: str, with_learner: bool) -> Ending:
+    clock = MonotonicClock()
+    with _board(session) as board, _attentive():
+        reader = Reader(board, session.spec)
+        events = EventLog(session.directory / "processes.jsonl", clock.now_ns())
+        supervisor = Supervisor(plans(session, board, with_learner), session.output, clock, events.note)
+        operator = _operator(session, board)
+        view = _view(session, view_kind)
+        events.listeners.append(view.say)
+        limit = session.manifest.minutes
+        status = StatusLog(session.directory / STATUS)
+        return Conductor(supervisor, operator, reader, view, clock, session.spec, limit, status).run()
+
+
+@contextlib.contextmanager
+def _attentive() -> Iterator[None]:
+    """While the robot may move, this process renews its permission: it must not wait for a learner's core."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(OPERATOR_PRIORITY))
+    except PermissionError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+@contextlib.contextmanager
+def _board(session: Session) -> Iterator[Board]:
+    try:
+        yield session.board(create=True)
+    finally:
+        session.remove_board()
+
+
+def _operator(session: Session, board: Board) -> Operator:
+    source = session.spec.enable.source
+    start = StartLine(board.pose, session.course.start)
+    if source == "simulated_operator":
+        from sim.emulators.control import Place, ask
+
+        def place() -> None:
+            # The emulator may itself just be starting again; the operator asks once more.
+            with contextlib.suppress(SandlotError):
+                ask(session.ports, Place(pose=session.course.start))
+
+        return SimulatedOperator(board.operator, place, start=start)
+    if source == "held_key":
+        if not os.isatty(sys.stdin.fileno()):
+            raise SandlotError(
+                "the robot's enable.source is held_key and standard input is not a keyboard; start this in "
+                "a terminal, or over ssh -t"
+            )
+        return HeldKeyOperator(board.operator, start=start)
+    raise SandlotError(
+        f"no operator for enable.source {source!r} comes with this command; set held_key in the robot's file"
+    )
+
+
+def _view(session: Session, kind: str) -> View:
+    manifest = session.manifest
+    where = "twin" if manifest.twin else "hardware"
+    spec = session.spec
+    units = {name: field.unit for field in spec.estimator.state for name in field.element_names()}
+    header = Header(
+        title=f"{manifest.robot} on {session.course.name}",
+        detail=f"{where}, seed {manifest.seed}",
+        folder=str(session.directory),
+        speed_unit=units[spec.stop.standstill],
+        minutes=manifest.minutes,
+    )
+    _, x, y, _ = session.course.table()
+    return make_view(kind, Console(), header, BrailleMap(np.column_stack((x, y))))
+
+
+def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -> int:
+    """Say how it ended and where everything is; make the report."""
+    policies = sorted(session.policies.glob("*.onnx"))
+    if policies:
+        shutil.copyfile(policies[-1], session.directory / "policy.onnx")
+    print(f"session ended: {ending.reason}")
+    if not ending.standstill:
+        print("the guardian did not confirm a standstill; the drive's own timeout stops the robot")
+    summary: dict[str, object] = {"run": str(session.directory), "ending": ending.reason}
+    if with_report and session.log.exists():
+        from launch.report import make_report
+
+        summary |= make_report(session)
+    for label, path in (
+        ("run", session.directory),
+        ("log", session.log),
+        ("policy", session.directory / "policy.onnx"),
+        ("report", session.directory / "report.html"),
+    ):
+        if path.exists():
+            print(f"  {label:<7} {_shown(path)}")
+    if as_json:
+        print(json.dumps(summary))
+    return 1 if ending.error is not None else 0
+
+
+def _shown(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _path(path: Path | None, what: str) -> str:
+    if path is None:
+        return ""
+    if not path.exists():
+        raise SandlotError(f"no file or folder {path}, given as --{what}")
+    return str(path.resolve())
+
+
+def _free_ports() -> int:
+    """A loopback port that is free together with the next one up."""
+    for _ in range(100):
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+    raise SandlotError("no two neighbouring free ports on 127.0.0.1; too many sockets are open")

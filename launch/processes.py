@@ -1,0 +1,232 @@
+"""The processes of a session: ``python -m launch.processes NAME --session DIR``.
+
+Each builds its part from the session's manifest, runs until SIGTERM, and leaves things closed. A process
+whose supervisor dies gets SIGTERM from the kernel, so that no robot drives on without one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+import shutil
+import signal
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launch.manifest import FILE as MANIFEST
+from launch.manifest import Setup
+from launch.session import Session, open_session
+from launch.supervisor import CONFIGURATION_ERROR
+from robot.clock import MonotonicClock, Ticker
+from robot.errors import ContractMismatchError, SandlotError, SpecError
+
+if TYPE_CHECKING:
+    from learners.config import LearnerConfig
+
+GUARDIAN_PRIORITY, EMULATOR_PRIORITY, PILOT_PRIORITY = 80, 60, 40
+"""SCHED_FIFO priorities: whoever stops the robot comes first, then the world it stops in, then who drives."""
+COURIER_NICE, LEARNER_NICE = 5, 15
+PUMP_S = 0.02
+"""The courier's round, at most [s]."""
+DRAIN_S = 20.0
+"""How long the courier waits at the end for the learner to have everything [s]; the spool keeps the rest."""
+_PR_SET_PDEATHSIG = 1
+
+
+class Stop:
+    """SIGTERM and SIGINT as a flag."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._take)
+
+    def _take(self, number: int, frame: types.FrameType | None) -> None:
+        self.asked = True
+
+    def __call__(self) -> bool:
+        return self.asked
+
+
+def emulator(session: Session, stop: Stop) -> None:
+    """The twin behind pseudo-terminals."""
+    from sim.emulators.bench import run_bench
+
+    _realtime(EMULATOR_PRIORITY)
+    run_bench(session.spec, session.world, session.ports, session.manifest.seed)
+
+
+def guardian(session: Session, stop: Stop) -> None:
+    """The safety kernel and the drivers, at the robot's rate."""
+    from robot.guardian import Guardian
+    from robot.interface import load_class, make_driver
+
+    spec, clock = session.spec, MonotonicClock()
+    drivers = [make_driver(spec, device) for device in spec.devices]
+    estimator = load_class(spec.estimator.driver, f"{spec.name}: estimator")(spec)
+    kernel = Guardian(spec, drivers, estimator, clock, session.board())
+    _realtime(GUARDIAN_PRIORITY)
+    kernel.run(stop)
+
+
+def pilot(session: Session, stop: Stop) -> None:
+    """Observation, policy, practice."""
+    from robot.interface import load_class
+    from robot.pilot import Pilot
+    from robot.policy import PolicyLoader
+
+    spec, setup, clock = session.spec, session.manifest.setup, MonotonicClock()
+    board = session.board()
+    initial = Path(setup.policy) if setup.policy else None
+    calibration = session.manifest.calibration_hash
+    policies = PolicyLoader(
+        session.policies, session.contract, calibration, board, clock, background=True, initial=initial
+    )
+    demonstrator = None
+    if setup.demonstration_laps:
+        kind = load_class(setup.demonstrator, "demonstrator")
+        demonstrator = kind(spec, session.course, setup.demonstration_speed)
+    driver = Pilot(
+        spec,
+        session.task(),
+        session.contract,
+        policies,
+        board,
+        clock,
+        session.generator("pilot"),
+        demonstrator=demonstrator,
+        demonstration_laps=setup.demonstration_laps,
+        explore=setup.explore,
+        evaluate_every=setup.evaluate_every,
+    )
+    _realtime(PILOT_PRIORITY)
+    ticker = Ticker(clock, spec.rates.policy_hz)
+    try:
+        while not stop():
+            ticker.wait()
+            driver.step(ticker.due_ns)
+            ticker.advance()
+        driver.finish()
+    finally:
+        policies.close()
+
+
+def courier(session: Session, stop: Stop) -> None:
+    """Log, spool and link."""
+    from launch.keys import robot_keys
+    from robot.courier import Courier
+    from robot.transport import RobotLink, endpoints
+
+    manifest, setup, clock = session.manifest, session.manifest.setup, MonotonicClock()
+    os.nice(COURIER_NICE)
+    keys = robot_keys(Path(setup.keys), setup.key or None, setup.learner_key, setup.address)
+    link = RobotLink(*endpoints(setup.address), keys)
+    carrier = Courier(
+        session.spec,
+        session.contract,
+        session.board(),
+        session.directory,
+        link,
+        clock,
+        session.key(),
+        manifest.session,
+        manifest.calibration_hash,
+        about={"manifest": (session.directory / MANIFEST).read_text()},
+    )
+    try:
+        while not stop():
+            carrier.pump()
+            link.wait(PUMP_S)
+    finally:
+        carrier.close(DRAIN_S)
+
+
+def learner(session: Session, stop: Stop) -> None:
+    """Rows in, policies out."""
+    from launch.keys import learner_keys
+    from learners.train import serve
+    from robot.transport import LearnerLink, endpoints
+
+    manifest, setup = session.manifest, session.manifest.setup
+    os.nice(LEARNER_NICE)
+    keys = learner_keys(Path(setup.keys), setup.key or None, setup.address)
+    link = LearnerLink(*endpoints(setup.address), keys)
+    if setup.resume and not any(session.learner.iterdir()):
+        shutil.copytree(Path(setup.resume) / session.learner.name, session.learner, dirs_exist_ok=True)
+    serve(
+        link,
+        session.contract,
+        session.learner,
+        session.key(),
+        config=learner_config(setup),
+        seed=manifest.seed,
+        calibration_hash=manifest.calibration_hash,
+        stop=stop,
+    )
+
+
+def learner_config(setup: Setup) -> LearnerConfig:
+    """The learner's settings. An update ratio of 0 leaves everything running and the weights as they are."""
+    from learners.config import LearnerConfig
+
+    if setup.update_ratio is None:
+        return LearnerConfig()
+    if setup.update_ratio == 0:
+        return LearnerConfig(updates_per_step=1, learning_rate=0.0, temperature_learning_rate=0.0)
+    return LearnerConfig(updates_per_step=setup.update_ratio)
+
+
+PROCESSES: dict[str, Callable[[Session, Stop], None]] = {
+    "emulator": emulator,
+    "guardian": guardian,
+    "pilot": pilot,
+    "courier": courier,
+    "learner": learner,
+}
+
+
+def _realtime(priority: int) -> None:
+    from robot.realtime import enter_realtime
+
+    for line in enter_realtime(priority):
+        print(line, file=sys.stderr, flush=True)
+
+
+def follow_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent dies; end at once if it already has."""
+    parent = os.getppid()
+    libc = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6")
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        raise SystemExit(1)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one process. Returns 0 after SIGTERM, 2 if its configuration is wrong, 1 for any other trouble."""
+    usage = f"usage: python -m launch.processes {{{','.join(PROCESSES)}}} --session DIR"
+    if len(arguments) != 3 or arguments[1] != "--session" or arguments[0] not in PROCESSES:
+        print(usage, file=sys.stderr)
+        return CONFIGURATION_ERROR
+    follow_parent()
+    stop = Stop()
+    try:
+        PROCESSES[arguments[0]](open_session(Path(arguments[2])), stop)
+    except (SpecError, ContractMismatchError) as error:
+        print(error, file=sys.stderr)
+        return CONFIGURATION_ERROR
+    except SandlotError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except Exception:  # noqa: BLE001  (the last resort of a process: its output file is all that remains)
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
