@@ -44,7 +44,9 @@ POLICY_DTYPE = np.dtype([("sequence", "<u8"), ("time_ns", "<i8"), ("version", "<
 class Board:
     """All mailboxes and rings of a session in ``directory``. The supervisor creates, the processes attach."""
 
-    def __init__(self, directory: Path, spec: RobotSpec, contract: TaskContract, create: bool = False) -> None:
+    def __init__(
+        self, directory: Path, spec: RobotSpec, contract: TaskContract, create: bool = False
+    ) -> None:
         self.directory = directory
 
         def mailbox(name: str, dtype: np.dtype[np.void]) -> Mailbox:

@@ -61,7 +61,8 @@ class Measurements:
 
     def values(self, sensor: str) -> Array:
         """A live view of the newest values, shape (sensor size,)."""
-        return self._views[sensor][2]
+        values: Array = self._views[sensor][2]
+        return values
 
     def time_ns(self, sensor: str) -> int:
         """When the newest sample was taken; 0 if there has been none."""
@@ -144,7 +145,9 @@ def load_class(registry: str, where: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise SpecError(f"{where}: cannot import {module_name!r} ({error}); expected 'module:Class'") from None
+        raise SpecError(
+            f"{where}: cannot import {module_name!r} ({error}); expected 'module:Class'"
+        ) from None
     found = getattr(module, class_name, None)
     if found is None:
         classes = [n for n in vars(module) if n[:1].isupper()]

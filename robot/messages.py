@@ -236,9 +236,7 @@ class Event(Struct):
     text: str = ""
 
 
-EVENT_DTYPE = np.dtype(
-    [("time_ns", "<i8"), ("value", "<f8"), ("kind", "S24"), ("text", "S160")], align=True
-)
+EVENT_DTYPE = np.dtype([("time_ns", "<i8"), ("value", "<f8"), ("kind", "S24"), ("text", "S160")], align=True)
 
 
 class Hello(Struct, tag=True):

@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -23,7 +23,8 @@ OptionValue = float | int | str | bool
 T = TypeVar("T")
 
 
-class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+@dataclass_transform(frozen_default=True)
+class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of every description: frozen, and an unknown key is an error."""
 
 
@@ -73,7 +74,9 @@ class Layout:
         try:
             return self.names.index(element)
         except ValueError:
-            raise SpecError(f"no element {element!r} in this layout; {nearest(element, self.names)}") from None
+            raise SpecError(
+                f"no element {element!r} in this layout; {nearest(element, self.names)}"
+            ) from None
 
 
 class Actuator(Struct):
@@ -378,14 +381,17 @@ def _all_keys(kind: type) -> set[str]:
 
 def _check(spec: RobotSpec) -> None:
     devices = {d.name for d in spec.devices}
-    for part in (*spec.actuators, *spec.sensors):
+    parts: tuple[Actuator | Sensor, ...] = (*spec.actuators, *spec.sensors)
+    for part in parts:
         if part.device not in devices:
             raise SpecError(
                 f"{spec.name}: {part.name} is on device {part.device!r}; {nearest(part.device, devices)}"
             )
     actuators = {a.name: a for a in spec.actuators}
     for a in spec.actuators:
-        if not (math.isfinite(a.lower) and math.isfinite(a.upper) and a.lower <= a.rest <= a.upper and a.slew > 0):
+        if not (
+            math.isfinite(a.lower) and math.isfinite(a.upper) and a.lower <= a.rest <= a.upper and a.slew > 0
+        ):
             raise SpecError(
                 f"{spec.name}: actuator {a.name} needs finite lower <= rest <= upper and slew > 0; "
                 f"got lower {a.lower}, rest {a.rest}, upper {a.upper}, slew {a.slew} [{a.unit}]"

@@ -39,6 +39,7 @@ IMU_STEP_NS = 2_000_000  # of its low-pass here: the least that resolves its ban
 IMU_BANDWIDTH_HZ = 80.0  # 3 dB point at 200 Hz output, normal mode (BMI160 data sheet, 2.4.1)
 STANDARD_GRAVITY = 9.80665  # m/s^2
 NOISE_BLOCK = 512
+DRAWS = 12  # normal variates a reply takes: IMU 6, its bias walk 3, telemetry 3
 
 FIRMWARE = Firmware(6, 5, "60", bytes(range(12)))
 
@@ -97,7 +98,10 @@ class VescDevice:
         self._imu = [0.0] * 6  # low-passed, in plain floats: faster than six-element arrays
         self._imu_gain = 1.0 - math.exp(-2.0 * math.pi * IMU_BANDWIDTH_HZ * IMU_STEP_NS * 1e-9)
         self._imu_read_ns = 0
-        self._draws = rng.standard_normal((NOISE_BLOCK, 9))
+        self._telemetry_noise = np.array(
+            [spec.scalar(n) for n in ("erpm_noise", "motor_current_noise", "input_voltage_noise")]
+        )
+        self._draws = rng.standard_normal((NOISE_BLOCK, DRAWS))
         self._draw = 0
 
     def receive(self, data: bytes, now_ns: int) -> None:
@@ -238,28 +242,34 @@ class VescDevice:
         plant = self._plant
         current = self._current_sum / self._current_count if self._current_count else plant.motor_current
         self._current_sum, self._current_count = 0.0, 0
-        erpm = plant.motor_speed * self._erpm_per_rad_s
+        noise = self._next_draw()[9:] * self._telemetry_noise
+        erpm = plant.motor_speed * self._erpm_per_rad_s + noise[0]
+        current += noise[1]
         return {
             "fet_temperature": plant.fet_temperature,
             "motor_temperature": plant.motor_temperature,
             "motor_current": current,
             "q_axis_current": current,
             "erpm": erpm,
-            "input_voltage": plant.input_voltage,
+            "input_voltage": plant.input_voltage + noise[2],
             "tachometer": self._tachometer,
             "fault_code": float(self._fault_code),
             "status": float(self.timed_out),
         }
 
-    def _read_imu(self, now_ns: int) -> dict[str, float]:
+    def _next_draw(self) -> Array:
         if self._draw == NOISE_BLOCK:
-            self._draws = self._rng.standard_normal((NOISE_BLOCK, 9))
+            self._draws = self._rng.standard_normal((NOISE_BLOCK, DRAWS))
             self._draw = 0
-        draw = self._draws[self._draw]
         self._draw += 1
+        draw: Array = self._draws[self._draw - 1]
+        return draw
+
+    def _read_imu(self, now_ns: int) -> dict[str, float]:
+        draw = self._next_draw()
         elapsed = (now_ns - self._imu_read_ns) * 1e-9
         self._imu_read_ns = now_ns
-        self._imu_bias[3:] += self._bias_walk * math.sqrt(elapsed) * draw[6:]
+        self._imu_bias[3:] += self._bias_walk * math.sqrt(elapsed) * draw[6:9]
         reading = (self._imu + self._imu_bias + self._imu_noise * draw[:6]) * self._imu_steps
         wire = np.clip(np.rint(reading), -self._imu_reach, self._imu_reach) * self._imu_units
         ax, ay, az, wx, wy, wz = wire.tolist()

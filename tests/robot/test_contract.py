@@ -74,7 +74,9 @@ def test_a_contract_survives_its_plain_form_and_keeps_its_hash() -> None:
 
 
 def test_a_mismatch_is_refused_with_the_difference() -> None:
-    with pytest.raises(ContractMismatchError, match=r"observation\[velocity_body\].scale: ours 1.0, theirs 2.0"):
+    with pytest.raises(
+        ContractMismatchError, match=r"observation\[velocity_body\].scale: ours 1.0, theirs 2.0"
+    ):
         require_same(contract(), contract(scale=2.0), "policy 7")
 
 
