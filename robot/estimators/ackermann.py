@@ -175,9 +175,11 @@ class AckermannEstimator:
             *(vx + ax * age, vy + ay * age, rate, bias),
             *(fx, fy, fz, inertial.impact(now_ns), tilt.cosine),
         )
-        # What may have changed since the newest step: acceleration by 1 m/s^2, yaw rate as it just did.
-        push = age * age if abs(vx) + abs(vy) > 0.05 else 0.0
-        spin = (0.5 * inertial.rate_slope * age) ** 2
+        # What may have changed since the newest step: acceleration by 1 m/s^2, yaw rate as it just did or by
+        # 0.3 rad/s^2.
+        moving = 1.0 if abs(vx) + abs(vy) > 0.05 else 0.0
+        push = moving * age * age
+        spin = ((0.5 * inertial.rate_slope) ** 2 + 0.09 * moving) * age * age
         rate_sigma = self._rate_sigma if recent else BLIND_RATE
         heading_variance = min(p[YAW], UNKNOWN_HEADING**2)
         sqrt, force = math.sqrt, self._force_sigma

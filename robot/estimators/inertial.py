@@ -31,8 +31,12 @@ BLIND_LATERAL = 8.0
 """[m/s^2] of lateral acceleration beyond which steering is not followed (tyre_friction and a margin)."""
 FROZEN_SAMPLES = 10
 """Identical samples in a row before the sensor counts as dead: its noise always moves the last digit."""
-JUMP_RATIO = 0.3
+JUMP_RATIO = 0.5
 """[1] of the change since the last sample: what an impact between samples may have added."""
+TURN_JUMP = 0.3
+"""[rad/s] of change from sample to sample (30 rad/s^2) beyond which the same holds for the yaw rate."""
+HIT = 20.0
+"""[m/s^2] of horizontal specific force: twice what tyres can do, so something else did it."""
 IMPACT_NS = 100_000_000
 """[ns] over which ``impact`` takes the largest horizontal specific force."""
 STILL_S = 0.5
@@ -120,11 +124,14 @@ class Inertial:
         square, slope = mean_rate * mean_rate, self.rate_slope
         mean_x += square * self._x + slope * self._y
         mean_y += square * self._y - slope * self._x
+        if math.hypot(fx, fy) > HIT:
+            wheels.lose_grip()
         jump = abs(fx - px) + abs(fy - py) if recent else abs(fx) + abs(fy)
+        turned = JUMP_RATIO * max(0.0, abs(self.rate_slope) * dt - TURN_JUMP)
         sigma = math.hypot(self._force_sigma, JUMP_RATIO * max(0.0, jump - 4.0 * self._force_sigma))
         if tilt.cosine < LEVEL:
             sigma += GRAVITY
-        planar.predict(time_ns, Inputs(mean_rate, mean_x, mean_y, self._rate_sigma, sigma))
+        planar.predict(time_ns, Inputs(mean_rate, mean_x, mean_y, self._rate_sigma + turned, sigma))
         wheels.compare(min(dt, 0.1), mean_x)
         self._read_bias(time_ns, jump)
 

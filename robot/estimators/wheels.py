@@ -10,7 +10,7 @@ import math
 
 from robot.estimators.corrections import RollingStraight, WheelSpeed
 from robot.estimators.intake import Intake
-from robot.estimators.planar_filter import PlanarFilter
+from robot.estimators.planar_filter import SCALE, VX, PlanarFilter
 from robot.interface import Measurements
 from robot.spec import RobotSpec
 
@@ -27,6 +27,15 @@ SLIP_TIME = 0.1
 """[s]: time constant of that difference."""
 SLOPE_TIME = 0.03
 """[s]: time constant of the wheels' acceleration."""
+GRIP_SIGMA = 0.3
+"""[m/s] of a sample while the wheels do not grip,"""
+GRIP_RATIO = 0.5
+"""[1] and of the faster of wheels and car: satellites and accelerometer then decide, and without satellites
+the wheels win in a second or two."""
+LOST_S = 0.05
+"""[s] of samples beyond three deviations after which the wheels do not grip,"""
+FOUND_S = 0.2
+"""[s] and of samples within two until they grip again."""
 LATERAL_RATIO = 0.03
 """[s]: deviation per m/s^2 of lateral acceleration beyond ``SLIP_FLOOR``."""
 SIDE_SIGMA = 0.05
@@ -64,6 +73,12 @@ class Wheels:
         self.speed = 0.0
         self.slope = 0.0
         self.mismatch = 0.0
+        self._grip = True
+        self._since = 0.0  # s for which the samples have contradicted that
+
+    def lose_grip(self) -> None:
+        """After an impact the wheels may turn while the car stands."""
+        self._grip, self._since = False, 0.0
 
     def compare(self, dt: float, acceleration: float) -> None:
         """Follow the difference to the car's own forward acceleration [m/s^2] over ``dt`` [s]."""
@@ -89,10 +104,21 @@ class Wheels:
         )
         planar = self._planar
         at_step = speed + self.slope * (planar.time_ns - time_ns) * 1e-9
-        planar.correct(WheelSpeed(at_step, sigma))
+        planar.correct(WheelSpeed(at_step, self._with_grip(at_step, sigma, min(dt, 0.1))))
         self._tick += 1
         if self._tick >= SIDE_TICKS:
             self._tick = 0
             spin = max(0.0, abs(measured_rate) - self._curvature * abs(speed) - SPIN_FLOOR)
             sigma = SIDE_SIGMA + SIDE_RATIO * lateral + SIDE_SLIP * slip + SPIN_RATIO * spin
             planar.correct(RollingStraight(measured_rate, self._rear, sigma))
+
+    def _with_grip(self, speed: float, sigma: float, dt: float) -> float:
+        """The deviation [m/s] to use for a sample, from the one it has when the wheels grip."""
+        x = self._planar.x
+        vx = float(x[VX])
+        apart = abs(speed - vx * (1.0 + float(x[SCALE])))
+        contradicted = apart > 3.0 * sigma if self._grip else apart < 2.0 * sigma
+        self._since = self._since + dt if contradicted else 0.0
+        if self._since > (LOST_S if self._grip else FOUND_S):
+            self._grip, self._since = not self._grip, 0.0
+        return sigma if self._grip else sigma + GRIP_SIGMA + GRIP_RATIO * max(abs(speed), abs(vx))
