@@ -41,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "practice": Command(options.PracticeOptions, "launch.practice:practise"),
     "onboard": Command(options.OnboardOptions, "launch.practice:onboard"),
     "learner": Command(options.LearnerOptions, "launch.practice:learn"),
+    "operator": Command(options.OperatorOptions, "launch.practice:attend"),
     "course from-demo": Command(options.FromDemoOptions, "launch.course:from_demo"),
     "report": Command(options.ReportOptions, "launch.report:report"),
     "doctor": Command(options.DoctorOptions, "launch.doctor:doctor"),
@@ -48,9 +49,9 @@ COMMANDS: dict[str, Command] = {
     "keys allow": Command(options.KeysAllowOptions, "launch.keys:allow"),
     "keys session": Command(options.KeysSessionOptions, "launch.keys:session"),
     "keys show": Command(options.KeysShowOptions, "launch.keys:show"),
-    "bench loop": Command(options.BenchLoopOptions, "launch.bench:loop"),
-    "bench transport": Command(options.BenchTransportOptions, "launch.bench:transport"),
-    "bench policy": Command(options.BenchPolicyOptions, "launch.bench:policy"),
+    "bench loop": Command(options.BenchLoopOptions, "launch.bench.command:loop"),
+    "bench transport": Command(options.BenchTransportOptions, "launch.bench.command:transport"),
+    "bench policy": Command(options.BenchPolicyOptions, "launch.bench.command:policy"),
 }
 
 

@@ -95,12 +95,12 @@ def _coloured(axis: Any, points: Floats, speeds: Floats, fastest: float) -> Line
     pairs = np.stack((points[:-1], points[1:]), axis=1)
     # A jump is a robot that was put back by hand, not a path.
     whole = np.isfinite(pairs).all(axis=(1, 2)) & (np.hypot(*(points[1:] - points[:-1]).T) < 0.5)
-    crowded = len(points) > 3000
+    drawn = int(whole.sum())
     lines = LineCollection(
         list(pairs[whole]),
         cmap=SPEED_MAP,
-        linewidths=0.5 if crowded else 2.4,
-        alpha=0.35 if crowded else 1.0,
+        linewidths=2.4 if drawn < 3000 else 0.6,
+        alpha=float(np.clip(15_000 / max(drawn, 1), 0.3, 1.0)),
         zorder=2,
         rasterized=True,
     )
@@ -174,12 +174,17 @@ def speeds(unit: str, groups: Sequence[tuple[str, Floats]]) -> bytes:
         top = max((float(np.percentile(v, 99.9)) for v in samples), default=1.0)
         low = min((float(np.percentile(v, 0.1)) for v in samples), default=0.0)
         edges = np.linspace(min(0.0, low), max(top, 0.1), 60)
+        highest: list[float] = []
         for (label, values), colour in zip(groups, (SOFT, BLUE, GREEN), strict=False):
             if len(values):
                 heights, _ = np.histogram(values, edges, density=True)
                 mean = f"{label} (mean {values.mean():.2f})"
                 axis.stairs(heights, edges, fill=True, alpha=0.25, color=colour)
                 axis.stairs(heights, edges, color=colour, linewidth=1.4, label=mean)
+                highest.append(heights.max())
+        if highest:
+            # A driver of constant speed would press everybody else's distribution into the ground.
+            axis.set_ylim(0, min(max(highest), 3.0 * sorted(highest)[len(highest) // 2]) * 1.05)
         axis.set_xlabel(f"speed [{unit}]")
         axis.set_ylabel("density")
         axis.set_yticks([])

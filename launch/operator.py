@@ -237,3 +237,22 @@ class HeldKeyOperator:
     def close(self) -> None:
         if self._saved is not None:
             termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._saved)
+
+
+class AbsentOperator:
+    """Nobody here enables anything: somebody attends from another terminal (``sandlot operator``). All this
+    one does is stop the robot at the end."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+
+    def step(self, now_ns: int, state: Record | None, pilot: Record | None) -> None:
+        return
+
+    def halt(self, now_ns: int) -> None:
+        panel = _Panel(self._mailbox)
+        panel.press("stop")
+        panel.send(now_ns, False)
+
+    def close(self) -> None:
+        return

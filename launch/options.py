@@ -14,8 +14,9 @@ from tyro.conf import Positional
 
 @dataclass(frozen=True)
 class PracticeOptions:
-    """Let a robot practise: robot (the twin unless told otherwise), pilot, courier and learner on this
-    machine.
+    """Let a robot practise, on the twin unless told otherwise.
+
+    Starts the robot's processes and a learner on this machine, shows what happens, ends by itself.
 
     Example: sandlot practice racer --course oval --minutes 5 --seed 1
     """
@@ -25,7 +26,7 @@ class PracticeOptions:
     course: str = "oval"
     """A course's name (launch/courses) or its TOML file."""
     minutes: float = 20.0
-    """Practice time [min]; the session ends by itself after it."""
+    """Practice time [min], after which the session ends by itself; 0 for no limit."""
     seed: int = 0
     """Seed of every random number in the session."""
     fast: bool = False
@@ -54,7 +55,7 @@ class PracticeOptions:
 
 @dataclass(frozen=True)
 class OnboardOptions:
-    """The robot's side alone: guardian, pilot and courier, streaming to a learner on another machine.
+    """The robot's side alone, streaming to a learner on another machine.
 
     Example: sandlot onboard racer --course oval --learner 192.168.1.20:5588 --key racer
     """
@@ -76,7 +77,7 @@ class OnboardOptions:
     world: str | None = None
     """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
     minutes: float = 20.0
-    """Practice time [min]."""
+    """Practice time [min]; 0 for no limit."""
     seed: int = 0
     """Seed of every random number on this side."""
     demonstration_laps: int = 3
@@ -95,7 +96,7 @@ class OnboardOptions:
 
 @dataclass(frozen=True)
 class LearnerOptions:
-    """The learner alone: takes transitions from one or several robots, publishes policies.
+    """The learner alone, for one or several robots.
 
     Example: sandlot learner racer --course oval --bind 192.168.1.20:5588 --key learner
     """
@@ -122,6 +123,17 @@ class LearnerOptions:
     """Where the run's folder is made."""
     json: bool = False
     """Print the summary as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class OperatorOptions:
+    """Attend a session that runs without a keyboard: hold space to enable motion.
+
+    Example: sandlot operator
+    """
+
+    run: Annotated[Path, Positional] = Path("runs/racer/latest")
+    """The run's folder."""
 
 
 @dataclass(frozen=True)
@@ -201,7 +213,7 @@ class KeysAllowOptions:
 
 @dataclass(frozen=True)
 class KeysSessionOptions:
-    """Make the secret with which a learner signs the policies it streams; copy it to the robot over ssh.
+    """Make the secret that streamed policies are signed with; both machines need it.
 
     Example: sandlot keys session
     """
@@ -225,7 +237,7 @@ class KeysShowOptions:
 
 @dataclass(frozen=True)
 class BenchLoopOptions:
-    """The guardian's loop beside a learner that saturates every core, against a C timer loop in the same run.
+    """Lateness of the guardian's loop under full load, against a C timer loop.
 
     Example: sandlot bench loop --json
     """
@@ -242,7 +254,7 @@ class BenchLoopOptions:
 
 @dataclass(frozen=True)
 class BenchTransportOptions:
-    """Transitions from robot to learner over loopback, against raw ZeroMQ in the same run.
+    """Transitions from robot to learner over loopback, against raw ZeroMQ.
 
     Example: sandlot bench transport --json
     """
@@ -255,7 +267,7 @@ class BenchTransportOptions:
 
 @dataclass(frozen=True)
 class BenchPolicyOptions:
-    """Observation to command through onnxruntime, and what swapping policies does to the loop.
+    """Observation to command through onnxruntime, and the cost of swapping policies.
 
     Example: sandlot bench policy --json
     """

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from launch.conductor import Conductor, Ending, EventLog
+from launch.conductor import PERIOD_NS, VIEW_NS, Conductor, Ending, EventLog, StopSignals
 from launch.manifest import Setup
 from launch.map import BrailleMap
-from launch.operator import HeldKeyOperator, Operator, SimulatedOperator, StartLine
-from launch.options import LearnerOptions, OnboardOptions, PracticeOptions
-from launch.session import Session, create_session
+from launch.operator import AbsentOperator, HeldKeyOperator, Operator, SimulatedOperator, StartLine
+from launch.options import LearnerOptions, OnboardOptions, OperatorOptions, PracticeOptions
+from launch.session import Session, create_session, open_session
 from launch.snapshot import Reader
 from launch.status_log import FILE as STATUS
 from launch.status_log import StatusLog
@@ -141,6 +141,33 @@ def learn(options: LearnerOptions) -> int:
     return 0
 
 
+def attend(options: OperatorOptions) -> int:
+    """A person's held key, for a session that runs elsewhere on this machine (as a service, say)."""
+    session = open_session(options.run)
+    if session.spec.enable.source != "held_key":
+        raise SandlotError(f"motion is enabled by {session.spec.enable.source} in this session, not by a key")
+    if not os.isatty(sys.stdin.fileno()):
+        raise SandlotError("standard input is not a keyboard; run this in a terminal, or over ssh -t")
+    board, clock = session.board(), MonotonicClock()
+    reader, view = Reader(board, session.spec), _view(session, "auto")
+    operator = HeldKeyOperator(board.operator, start=StartLine(board.pose, session.course.start))
+    began_ns = clock.now_ns()
+    with StopSignals() as stop:
+        try:
+            while stop.count == 0 and session.board_directory.exists():
+                now_ns = clock.now_ns()
+                operator.step(now_ns, reader.state(), reader.pilot())
+                if now_ns % VIEW_NS < PERIOD_NS:
+                    view.show((now_ns - began_ns) / 1e9, reader.read(now_ns), {})
+                clock.sleep_until(now_ns + PERIOD_NS)
+        finally:
+            operator.halt(clock.now_ns())
+            operator.close()
+            view.close()
+    print("released: the robot stops")
+    return 0
+
+
 def plans(session: Session, board: Board, with_learner: bool) -> list[Plan]:
     """The session's processes in the order in which they start."""
 
@@ -215,10 +242,8 @@ def _operator(session: Session, board: Board) -> Operator:
         return SimulatedOperator(board.operator, place, start=start)
     if source == "held_key":
         if not os.isatty(sys.stdin.fileno()):
-            raise SandlotError(
-                "the robot's enable.source is held_key and standard input is not a keyboard; start this in "
-                "a terminal, or over ssh -t"
-            )
+            print("no keyboard here; somebody has to enable motion from a terminal: sandlot operator")
+            return AbsentOperator(board.operator)
         return HeldKeyOperator(board.operator, start=start)
     raise SandlotError(
         f"no operator for enable.source {source!r} comes with this command; set held_key in the robot's file"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from launch import figures
 from launch.catalogue import HOME
 from launch.options import ReportOptions
+from launch.processes import learner_config
 from launch.run_data import LAST_MINUTES, Lap, RunData
 from launch.session import Session, open_session
 from robot.messages import Actor
@@ -151,7 +152,7 @@ def course_pictures(run: RunData) -> list[str]:
         paths.append(("all of it", run.positions, run.speeds))
     pictures = [picture(figures.course_map(line, walls(run.session), paths, unit), "course", wide=True)]
     strip = image_strip(run, own)
-    return pictures + ([picture(strip, "first and last lap through its eyes", wide=True)] if strip else [])
+    return pictures + ([picture(strip, "first and last lap", wide=True)] if strip else [])
 
 
 def walls(session: Session) -> Sequence[Floats]:
@@ -164,8 +165,15 @@ def walls(session: Session) -> Sequence[Floats]:
 
 
 def image_strip(run: RunData, own: list[Lap]) -> bytes | None:
-    """What the robot saw on its first and its last lap, rendered in the twin; None without a twin."""
-    return None
+    """The first and the last lap by itself, rendered in the twin; None without a twin or a lap."""
+    session = run.session
+    if not (own and session.manifest.twin and session.world.exists()):
+        return None
+    from launch.clip import lap_strip
+
+    titled = (("first", own[0]), ("last", own[-1]))
+    rows = [(f"{title} lap: {lap.time_s:.2f} s", lap_strip(run, lap)) for title, lap in titled]
+    return figures.image_strip([(title, images) for title, images in rows if images])
 
 
 def lap_pictures(run: RunData, summary: Summary) -> list[str]:
@@ -208,9 +216,8 @@ def machine(run: RunData) -> list[str]:
     points = [(row["elapsed_s"] / 60.0, row["update_ratio"]) for row in run.status if "update_ratio" in row]
     if points:
         minutes, ratio = np.array(points).T
-        pictures.append(
-            picture(figures.update_ratio(minutes, ratio, run.session.manifest.setup.update_ratio), "ratio")
-        )
+        configured = learner_config(run.session.manifest.setup).updates_per_step
+        pictures.append(picture(figures.update_ratio(minutes, ratio, configured), "update ratio"))
     return pictures
 
 

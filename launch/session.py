@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from launch import catalogue
-from launch.manifest import Manifest, Setup, git_revision, load_manifest, machine, versions
+from launch.manifest import Manifest, Setup, git_revision, load_manifest, machine, versions, without_none
 from robot.board import Board
 from robot.contract import TaskContract, task_contract
 from robot.errors import SandlotError, SpecError
@@ -176,8 +176,8 @@ def create_session(
         versions=versions(),
         world=str(world_path) if twin else "",
         setup=setup or Setup(),
-        spec=msgspec.to_builtins(spec),
-        course=msgspec.to_builtins(course_data.file),
+        spec=without_none(msgspec.to_builtins(spec)),
+        course=without_none(msgspec.to_builtins(course_data.file)),
     )
     manifest.save(directory)
     made = Session(directory, manifest)

@@ -1,0 +1,79 @@
+"""A run's folder holds everything its processes need, exactly as it was resolved."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from launch.catalogue import find
+from launch.manifest import Setup, load_manifest, without_none
+from launch.session import create_session, on_twin, open_session
+from robot.errors import SandlotError, SpecError
+from robot.spec import load_spec
+
+
+def test_a_session_read_back_is_the_session_that_was_made(tmp_path: Path) -> None:
+    setup = Setup(address="127.0.0.1:7000", update_ratio=8, demonstration_laps=1)
+    made = create_session(
+        "racer", "oval", role="practice", runs=tmp_path, twin=True, seed=3, minutes=1.5, setup=setup
+    )
+    read = open_session(made.directory)
+    assert read.manifest == made.manifest
+    assert read.spec == made.spec and read.contract == made.contract
+    assert read.course.file == made.course.file
+    assert read.manifest.setup == setup
+    assert read.manifest.contract_hash == read.contract.hash()
+    assert read.manifest.calibration_hash == load_spec(find("robots", "racer")).calibration_hash()
+
+
+def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
+    runs = [create_session("racer", "oval", role="practice", runs=tmp_path, twin=True) for _ in range(2)]
+    assert runs[0].directory != runs[1].directory
+    assert (tmp_path / "racer" / "latest").resolve() == runs[1].directory
+
+
+def test_the_twin_changes_neither_contract_nor_calibration() -> None:
+    spec = load_spec(find("robots", "racer"))
+    twin = on_twin(spec, Path("/dev/shm/somewhere"))
+    assert twin.contract() == spec.contract()
+    assert twin.calibration_hash() == spec.calibration_hash()
+    assert twin.enable.source == "simulated_operator"
+    assert all(device.port.startswith("/dev/shm/somewhere/") for device in twin.devices)
+
+
+def test_nobody_is_simulated_on_hardware(tmp_path: Path) -> None:
+    text = find("robots", "racer").read_text().replace('source = "held_key"', 'source = "simulated_operator"')
+    robot = tmp_path / "racer.toml"
+    robot.write_text(text)
+    with pytest.raises(SpecError, match="for the twin only"):
+        create_session(str(robot), "oval", role="practice", runs=tmp_path / "runs", twin=False)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_policy_key_is_secret_and_kept(tmp_path: Path) -> None:
+    made = create_session("racer", "oval", role="practice", runs=tmp_path, twin=True)
+    key = made.key()
+    assert len(key) >= 32 and open_session(made.directory).key() == key
+    assert stat.S_IMODE(made.key_file.stat().st_mode) == 0o600
+
+
+def test_random_streams_are_independent_and_repeat(tmp_path: Path) -> None:
+    made = create_session("racer", "oval", role="practice", runs=tmp_path, twin=True, seed=5)
+    first, again = made.generator("pilot").random(4), made.generator("pilot").random(4)
+    assert (first == again).all() and (first != made.generator("courier").random(4)).all()
+
+
+def test_a_manifest_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
+    made = create_session("racer", "oval", role="practice", runs=tmp_path, twin=True)
+    path = made.directory / "manifest.toml"
+    path.write_text("sede = 3\n" + path.read_text())
+    with pytest.raises(SandlotError, match="seed"):
+        load_manifest(made.directory)
+
+
+def test_none_is_left_out_of_toml() -> None:
+    plain = msgspec.to_builtins({"a": None, "b": [1, {"c": None, "d": 2}]})
+    assert without_none(plain) == {"b": [1, {"d": 2}]}
