@@ -18,6 +18,7 @@ import lz4.frame  # type: ignore[import-untyped]
 import msgspec
 import numpy as np
 from mcap.data_stream import ReadDataStream, RecordBuilder
+from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, DataEnd, Footer, Header, Metadata, Schema
 from mcap.writer import CompressionType, Writer
@@ -172,16 +173,13 @@ def seal(path: Path) -> int:
     alone.
     """
     with path.open("r+b") as file:
-        end, closed = len(MAGIC), False
+        end, ended = len(MAGIC), False
         for opcode, offset, body in _records(file, path):
-            if opcode == Opcode.FOOTER:
-                closed = file.read(len(MAGIC)) == MAGIC
-                break
-            if opcode == Opcode.DATA_END:
-                break
-            end = offset + _RECORD.size + len(body)
-        if closed:
-            return 0
+            if opcode == Opcode.FOOTER and file.read(len(MAGIC)) == MAGIC:
+                return 0
+            ended = ended or opcode == Opcode.DATA_END
+            if not ended:
+                end = offset + _RECORD.size + len(body)
         length = file.seek(0, 2)
         builder = RecordBuilder()
         DataEnd(data_section_crc=0).write(builder)
@@ -280,15 +278,18 @@ def _records(file: BinaryIO, path: Path) -> Iterator[tuple[int, int, bytes]]:
         if opcode == 0 or length > _MOST:
             return
         body = file.read(length)
-        if len(body) < length or (opcode == Opcode.CHUNK and not _sound(body)):
+        if len(body) < length or not _sound(opcode, body):
             return
         yield opcode, offset, body
 
 
-def _sound(body: bytes) -> bool:
+def _sound(opcode: int, body: bytes) -> bool:
     try:
-        _chunk_data(body)
-    except (RuntimeError, ValueError, struct.error, EOFError, UnicodeDecodeError):
+        if opcode == Opcode.CHUNK:
+            _chunk_data(body)
+        elif opcode == Opcode.METADATA:
+            Metadata.read(ReadDataStream(BytesIO(body)))
+    except (RuntimeError, ValueError, struct.error, McapError):
         return False
     return True
 

@@ -93,15 +93,15 @@ class Spool:
             return self.next_sequence, np.empty(0, self.dtype)
         first = max(sequence, self._batches[at].first)
         skip = first - self._batches[at].first
-        parts: list[Rows] = []
+        parts: list[bytes] = []
         have, expected = -skip, self._batches[at].first
         for batch in self._batches[at:]:
             if have >= most or batch.first != expected:
                 break
-            parts.append(np.frombuffer(batch.file.read(batch.frame), self.dtype))
+            parts.append(batch.file.read(batch.frame))
             have += batch.count
             expected += batch.count
-        rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        rows = np.frombuffer(b"".join(parts), self.dtype)
         return first, rows[skip : skip + most]
 
     def sync(self) -> None:
@@ -134,6 +134,8 @@ class Spool:
         file = FrameFile(path, self._about)
         self._files.append(file)
         self.cut_bytes += file.cut_bytes
+        # Its name is the first sequence it was made for: what is below has been here, even if no row is left.
+        self.next_sequence = max(self.next_sequence, int(path.stem))
         for frame in file.frames:
             count = frame.size // self.dtype.itemsize
             self._batches.append(_Batch(frame.number, count, file, frame))

@@ -83,7 +83,9 @@ def is_local(endpoint: str) -> bool:
     if match[1] == "localhost":
         return True
     try:
-        return ipaddress.ip_address(match[1]).is_loopback
+        address = ipaddress.ip_address(match[1])
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return (mapped or address).is_loopback
     except ValueError:
         return False
 
@@ -103,7 +105,7 @@ class RobotLink:
         self._dealer = self._context.socket(zmq.DEALER)
         self._subscriber = self._context.socket(zmq.SUB)
         for socket, most in ((self._dealer, MAX_ROWS), (self._subscriber, MAX_POLICY)):
-            _harden(socket, most)
+            _harden(socket, most, f"{steps} {policies}")
             socket.set(zmq.RECONNECT_IVL, 100)
             socket.set(zmq.RECONNECT_IVL_MAX, 1_000)
             socket.set(zmq.CONNECT_TIMEOUT, 2_000)
@@ -157,7 +159,7 @@ class LearnerLink:
         self._publisher = self._context.socket(zmq.PUB)
         self._gate = _Gate(self._context, keys.allowed) if keys is not None else None
         for socket in (self._router, self._publisher):
-            _harden(socket, MAX_ROWS)
+            _harden(socket, MAX_ROWS, f"{steps} {policies}")
             socket.set(zmq.HEARTBEAT_TTL, DEAD_AFTER_MS)
             if keys is not None:
                 socket.set(zmq.ZAP_DOMAIN, b"sandlot")
@@ -243,13 +245,13 @@ class _Gate:
             self.socket.send_multipart([*envelope, b"1.0", request, *verdict, user, b""], zmq.NOBLOCK)
 
 
-def _harden(socket: zmq.Socket[Any], most: int) -> None:
+def _harden(socket: zmq.Socket[Any], most: int, where: str) -> None:
     """Bounds, liveness and no lingering; all before connect or bind, where alone they count."""
     socket.set(zmq.LINGER, 0)
     socket.set(zmq.SNDHWM, QUEUED_MESSAGES)
     socket.set(zmq.RCVHWM, QUEUED_MESSAGES)
     socket.set(zmq.MAXMSGSIZE, most + 4096)
-    socket.set(zmq.IPV6, 1)
+    socket.set(zmq.IPV6, int(bool(re.search(r"//[^/ ]*[a-zA-Z\[]", where))))  # names and [addresses] only
     socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.set(zmq.HEARTBEAT_TIMEOUT, DEAD_AFTER_MS)
     socket.set(zmq.HANDSHAKE_IVL, DEAD_AFTER_MS)

@@ -40,7 +40,7 @@ MAX_POLICY: Final = 1 << 26
 """Largest policy message [bytes]."""
 
 _PRIMITIVE = re.compile(r"[<|](?:[iu][1248]|f[248]|b1|S[1-9][0-9]{0,4})")
-_MAX_DEPTH = 4
+_MAX_DEPTH = 16
 _MAX_FIELDS = 4096
 
 
