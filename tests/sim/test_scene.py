@@ -1,0 +1,61 @@
+"""The compiled room: walls stand where the world says, without gaps, whichever way the track is driven."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import mujoco
+import numpy as np
+import pytest
+
+from robot.spec import load_spec
+from sim.car import car_parameters
+from sim.scene import scene
+from sim.world import Segment, World, load_world, world_path, worlds
+
+CAR = car_parameters(load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml"))
+WALLS_ONLY = np.array([1, 0, 0, 0, 0, 0], np.uint8)
+
+
+def reversed_world(world: World) -> World:
+    """The same kind of track, driven clockwise."""
+    segments = tuple(
+        Segment(length=s.length, radius=s.radius, turn_degrees=-s.turn_degrees) for s in world.segments
+    )
+    return msgspec.structs.replace(world, segments=segments)
+
+
+@pytest.fixture(params=[(name, way) for name in worlds() for way in ("left", "right")], ids=str)
+def world(request: pytest.FixtureRequest) -> World:
+    name, way = request.param
+    world = load_world(world_path(name))
+    return world if way == "left" else reversed_world(world)
+
+
+@pytest.fixture
+def model(world: World) -> mujoco.MjModel:
+    return scene(world, CAR, 0.001)
+
+
+def range_of(model: mujoco.MjModel, data: mujoco.MjData, start: np.ndarray, angle: float) -> float:
+    ray = np.array([np.cos(angle), np.sin(angle), 0.0])
+    return float(mujoco.mj_ray(model, data, start, ray, WALLS_ONLY, True, -1, np.zeros(1, np.int32), None))
+
+
+def test_both_walls_are_half_a_width_away_everywhere(world: World, model: mujoco.MjModel) -> None:
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    for (x, y), heading in zip(world.centreline(0.2), world.headings(0.2), strict=True):
+        for side in (np.pi / 2, -np.pi / 2):
+            distance = range_of(model, data, np.array([x, y, 0.05]), heading + side)
+            assert distance == pytest.approx(world.half_width, abs=0.02)
+
+
+def test_no_ray_leaves_the_track(world: World, model: mujoco.MjModel) -> None:
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    x, y, _ = world.start_pose
+    ranges = [range_of(model, data, np.array([x, y, 0.1]), a) for a in np.linspace(0, 2 * np.pi, 721)]
+    assert min(ranges) > 0.5
+    assert max(ranges) < 2 * max(world.extent())
