@@ -48,7 +48,7 @@ class CountingLearner:
         return np.concatenate(mine) if mine else np.empty(0, self.contract.step_dtype())
 
     def due(self) -> int:
-        return self.pacing.received - self.done if self.ready else 0
+        return max(0, self.pacing.received - self.done) if self.ready else 0
 
     def step(self) -> dict[str, float]:
         self.done += 1
