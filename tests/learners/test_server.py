@@ -41,6 +41,7 @@ class Bench:
         gate: Gate | None = None,
         learner: Any = None,
     ) -> None:
+        config = config or ServerConfig(pretrain=0)
         self.clock = SimulatedClock(10**9)
         self.robot: DirectRobotLink
         self.robot, far = direct_link_pair()
@@ -119,7 +120,7 @@ def test_rows_from_strangers_or_in_anothers_name_are_not_taken(tmp_path: Path) -
 
 
 def test_durable_is_acknowledged_only_after_a_sync(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, ServerConfig(sync_s=10.0))
+    bench = Bench(tmp_path, ServerConfig(pretrain=0, sync_s=10.0))
     bench.greet()
     ack = bench.give(0, 5)
     assert ack is not None
@@ -177,7 +178,7 @@ def test_a_published_policy_is_signed_and_says_what_it_is_for(tmp_path: Path) ->
 
 
 def test_policies_come_at_most_so_often_and_only_when_something_was_learned(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, ServerConfig(publish_s=2.0))
+    bench = Bench(tmp_path, ServerConfig(pretrain=0, publish_s=2.0))
     bench.greet()
     for k in range(40):  # 10 s with data, 10 s without
         if k < 20:
@@ -205,7 +206,7 @@ def test_the_gate_decides_what_is_published(tmp_path: Path, reason: str | None) 
 
 
 def test_a_version_is_never_used_twice_even_if_the_checkpoint_is_older(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, ServerConfig(publish_s=1.0, checkpoint_s=1e6))
+    bench = Bench(tmp_path, ServerConfig(pretrain=0, publish_s=1.0, checkpoint_s=1e6))
     bench.greet()
     for k in range(20):
         bench.give(k, 1)
@@ -221,7 +222,7 @@ def test_a_version_is_never_used_twice_even_if_the_checkpoint_is_older(tmp_path:
 
 
 def test_a_killed_learner_has_every_row_and_goes_on(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, ServerConfig(checkpoint_s=1.0))
+    bench = Bench(tmp_path, ServerConfig(pretrain=0, checkpoint_s=1.0))
     bench.greet()
     bench.give(0, 30)
     bench.later(2.0)  # checkpoint

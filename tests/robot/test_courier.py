@@ -56,7 +56,7 @@ class World:
     def start_learner(self) -> None:
         self.learner = CountingLearner(CONTRACT, CALIBRATION)
         journal = Journal(self.directory / "learner" / "rows.journal", CONTRACT.step_dtype())
-        config = ServerConfig(sync_s=0.25, publish_s=1.0, checkpoint_s=3.0)
+        config = ServerConfig(sync_s=0.25, publish_s=1.0, checkpoint_s=3.0, pretrain=0)
         self.server = LearnerServer(
             self.far, self.learner, journal, self.directory / "learner", self.clock, KEY, config
         )
@@ -333,7 +333,9 @@ def test_a_full_disk_stops_the_robot_and_loses_nothing(tmp_path: Path) -> None:
         assert not status["disk_full"][0]
         world.courier.close(0)
         world.check()
-        assert [e.event.kind for e in read_log(disk).events].count("disk_full") == 2  # both couriers said it once
+        assert [e.event.kind for e in read_log(disk).events].count(
+            "disk_full"
+        ) == 2  # both couriers said it once
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
 
