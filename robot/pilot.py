@@ -12,8 +12,6 @@ from line to line within one episode, so no failure, recovery or takeover happen
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from robot.board import Board
@@ -22,6 +20,7 @@ from robot.contract import ActionMap, TaskContract
 from robot.messages import EVENT_DTYPE, PILOT_DTYPE, Actor, PilotPhase, command_dtype
 from robot.observer import Observer
 from robot.policy import Policy, PolicySource
+from robot.practice.aligning import Aligning
 from robot.practice.experience import Experience
 from robot.practice.failures import Failure, FailureDetector
 from robot.practice.lap_timer import LapTimer
@@ -79,14 +78,18 @@ class Pilot:
         self._experience = Experience(board, contract)
         self._detector = FailureDetector(spec)
         self._ladder = RecoveryLadder(spec, rng)
+        self._aligning = Aligning(spec)
         self._eyes, self._timer = Eyes(spec), LapTimer()
         self._orienting = task if isinstance(task, Orienting) else None
         self._cycle_length = float(getattr(task, "cycle_length", 1.0))
         self._index = np.array([[a.name for a in spec.actuators].index(t.actuator) for t in contract.actions])
         self._rest = np.array([a.rest for a in spec.actuators])
         self._period_ns = round(1e9 / contract.policy_hz)
-        self._command = np.zeros(1, command_dtype(spec))
-        self._status = np.zeros(1, PILOT_DTYPE)
+        self._command_record = np.zeros(1, command_dtype(spec))
+        names = self._command_record.dtype.names or ()
+        self._command = {name: self._command_record[name] for name in names}
+        self._status_record = np.zeros(1, PILOT_DTYPE)
+        self._status = {name: self._status_record[name] for name in PILOT_DTYPE.names or ()}
         self._event = np.zeros(1, EVENT_DTYPE)
         self._noise = np.zeros(contract.action_size, np.float32)
         self._previous_action: Array = np.zeros(contract.action_size)
@@ -101,7 +104,7 @@ class Pilot:
         """Go on counting where a pilot that died in this session stopped."""
         record = self._board.pilot.read()
         if record is not None:
-            self._status[:] = record
+            self._status_record[:] = record
             if int(record["laps"][0]) or int(record["phase"][0]) not in (
                 PilotPhase.WAITING,
                 PilotPhase.DEMONSTRATING,
@@ -111,9 +114,9 @@ class Pilot:
     def step(self, due_ns: int) -> None:
         """One policy step, due at ``due_ns`` (monotonic)."""
         now = self._clock.now_ns()
-        self._status["steps"] += 1
+        self._status["steps"][0] += 1
         if now - due_ns > LATE_SHARE * self._period_ns:
-            self._status["late_steps"] += 1
+            self._status["late_steps"][0] += 1
         self._renew_policy(now)
         sight = self._eyes.see(self._board.state.read(), now)
         if sight is None:
@@ -143,6 +146,9 @@ class Pilot:
             self._experience.discard()
         human = None if self._teleop is None else self._teleop.read(now, sight.state)
         failure, outcome = self._judge(sight)
+        if outcome is not None:
+            # Counted before the machine moves, so that the last demonstrated lap hands over at once.
+            self._count_laps(now, sight, outcome)
         flipped = self._detector.flipped(sight.state)
         asks = self.practice.troubled and self._orienting is not None
         situation = Situation(
@@ -160,17 +166,25 @@ class Pilot:
             rearmed=self._before is not None and sight.epoch != self._before.epoch,
         )
         before = self.practice.phase
-        if outcome is not None:
-            # Counted before the machine moves, so that the last demonstrated lap hands over at once.
-            self._count_laps(now, sight, outcome)
-            situation = replace(situation, demonstration=self._demonstrations_left > 0)
         self._change(now, situation, sight)
         if outcome is not None:
             self._conclude(now, sight, outcome, failure, self.practice.phase is not before)
         if sight.converged:
+            self._aligning.reset()
             self._act(now, sight, human)
         else:
+            self._find_itself(now, sight, flipped)
+
+    def _find_itself(self, now: int, sight: Sight, flipped: bool) -> None:
+        """No estimate to drive by: rest, and if it does not return, move a little to find it."""
+        waits = self.practice.phase is PilotPhase.CALLING and not self.practice.helped
+        if sight.free and not flipped and not waits and not self._finished:
+            self._actor = Actor.RECOVERY
+            self._send(now, sight, self._aligning.command(now))
+        else:
+            self._aligning.reset()
             self._actor = Actor.NOBODY
+            self._send(now, sight, self._rest)
 
     def _judge(self, sight: Sight) -> tuple[Failure | None, Outcome | None]:
         """What came of the waiting action; nothing if there is none or nobody can tell."""
@@ -208,7 +222,7 @@ class Pilot:
             periods=round(gap) if gap > 1.5 else 1,
         )
         if failure is not None:
-            self._status["failures"] += 1
+            self._status["failures"][0] += 1
             detail = outcome.trouble if failure is Failure.TASK else failure.value
             at = f"x {sight.position[0]:.2f} m, y {sight.position[1]:.2f} m"
             self._tell(now, "failure", float(self._status["failures"][0]), f"{detail} at {at}")
@@ -223,9 +237,9 @@ class Pilot:
 
     def _count_laps(self, now: int, sight: Sight, outcome: Outcome) -> None:
         lap_s, began = self._timer.update(sight.time_ns, outcome.progress)
-        self._status["progress_m"] = outcome.progress * self._cycle_length
+        self._status["progress_m"][0] = outcome.progress * self._cycle_length
         if lap_s is not None:
-            self._status["lap_time_s"] = lap_s
+            self._status["lap_time_s"][0] = lap_s
             self._report_lap(now, lap_s)
         if began:
             self._begin_lap()
@@ -238,9 +252,9 @@ class Pilot:
             if self.practice.phase is PilotPhase.DEMONSTRATING:
                 self._demonstrations_left -= 1
             return
-        self._status["laps"] += 1
+        self._status["laps"][0] += 1
         best = float(self._status["best_lap_s"][0])
-        self._status["best_lap_s"] = lap_s if best == 0.0 else min(best, lap_s)
+        self._status["best_lap_s"][0] = lap_s if best == 0.0 else min(best, lap_s)
         deterministic = self._evaluating or not self._explore
         kind, how = ("lap_deterministic", "deterministic") if deterministic else ("lap", "exploring")
         self._tell(now, kind, lap_s, f"{how} policy {self._version}{altered}")
@@ -259,7 +273,7 @@ class Pilot:
         climbed = old.phase is not PilotPhase.RECOVERING or new.rung != old.rung
         if new.phase is PilotPhase.RECOVERING and climbed and sight is not None:
             self._recovery_setpoint = self._ladder.command(new.rung, sight.state, self.task)
-            self._status["recoveries"] += 1
+            self._status["recoveries"][0] += 1
             shown = " ".join(f"{v:.2f}" for v in self._recovery_setpoint)
             self._tell(now, "recovery", new.rung, f"rung {new.rung + 1} of {self._ladder.rungs}: {shown}")
         if new.phase is old.phase:
@@ -268,7 +282,7 @@ class Pilot:
         if new.phase is PilotPhase.CALLING:
             self._tell(now, "call", new.rung, "a person is needed")
         if old.phase is PilotPhase.CALLING and new.phase is not PilotPhase.FINISHED:
-            self._status["assists"] += 1
+            self._status["assists"][0] += 1
             self._tell(now, "assist", float(self._status["assists"][0]), "somebody helped")
         if new.phase is PilotPhase.TELEOPERATED:
             self._tell(now, "takeover")
@@ -380,21 +394,21 @@ class Pilot:
         old, self.policy = self.policy, fresh
         if old is not None:
             self._policies.retire(old)
-        self._status["policy_time_ns"] = now
+        self._status["policy_time_ns"][0] = now
         self._tell(now, "policy_swap", fresh.version, f"policy {fresh.version} drives from here")
 
     def _send(self, now: int, sight: Sight, setpoint: Array) -> None:
         command = self._command
-        command["time_ns"], command["epoch"], command["actor"] = now, sight.epoch, self._actor
-        command["policy_version"] = self._version if self._actor is Actor.POLICY else 0
-        command["setpoint"] = setpoint
-        self._board.command.write(command)
+        command["time_ns"][0], command["epoch"][0], command["actor"][0] = now, sight.epoch, self._actor
+        command["policy_version"][0] = self._version if self._actor is Actor.POLICY else 0
+        command["setpoint"][0] = setpoint
+        self._board.command.write(self._command_record)
 
     def _publish(self, now: int) -> None:
         status = self._status
-        status["time_ns"], status["phase"], status["actor"] = now, self.practice.phase, self._actor
-        status["policy_version"] = self._version
-        self._board.pilot.write(status)
+        status["time_ns"][0], status["phase"][0], status["actor"][0] = now, self.practice.phase, self._actor
+        status["policy_version"][0] = self._version
+        self._board.pilot.write(self._status_record)
 
     def _tell(self, time_ns: int, kind: str, value: float = 0.0, text: str = "") -> None:
         event = self._event

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,26 +83,18 @@ class Course:
         self._position_list = self._position.tolist()
         self._curvature_list = self._curvature.tolist()
         self._reach = min(max(2, round(WINDOW / self.step)), (self._count - 1) // 2)
-        thrice = np.concatenate((positions, positions, positions))
-        self._x, self._y = np.ascontiguousarray(thrice.real), np.ascontiguousarray(thrice.imag)
+        self._x, self._y = positions.real.tolist(), positions.imag.tolist()
         self.start = (float(positions[0].real), float(positions[0].imag), file.start_heading)
         """Where a run starts: x, y [m], heading [rad]."""
 
     def project(self, x: float, y: float, hint: float | None = None) -> tuple[float, float]:
         """Arc length in [0, length) and lateral offset [m] of the nearest point of the curve.
 
-        With ``hint`` [m], the last known arc length, only the ``WINDOW`` around it is searched, so that the
-        answer never jumps to another stretch of the track. Without, the whole curve is.
+        With ``hint`` [m], the last known arc length, the search walks downhill from there, up to ``WINDOW``,
+        so that the answer never jumps to another stretch of the track. Without, it sees the whole curve.
         """
-        n, h = self._count, self.step
-        if hint is None:
-            first, last = n, 2 * n
-        else:
-            centre = n + int(hint / h) % n
-            first, last = centre - self._reach, centre + self._reach + 1
-        dx, dy = self._x[first:last] - x, self._y[first:last] - y
-        best = first + int(np.argmin(dx * dx + dy * dy))
-        at = best % n
+        h = self.step
+        at = self._nearest(x, y) if hint is None else self._walk(x, y, int(hint / h) % self._count)
         s, lateral = at * h, 0.0
         for _ in range(2):  # Newton on the along-track error; the table starts it within half a step
             point, heading, curvature = self._at(s)
@@ -111,6 +104,29 @@ class Course:
             s += min(h, max(-h, along / max(0.2, 1.0 - curvature * lateral)))
         s %= self.length
         return (s if s < self.length else 0.0), lateral
+
+    def _nearest(self, x: float, y: float) -> int:
+        """The nearest table entry of all."""
+        dx, dy = self._position.real[:-1] - x, self._position.imag[:-1] - y
+        return int(np.argmin(dx * dx + dy * dy))
+
+    def _walk(self, x: float, y: float, start: int) -> int:
+        """The table entry at the foot of the distance's slope, downhill from ``start``."""
+        px, py = self._x, self._y
+        here = (px[start] - x) ** 2 + (py[start] - y) ** 2
+        for direction in (1, -1):
+            at = start
+            for _ in range(self._reach):
+                following = at + direction
+                if following == self._count:
+                    following = 0
+                there = (px[following] - x) ** 2 + (py[following] - y) ** 2
+                if there >= here:
+                    break
+                at, here = following, there
+            if at != start:
+                return at % self._count
+        return start
 
     def _at(self, s: float) -> tuple[complex, float, float]:
         # A remainder of a float just below 0 can be the length itself; the clamp then leaves f = 1.
@@ -143,6 +159,23 @@ class Course:
         i = np.minimum(at.astype(np.intp), self._count - 1)
         low = self._position[i]
         return np.asarray(low + (at - i) * (self._position[i + 1] - low), np.complex128)
+
+    def preview(
+        self, s: float, distances: Sequence[float], x: float, y: float, heading: float
+    ) -> list[float]:
+        """The points ``distances`` [m] on from ``s``, seen from a pose: forward, left [m] of each in turn."""
+        c, sn = math.cos(heading), math.sin(heading)
+        px, py, n = self._x, self._y, self._count
+        seen = []
+        for distance in distances:
+            at = (s + distance) % self.length / self.step
+            k = min(int(at), n - 1)
+            f, m = at - k, k + 1 - n
+            dx = px[k] + f * (px[m] - px[k]) - x
+            dy = py[k] + f * (py[m] - py[k]) - y
+            seen.append(c * dx + sn * dy)
+            seen.append(c * dy - sn * dx)
+        return seen
 
     def advance(self, before: float, after: float) -> float:
         """Signed arc length [m] from ``before`` to ``after``, the short way round."""

@@ -21,7 +21,7 @@ class Experience:
     def __init__(self, board: Board, contract: TaskContract) -> None:
         self._ring = board.steps
         self._row = np.zeros(1, step_dtype(contract))
-        self._view = self._row[0]
+        self._view = {name: self._row[name] for name in self._row.dtype.names or ()}
         self._step = 0
         self._episode = 0
         self.pending = False
@@ -43,10 +43,10 @@ class Experience:
     ) -> None:
         """An action was taken from ``observation`` at ``time_ns``."""
         row = self._view
-        row["time_ns"], row["episode"], row["step"] = time_ns, self._episode, self._step
-        row["policy_version"], row["actor"] = policy_version, actor
-        row["observation"], row["action"] = observation, action
-        row["last"] = False
+        row["time_ns"][0], row["episode"][0], row["step"][0] = time_ns, self._episode, self._step
+        row["policy_version"][0], row["actor"][0] = policy_version, actor
+        row["observation"][0], row["action"][0] = observation, action
+        row["last"][0] = False
         self.pending = True
 
     def finish(
@@ -62,9 +62,9 @@ class Experience:
         """What came of the waiting action. ``periods``: how many policy periods it lasted; more than one and
         the next row does not pair up with this one, so that no learner takes a stall for a step."""
         row = self._view
-        row["terminated"], row["truncated"], row["altered"] = terminated, truncated, altered
-        row["reward"] = reward
-        row["reward_terms"], row["cost_terms"] = outcome.reward_terms, outcome.cost_terms
+        row["terminated"][0], row["truncated"][0], row["altered"][0] = terminated, truncated, altered
+        row["reward"][0] = reward
+        row["reward_terms"][0], row["cost_terms"][0] = outcome.reward_terms, outcome.cost_terms
         self._push()
         self._step += 1 if terminated else max(1, periods)
         self.pending = False
@@ -73,8 +73,8 @@ class Experience:
         """End the episode with the observation that the last action led to."""
         if self._step > 0:
             row = self._view
-            row["time_ns"], row["step"] = time_ns, self._step
-            row["observation"] = observation
+            row["time_ns"][0], row["step"][0] = time_ns, self._step
+            row["observation"][0] = observation
             self._push_last()
         self.open = self.pending = False
 
@@ -87,14 +87,14 @@ class Experience:
 
     def _push_last(self) -> None:
         row = self._view
-        row["last"] = True
-        row["terminated"] = row["truncated"] = row["altered"] = False
-        row["reward"] = 0.0
-        row["action"] = row["reward_terms"] = row["cost_terms"] = 0.0
+        row["last"][0] = True
+        row["terminated"][0] = row["truncated"][0] = row["altered"][0] = False
+        row["reward"][0] = 0.0
+        row["action"][0] = row["reward_terms"][0] = row["cost_terms"][0] = 0.0
         self._push()
 
     def _push(self) -> None:
-        self._view["sequence"] = self._ring.written
+        self._view["sequence"][0] = self._ring.written
         if self._ring.push(self._row):
             self.written += 1
         else:

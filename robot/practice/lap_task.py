@@ -55,9 +55,9 @@ class _Place:
 class LapTask:
     """Implements ``robot.task.Task`` for a robot whose state has position, heading, velocity and impact."""
 
-    name = "lap"
-    reward_terms = ("progress", "failure", "smoothness")
-    cost_terms = ("impact",)
+    name: str = "lap"
+    reward_terms: tuple[str, ...] = ("progress", "failure", "smoothness")
+    cost_terms: tuple[str, ...] = ("impact",)
 
     def __init__(self, spec: RobotSpec, course: Course) -> None:
         self.course = course
@@ -77,7 +77,7 @@ class LapTask:
         self._force = slice(force.start, force.start + 2)
         self._impact = layout.index("impact")
         names = tuple(a.name for a in spec.actions)
-        self.observation = (
+        self.observation: tuple[ObservationTerm, ...] = (
             ObservationTerm(name="velocity_body", unit="m/s", scale=2.0, elements=("x", "y")),
             ObservationTerm(name="yaw_rate", unit="rad/s", scale=2.0),
             ObservationTerm(name="specific_force", unit="m/s^2", scale=5.0, elements=("x", "y")),
@@ -91,10 +91,9 @@ class LapTask:
                 elements=tuple(f"{k}_{axis}" for k in range(len(PREVIEW_METRES)) for axis in "xy"),
             ),
         )
-        self.reward_weights = np.array([1.0, self.options.failure_weight, self.options.smoothness_weight])
-        self._ahead = np.array(PREVIEW_METRES)
-        self._size = sum(t.size for t in self.observation)
-        self._actions = len(names)
+        self.reward_weights: Array = np.array(
+            [1.0, self.options.failure_weight, self.options.smoothness_weight]
+        )
         self._per_metre = spec.rates.policy_hz / self.options.top_speed
         self._here: _Place | None = None
         self._before: _Place | None = None
@@ -131,21 +130,21 @@ class LapTask:
         self._previous_action = np.array(previous_action, np.float64)
         heading = float(state[self._heading])
         turned = heading - self.course.heading(place.s)
-        out = np.empty(self._size, np.float32)
-        out[0:2] = state[self._velocity]
-        out[2] = state[self._yaw_rate]
-        force = state[self._force]
-        out[3] = min(LARGEST_FORCE, max(-LARGEST_FORCE, float(force[0])))
-        out[4] = min(LARGEST_FORCE, max(-LARGEST_FORCE, float(force[1])))
-        k = 5 + self._actions
-        out[5:k] = previous_action
-        out[k] = place.lateral
-        out[k + 1] = math.sin(turned)
-        out[k + 2] = math.cos(turned)
-        ahead = self.course.points(place.s + self._ahead) - complex(place.x, place.y)
-        ahead *= complex(math.cos(heading), -math.sin(heading))
-        out[k + 3 :] = ahead.view(np.float64)
-        return out
+        velocity_x, velocity_y = state[self._velocity].tolist()
+        force_x, force_y = state[self._force].tolist()
+        seen = [
+            velocity_x,
+            velocity_y,
+            float(state[self._yaw_rate]),
+            min(LARGEST_FORCE, max(-LARGEST_FORCE, force_x)),
+            min(LARGEST_FORCE, max(-LARGEST_FORCE, force_y)),
+            *self._previous_action.tolist(),
+            place.lateral,
+            math.sin(turned),
+            math.cos(turned),
+            *self.course.preview(place.s, PREVIEW_METRES, place.x, place.y, heading),
+        ]
+        return np.array(seen, np.float32)
 
     def outcome(self, state: Array, action: Array, next_state: Array, failed: bool) -> Outcome:
         """Reward terms: ``progress`` along the course (1 is ``top_speed``), ``failure`` (1 on failure),
@@ -155,9 +154,8 @@ class LapTask:
         """
         before, after = self._locate(state), self._locate(next_state)
         self._furthest = max(self._furthest, after.total)
-        change = (
-            0.0 if self._previous_action is None else float(((action - self._previous_action) ** 2).sum())
-        )
+        previous = action if self._previous_action is None else self._previous_action
+        change = sum((a - b) ** 2 for a, b in zip(action.tolist(), previous.tolist(), strict=True))
         terms = np.array([(after.total - before.total) * self._per_metre, float(failed), change])
         progress = (after.total - self._origin) / self.course.length
         back = self._furthest - after.total

@@ -27,7 +27,7 @@ class LapTimer:
         """The time [s] of the cycle completed by this step, if one was, and whether another began."""
         completed, began = None, False
         boundary = max(0, math.floor(self._furthest) + 1)
-        if progress >= boundary > self._furthest:
+        if progress >= boundary:
             # Crossed at constant speed between the last two states.
             share = (boundary - self._progress) / (progress - self._progress)
             crossed_ns = self._time_ns + round(share * (time_ns - self._time_ns))

@@ -70,9 +70,9 @@ class Situation:
 def advance(practice: Practice, now: Situation, config: PracticeConfig) -> Practice:
     """The machine's next state. Every path out of a driving phase ends the episode; the caller compares."""
     if practice.phase in DRIVING and practice.failed_at is not NOWHERE:
-        practice = replace(
-            practice, strayed=max(practice.strayed, _distance(now.position, practice.failed_at))
-        )
+        strayed = _distance(now.position, practice.failed_at)
+        if strayed > practice.strayed:
+            practice = replace(practice, strayed=strayed)
     phase = practice.phase
     if now.finished or phase is PilotPhase.FINISHED:
         return _enter(practice, PilotPhase.FINISHED, now)
@@ -84,7 +84,8 @@ def advance(practice: Practice, now: Situation, config: PracticeConfig) -> Pract
         failed = phase in DRIVING and now.failure is not None
         return _enter(_failed(practice, now, config) if failed else practice, PilotPhase.WAITING, now)
     if now.human:
-        return replace(_enter(practice, PilotPhase.TELEOPERATED, now), rung=0, troubled=False)
+        taken = _enter(practice, PilotPhase.TELEOPERATED, now)
+        return replace(taken, rung=0, troubled=False) if taken is not practice else taken
     if phase in (PilotPhase.DEMONSTRATING, PilotPhase.PRACTISING) and now.failure is not None:
         return _enter(_failed(practice, now, config), PilotPhase.SETTLING, now)
     if phase is PilotPhase.SETTLING:
@@ -96,7 +97,8 @@ def advance(practice: Practice, now: Situation, config: PracticeConfig) -> Pract
         moved = _distance(now.position, practice.failed_at) >= config.recovered_metres
         if not (moved and now.oriented):  # else whoever armed it again also put it in a better place
             return _enter(practice, PilotPhase.SETTLING, now)
-    return replace(_enter(practice, ready(now), now), troubled=False)
+    entered = _enter(practice, ready(now), now)
+    return replace(entered, troubled=False) if practice.troubled else entered
 
 
 def ready(now: Situation) -> PilotPhase:

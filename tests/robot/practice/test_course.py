@@ -63,12 +63,13 @@ def test_arc_length_is_the_distance_along_the_curve() -> None:
 @given(s=st.floats(0, 60), share=st.floats(-1, 1), error=st.floats(-0.5, 0.5))
 @pytest.mark.parametrize(("course", "wide"), [(CIRCLE, 1.5), (HAIRPIN, 0.2)], ids=["circle", "hairpin"])
 def test_projection_inverts_offset(course: Course, wide: float, s: float, share: float, error: float) -> None:
-    """As far out as the nearest point is unique: half the smallest radius."""
+    """As far out as the nearest point is unique: half the smallest radius. The table is linear between its
+    entries, which costs 1 cm where the hairpin is tightest."""
     lateral = share * wide
     (x, y), heading = course.point(s), course.heading(s)
     x, y = x - lateral * math.sin(heading), y + lateral * math.cos(heading)
     found, offset = course.project(x, y, s + error)
-    assert abs(course.advance(s, found)) < 5e-3
+    assert abs(course.advance(s, found)) < 0.02
     assert offset == pytest.approx(lateral, abs=5e-3)
     assert 0.0 <= found < course.length
 

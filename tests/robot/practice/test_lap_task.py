@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+import itertools
 import math
 
 import msgspec
@@ -35,7 +36,7 @@ def state_at(
 def drive(task: LapTask, spec: RobotSpec, course: Course, places: np.ndarray):
     task.reset(state_at(spec, course, places[0]))
     outcomes = []
-    for before, after in zip(places[:-1], places[1:], strict=True):
+    for before, after in itertools.pairwise(places):
         a, b = state_at(spec, course, before), state_at(spec, course, after)
         task.observe(a, REST)
         outcomes.append(task.outcome(a, REST, b, False))
@@ -78,6 +79,20 @@ def test_shuffling_over_the_line_is_no_lap(task, spec, course) -> None:
     s = np.concatenate([np.arange(0.0, 1.0, 0.1), np.arange(1.0, -1.0, -0.1)] * 20)
     outcomes = drive(task, spec, course, s)
     assert max(o.cycles for o in outcomes) == 0
+
+
+def test_crossing_to_a_neighbouring_stretch_is_no_progress(spec, course) -> None:
+    """Out along a straight, over to the one that leads back: a short cut earns nothing and makes no lap."""
+    points = [(0, 0), (2, 0), (4, 0), (6, 0), (6.8, 0.6), (6, 1.2), (4, 1.2), (2, 1.2), (0, 1.2), (-0.8, 0.6)]
+    checkpoints = tuple(Checkpoint(x=float(x), y=float(y)) for x, y in points)
+    hairpin = Course(msgspec.structs.replace(course.file, checkpoints=checkpoints))
+    task = LapTask(spec, hairpin)
+    states = np.zeros((40, spec.state_layout.size))
+    states[:, 0], states[:, 1] = 2.0, np.linspace(0.0, 1.2, 40)
+    task.reset(states[0])
+    outcomes = [task.outcome(a, REST, b, False) for a, b in itertools.pairwise(states)]
+    assert abs(sum(o.reward_terms[0] for o in outcomes)) < 0.5 * spec.rates.policy_hz / 5.0
+    assert outcomes[-1].progress < 0.0
 
 
 def test_observation_has_the_declared_terms(task, spec, course, contract: TaskContract) -> None:
