@@ -1,4 +1,4 @@
-"""One end of a stream as a process of its own, to be killed: ``stream_process.py courier|learner DIRECTORY``."""
+"""One end of a stream as a process, to be killed: ``stream_process.py courier|learner DIRECTORY …``."""
 
 from __future__ import annotations
 
