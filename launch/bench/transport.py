@@ -1,9 +1,9 @@
 """``sandlot bench transport``: step rows from robot to learner over loopback, against raw ZeroMQ.
 
 Each stream has two phases of equal length: as fast as it goes (transitions per second), then paced as a
-robot would (latency, from the row's making to the learner's having it). The product's path is the whole of it:
-spool on disk, checksums, window, journal with syncs, acknowledgements. The raw one is a PUSH and a PULL socket
-that carry the same bytes in messages of the same size and do nothing with them.
+robot would (latency, from the row's making to the learner's having it). The product's path is the whole of
+it: spool on disk, checksums, window, journal with syncs, acknowledgements. The raw one is a PUSH and a PULL
+socket that carry the same bytes in messages of the same size and do nothing with them.
 """
 
 from __future__ import annotations
