@@ -14,7 +14,7 @@ import signal
 import sys
 import traceback
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,16 @@ from launch.manifest import FILE as MANIFEST
 from launch.manifest import Setup
 from launch.session import Session, open_session
 from launch.supervisor import CONFIGURATION_ERROR
-from robot.clock import MonotonicClock, Ticker
+from robot.board import Board
+from robot.clock import Clock, MonotonicClock, Ticker
 from robot.errors import ContractMismatchError, SandlotError, SpecError
+from robot.interface import Driver, load_class, make_driver
 
 if TYPE_CHECKING:
     from learners.config import LearnerConfig
+    from robot.guardian import Guardian
+    from robot.pilot import Pilot
+    from robot.policy import PolicyLoader, PolicySource
 
 GUARDIAN_PRIORITY, EMULATOR_PRIORITY, PILOT_PRIORITY = 80, 60, 40
 """SCHED_FIFO priorities: whoever stops the robot comes first, then the world it stops in, then who drives."""
@@ -63,35 +68,59 @@ def emulator(session: Session, stop: Stop) -> None:
 
 def guardian(session: Session, stop: Stop) -> None:
     """The safety kernel and the drivers, at the robot's rate."""
-    from robot.guardian import Guardian
-    from robot.interface import load_class, make_driver
-
-    spec, clock = session.spec, MonotonicClock()
-    drivers = [make_driver(spec, device) for device in spec.devices]
-    estimator = load_class(spec.estimator.driver, f"{spec.name}: estimator")(spec)
-    kernel = Guardian(spec, drivers, estimator, clock, session.board())
+    drivers = [make_driver(session.spec, device) for device in session.spec.devices]
+    kernel = make_guardian(session, drivers, session.board(), MonotonicClock())
     _realtime(GUARDIAN_PRIORITY)
     kernel.run(stop)
 
 
 def pilot(session: Session, stop: Stop) -> None:
     """Observation, policy, practice."""
-    from robot.interface import load_class
-    from robot.pilot import Pilot
+    clock = MonotonicClock()
+    board = session.board()
+    policies = make_policies(session, board, clock, background=True)
+    driver = make_pilot(session, policies, board, clock)
+    _realtime(PILOT_PRIORITY)
+    ticker = Ticker(clock, session.spec.rates.policy_hz)
+    try:
+        while not stop():
+            ticker.wait()
+            driver.step(ticker.due_ns)
+            ticker.advance()
+        driver.finish()
+    finally:
+        policies.close()
+
+
+def make_guardian(session: Session, drivers: Sequence[Driver], board: Board, clock: Clock) -> Guardian:
+    """The guardian of a session's robot."""
+    from robot.guardian import Guardian
+
+    estimator = load_class(session.spec.estimator.driver, f"{session.spec.name}: estimator")(session.spec)
+    return Guardian(session.spec, drivers, estimator, clock, board)
+
+
+def make_policies(session: Session, board: Board, clock: Clock, background: bool) -> PolicyLoader:
+    """Where the session's pilot gets its policies."""
     from robot.policy import PolicyLoader
 
-    spec, setup, clock = session.spec, session.manifest.setup, MonotonicClock()
-    board = session.board()
+    setup, calibration = session.manifest.setup, session.manifest.calibration_hash
     initial = Path(setup.policy) if setup.policy else None
-    calibration = session.manifest.calibration_hash
-    policies = PolicyLoader(
-        session.policies, session.contract, calibration, board, clock, background=True, initial=initial
+    return PolicyLoader(
+        session.policies, session.contract, calibration, board, clock, background=background, initial=initial
     )
+
+
+def make_pilot(session: Session, policies: PolicySource, board: Board, clock: Clock) -> Pilot:
+    """The session's pilot, with its scripted demonstrator if it has one."""
+    from robot.pilot import Pilot
+
+    spec, setup = session.spec, session.manifest.setup
     demonstrator = None
     if setup.demonstration_laps:
         kind = load_class(setup.demonstrator, "demonstrator")
         demonstrator = kind(spec, session.course, setup.demonstration_speed)
-    driver = Pilot(
+    return Pilot(
         spec,
         session.task(),
         session.contract,
@@ -104,16 +133,6 @@ def pilot(session: Session, stop: Stop) -> None:
         explore=setup.explore,
         evaluate_every=setup.evaluate_every,
     )
-    _realtime(PILOT_PRIORITY)
-    ticker = Ticker(clock, spec.rates.policy_hz)
-    try:
-        while not stop():
-            ticker.wait()
-            driver.step(ticker.due_ns)
-            ticker.advance()
-        driver.finish()
-    finally:
-        policies.close()
 
 
 def courier(session: Session, stop: Stop) -> None:

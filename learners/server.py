@@ -64,7 +64,7 @@ class LearnerLike(Protocol):
 class ServerConfig(Struct):
     """How often things happen; seconds of the injected clock."""
 
-    publish_s: float = 2.0
+    publish_s: float = 1.0
     """At most one policy in this time [s]; FastRLAP's robots took one every 2 s."""
     publish_steps: int = 1
     """And at least so many update steps between two."""
@@ -73,7 +73,7 @@ class ServerConfig(Struct):
     """Time between syncs of the journal [s]; None never syncs before the end (lockstep)."""
     slice_s: float = 0.02
     """Learning is interrupted this often to look at the link [s]."""
-    pretrain: int = 0
+    pretrain: int = 100
     """Update steps on prior data before the first policy is published."""
 
 

@@ -206,7 +206,8 @@ class RecoveryStep(Struct):
 
 
 class PracticeConfig(Struct):
-    """What counts as trouble while practising, in seconds, metres and g, and what the robot does about it."""
+    """What counts as trouble while practising, in seconds, metres and g, and what the robot does about it.
+    ``align``: slow moves that let the estimator find what it cannot know at rest, such as a heading."""
 
     stuck_seconds: float
     stuck_metres: float
@@ -216,6 +217,7 @@ class PracticeConfig(Struct):
     recovery: tuple[RecoveryStep, ...]
     recovered_metres: float
     cycles: int
+    align: tuple[RecoveryStep, ...] = ()
 
 
 class Calibration(Struct):

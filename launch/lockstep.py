@@ -1,0 +1,154 @@
+"""A whole session in one thread on simulated time: no sleeping, as fast as the learner allows, and the same
+seed gives the same log.
+
+The classes are those of the real processes. Serial ports become in-memory ones to the same emulated devices,
+sockets become in-memory links; the bytes on both are the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from launch.manifest import FILE as MANIFEST
+from launch.operator import SimulatedOperator
+from launch.processes import learner_config, make_guardian, make_pilot, make_policies
+from launch.session import Session
+from learners.journal import Journal
+from learners.learner import Learner
+from learners.server import LearnerServer, ServerConfig
+from robot.clock import SimulatedClock
+from robot.courier import Courier
+from robot.interface import load_class, make_driver
+from robot.messages import SafetyState
+from robot.transport import direct_link_pair
+from sim.emulators.rig import Rig
+from sim.world import load_world
+
+START_NS = 1_000_000_000
+"""Simulated time at the start: not 0, which records use for "never"."""
+OPERATOR_HZ = 20
+LINK_HZ = 5
+"""How often the courier and the learner get their turn; the robot drives on meanwhile, as in real time."""
+PROGRESS_S = 0.5
+"""Wall time between two calls of the progress function."""
+
+Progress = Callable[["Lockstep"], None]
+
+
+class Lockstep:
+    """Every part of a session on one simulated clock. ``run`` drives it; ``close`` ends it robot first, data
+    second, whatever happened."""
+
+    def __init__(self, session: Session, truth: dict[str, float] | None = None) -> None:
+        """``truth``: where the twin's hidden parameters differ from the calibration, by name."""
+        self.session = session
+        spec, contract, manifest = session.spec, session.contract, session.manifest
+        self.clock = SimulatedClock(START_NS)
+        self.board = session.board(create=True)
+        plant = load_class(spec.twin, f"{spec.name}: twin")
+        self.twin: Any = plant(spec, load_world(session.world), session.generator("plant"), truth)
+        ports = Rig(spec, self.twin, session.generator("emulators")).ports(self.clock)
+        drivers = [make_driver(spec, device, ports[device.name]) for device in spec.devices]
+        self.guardian = make_guardian(session, drivers, self.board, self.clock)
+        self.policies = make_policies(session, self.board, self.clock, background=False)
+        self.pilot = make_pilot(session, self.policies, self.board, self.clock)
+        self.operator = SimulatedOperator(self.board.operator, self.twin.place)
+        robot_end, learner_end = direct_link_pair()
+        self.courier = Courier(
+            spec,
+            contract,
+            self.board,
+            session.directory,
+            robot_end,
+            self.clock,
+            session.key(),
+            manifest.session,
+            manifest.calibration_hash,
+            about={"manifest": (session.directory / MANIFEST).read_text()},
+            sync_s=None,
+        )
+        self.learner = Learner(
+            contract, learner_config(manifest.setup), manifest.seed, manifest.calibration_hash
+        )
+        journal = Journal(session.learner / "journal" / "rows.journal", contract.step_dtype())
+        self.server = LearnerServer(
+            learner_end,
+            self.learner,
+            journal,
+            session.learner,
+            self.clock,
+            session.key(),
+            ServerConfig(sync_s=None),
+        )
+        self.practised_s = 0.0
+        """Time since the robot was first free to move [s]."""
+
+    def run(self, minutes: float, progress: Progress | None = None) -> None:
+        """Practise for so long, counted from the first moment the robot was free to move [min]."""
+        spec = self.session.spec
+        period_ns = round(1e9 / spec.rates.guardian_hz)
+        per_operator = max(1, round(spec.rates.guardian_hz / OPERATOR_HZ))
+        per_link = max(1, round(spec.rates.guardian_hz / LINK_HZ))
+        per_step = spec.ticks_per_step
+        self.guardian.start()
+        due_ns, first_ns, tick, shown = self.clock.now_ns(), None, 0, 0.0
+        while self.practised_s < minutes * 60:
+            tick += 1
+            due_ns += period_ns
+            self.clock.sleep_until(due_ns)
+            self.guardian.tick(due_ns)
+            if tick % per_step == 0:
+                self.pilot.step(due_ns)
+            if tick % per_operator == 0:
+                state = self.board.state.read()
+                self.operator.step(due_ns, state, self.board.pilot.read())
+                if first_ns is None and state is not None:
+                    moves = int(state["safety_state"][0]) in (SafetyState.ACTIVE, SafetyState.REDUCED)
+                    first_ns = due_ns if moves else None
+                self.practised_s = 0.0 if first_ns is None else (due_ns - first_ns) / 1e9
+            if tick % per_link == 0:
+                self._exchange()
+                if progress is not None and time.monotonic() - shown > PROGRESS_S:
+                    shown = time.monotonic()
+                    progress(self)
+
+    def _exchange(self) -> None:
+        """Rows up, learning, policies down."""
+        self.courier.pump()
+        self.server.pump()
+        self.courier.pump()
+
+    def close(self) -> None:
+        """Stop the robot as the guardian does it, then drain and close the data."""
+        period_ns = round(1e9 / self.session.spec.rates.guardian_hz)
+        try:
+            self.pilot.finish()
+            self.guardian.request_stop()
+            stop = self.session.spec.stop
+            for _ in range(round((stop.hold_s + stop.deadline_s + 1.0) * 1e9 / period_ns)):
+                if self.guardian.at_rest:
+                    break
+                due_ns = self.clock.now_ns() + period_ns
+                self.clock.sleep_until(due_ns)
+                self.guardian.tick(due_ns)
+        finally:
+            self.guardian.close()
+            self._exchange()
+            self.server.close()
+            self.courier.close(0.0)
+            self.policies.close()
+            self.session.remove_board()
+
+
+def practise_lockstep(session: Session, progress: Progress | None = None) -> None:
+    """Run a session from its manifest, start to end."""
+    lockstep = Lockstep(session)
+    try:
+        lockstep.run(session.manifest.minutes, progress)
+    finally:
+        lockstep.close()
+
+
+__all__ = ["Lockstep", "practise_lockstep"]
