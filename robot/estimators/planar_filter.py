@@ -236,6 +236,7 @@ class PlanarFilter:
         px, py = vx + ax * half, vy + ay * half
         vx_new = cr * px + sr * py + ax * half
         vy_new = cr * py - sr * px + ay * half
+        turn_x, turn_y = vy_new - ay * half, ax * half - vx_new  # derivative by the angle turned
         mx, my = 0.5 * (vx + vx_new), 0.5 * (vy + vy_new)
         dx, dy = (c * mx - s * my) * dt, (s * mx + c * my) * dt
         slope_keep = math.exp(-dt / n.accelerometer_time)
@@ -246,8 +247,8 @@ class PlanarFilter:
         f[2], f[3], f[4] = -dy, c * dt, -s * dt
         f[13], f[14], f[15] = dx, s * dt, c * dt
         f[27] = -dt
-        f[36], f[37], f[38], f[39] = cr, sr, -vy * dt, -dt
-        f[47], f[48], f[49], f[51] = -sr, cr, vx * dt, -dt
+        f[36], f[37], f[38], f[39] = cr, sr, -turn_x * dt, -dt
+        f[47], f[48], f[49], f[51] = -sr, cr, -turn_y * dt, -dt
         f[72] = f[84] = slope_keep
         f[96] = scale_keep
         f[108] = f[120] = offset_keep
@@ -255,11 +256,11 @@ class PlanarFilter:
         qa = (inputs.acceleration_sigma * dt) ** 2
         q = self._q
         q[24] = qr
-        q[25] = q[35] = qr * vy
-        q[26] = q[46] = -qr * vx
-        q[36] = qr * vy * vy + qa
-        q[37] = q[47] = -qr * vx * vy
-        q[48] = qr * vx * vx + qa
+        q[25] = q[35] = qr * turn_x
+        q[26] = q[46] = qr * turn_y
+        q[36] = qr * turn_x * turn_x + qa
+        q[37] = q[47] = qr * turn_x * turn_y
+        q[48] = qr * turn_y * turn_y + qa
         q[60] = n.gyro_walk * n.gyro_walk * dt
         q[72] = q[84] = n.accelerometer**2 * (1.0 - slope_keep * slope_keep)
         q[96] = n.scale**2 * (1.0 - scale_keep * scale_keep)

@@ -19,11 +19,11 @@ from robot.spec import RobotSpec
 TIMING = 0.001
 """[s]: how well the time of a fix is known after the link."""
 WORST = 20.0
-"""[m] of claimed accuracy beyond which a fix says nothing."""
+"""[m], [m/s] of claimed accuracy beyond which a fix says nothing."""
 EPOCH_PART = 0.3
 """[1]: of an error larger than the calibrated one, what is new with every epoch."""
-DIMENSIONS = 3.0
-"""u-blox fix types from here on (3: three-dimensional, 4: with dead reckoning) are used."""
+USED = (3.0, 4.0)
+"""u-blox fix types: three-dimensional, and with dead reckoning. 5 is time only, 2 has no height."""
 FIELDS = (
     *("position_world_x", "position_world_y", "velocity_world_x", "velocity_world_y"),
     *("horizontal_accuracy", "speed_accuracy", "fix_type"),
@@ -55,11 +55,11 @@ class Satellites:
             return
         values = measurements.values("gnss").tolist()
         px, py, vx, vy, accuracy, speed_accuracy, kind = fix = tuple(values[i] for i in self._index)
-        if not (math.isfinite(sum(fix)) and abs(px) + abs(py) < 1e6 and abs(vx) + abs(vy) < 100.0):
+        if not (abs(px) + abs(py) < 1e6 and abs(vx) + abs(vy) < 100.0):  # false for NaN too
             intake.refuse("gnss_not_plausible")
             return
         self._time_ns = time_ns
-        if kind < DIMENSIONS or not 0.0 <= accuracy < WORST:
+        if kind not in USED or not (0.0 <= accuracy < WORST and 0.0 <= speed_accuracy < WORST):
             intake.refuse("gnss_no_fix")
             return
         if fix == self._fix:  # at rest too the last digit moves

@@ -14,7 +14,15 @@ from scipy.stats import chi2
 
 from robot.errors import SpecError
 from robot.estimators.ackermann import AckermannEstimator
-from robot.estimators.planar_filter import KEEP
+from robot.estimators.corrections import (
+    Pose,
+    Position,
+    RollingStraight,
+    StillGyroscope,
+    Velocity,
+    WheelSpeed,
+)
+from robot.estimators.planar_filter import GYRO, KEEP, VX, VY, Correction, Inputs, N, Noise, PlanarFilter
 from robot.estimators.tilt import TiltFilter
 from robot.interface import Measurements
 from robot.spec import RobotSpec, load_spec
@@ -268,7 +276,10 @@ def test_without_the_imu_wheels_and_steering_carry_on() -> None:
         assert drive.deviation[-1][2] < 0.03
 
 
-@pytest.mark.parametrize("sensor, element", [("imu", 1), ("imu", 5), ("drive", 0), ("gnss", 0), ("gnss", 4)])
+@pytest.mark.parametrize(
+    "sensor, element",
+    [("imu", 1), ("imu", 5), ("drive", 0), ("gnss", 0), ("gnss", 4), ("gnss", 6), ("gnss", 7), ("gnss", 8)],
+)
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e300])
 def test_a_bad_sample_is_a_missing_one(sensor: str, element: int, bad: float) -> None:
     """Exactly the same estimates as if the sample had not come."""
@@ -550,3 +561,116 @@ def test_a_heading_is_followed_while_the_car_is_held_on_its_side() -> None:
 def test_a_wrong_option_is_named(options: dict[str, object]) -> None:
     with pytest.raises(SpecError, match="start_heading"):
         AckermannEstimator(racer(**options))  # type: ignore[arg-type]
+
+
+def test_standing_still_shows_the_gyroscope_bias() -> None:
+    for seed in range(4):
+        drive = started(seed, 0.0)
+        drive.run(4.0, standing=True)
+        assert drive.deviation[-1][6] < 0.0015 and abs(drive.error()[6]) < 4 * drive.deviation[-1][6]
+
+
+def test_the_published_heading_stays_within_half_a_turn() -> None:
+    drive = Drive(racer(start_heading=3.0), 2, heading=3.0)
+    drive.target = lambda: (2.0, 0.25)  # type: ignore[method-assign]
+    drive.run(8.0)
+    headings = np.array(drive.values)[:, 2]
+    assert np.all(np.abs(headings) <= math.pi) and headings.min() < -3.0 and headings.max() > 3.0
+    assert abs(drive.error()[2]) < 4 * drive.deviation[-1][2]
+
+
+def moving_filter() -> PlanarFilter:
+    """A filter in the midst of a bend, every state off zero."""
+    planar = PlanarFilter(Noise(1e-3, 0.14, 10.0, 0.02, 1.0, 0.01, 20.0), np.full(N, 0.1))
+    planar.x[:] = (1.0, -2.0, 0.7, 3.0, -0.4, 0.02, 0.1, -0.2, 0.03, 0.01, -0.02)
+    planar.predict(TICK, Inputs(2.5, 1.0, 6.0, 0.0, 0.0))
+    return planar
+
+
+def after(x: np.ndarray, inputs: Inputs, P: np.ndarray | None = None) -> PlanarFilter:
+    """One step from a state, without initial covariance unless given."""
+    planar = moving_filter()
+    planar.x[:] = x
+    planar.P[:] = 0.0 if P is None else P
+    planar.predict(2 * TICK, inputs)
+    return planar
+
+
+def test_the_prediction_of_the_covariance_is_the_derivative_of_the_state() -> None:
+    """Against central differences, by state and by noisy inputs. The step leaves out terms of dt^2."""
+    x0, inputs = moving_filter().x.copy(), Inputs(2.5, 1.0, 6.0, 0.0, 0.0)
+    noise = after(x0, inputs).P
+    by_state = np.column_stack(
+        [(after(x0 + h, inputs).x - after(x0 - h, inputs).x) / 2e-5 for h in np.eye(N) * 1e-5]
+    )
+    rng = np.random.default_rng(1)
+    root = rng.normal(size=(N, N))
+    P = root @ root.T
+    np.testing.assert_allclose(after(x0, inputs, P).P - noise, by_state @ P @ by_state.T, atol=4e-3)
+    rate = np.array([1e-5, 0.0, 0.0, 0.0, 0.0])
+    up, down = (after(x0, Inputs(*(np.array(inputs) + sign * rate))).x for sign in (1, -1))
+    effect = (up - down) / 2e-5
+    added = after(x0, inputs._replace(rate_sigma=0.3)).P - noise
+    np.testing.assert_allclose(added, 0.09 * np.outer(effect, effect), atol=2e-7)
+    added = after(x0, inputs._replace(acceleration_sigma=0.5)).P - noise
+    np.testing.assert_allclose(np.diag(added), 0.25e-4 * np.isin(np.arange(N), (VX, VY)), atol=1e-12)
+
+
+def linearised(planar: PlanarFilter, correction: Correction) -> tuple[np.ndarray, np.ndarray]:
+    """What a correction hands to the filter: innovation (m,) and derivative (m, N)."""
+    caught: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def scalar(innovation: float, sigma: float, terms: tuple[tuple[int, float], ...], bound: float) -> None:
+        H = np.zeros((1, N))
+        for index, value in terms:
+            H[0, index] = value
+        caught.append((np.array([innovation]), H))
+
+    planar.scalar = scalar  # type: ignore[method-assign]
+    planar.vector = lambda innovation, H, R, gate: caught.append((innovation, H.copy())) or True  # type: ignore
+    correction.apply(planar, math.inf)
+    return caught[0]
+
+
+@pytest.mark.parametrize(
+    "correction",
+    [
+        WheelSpeed(2.0, 0.1),
+        RollingStraight(2.0, 0.17, 0.1),
+        StillGyroscope(0.01, 0.1),
+        Position(TICK - 4 * MS, 1.0, -2.0, 1e-4, (0.1, -0.05), True),
+        Position(TICK + 4 * MS, 1.0, -2.0, 1e-4, (0.1, -0.05), False),
+        Velocity(2.0, 2.0, 0.01, (0.1, -0.05)),
+        Pose(TICK - 4 * MS, 1.0, -2.0, 0.5, (1e-4, 1e-4, 1e-4)),
+    ],
+    ids=lambda c: type(c).__name__,
+)
+def test_corrections_hand_over_the_derivative_of_their_prediction(correction: Correction) -> None:
+    """Against central differences. The gyroscope bias moves a lever's velocity by centimetres per rad/s, and
+    the arc by less: left out."""
+    planar = moving_filter()
+    x0 = planar.x.copy()
+    _, H = linearised(planar, correction)
+    for k in range(N):
+        sides = []
+        for sign in (1.0, -1.0):
+            planar.x[:] = x0
+            planar.x[k] += sign * 1e-6
+            sides.append(linearised(planar, correction)[0])
+        np.testing.assert_allclose(H[:, k], -(sides[0] - sides[1]) / 2e-6, atol=0.12 if k == GYRO else 1e-4)
+
+
+@pytest.mark.parametrize("early", [4, -4])
+def test_a_fix_between_two_steps_is_compared_on_the_arc(early: int) -> None:
+    """In a steady turn the residual of the true position at another time is zero."""
+    planar = PlanarFilter(Noise(0.0, 0.1, 10.0, 0.02, 1.0, 0.01, 20.0), np.full(N, 0.1))
+    rate, speed = 8.0, 3.0
+    planar.x[VX] = speed
+    planar.start(-TICK)
+    planar.predict(0, Inputs(rate, 0.0, rate * speed, 0.0, 0.0))
+    x, y, yaw = planar.x[:3].tolist()
+    dt = -early * 1e-3
+    chord, half = 2 * speed / rate * math.sin(rate * dt / 2), rate * dt / 2
+    true = (x + chord * math.cos(yaw + half), y + chord * math.sin(yaw + half))
+    residual, _ = Position(round(dt * 1e9), *true, 1e-4, (0.0, 0.0), False).residual(planar)
+    assert np.abs(residual).max() < 5e-6  # 48 um off if the arc were straight
