@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from robot.clock import SimulatedClock
 from robot.courier import Courier
 from robot.log_reader import read_log
 from robot.messages import EVENT_DTYPE
+from robot.spool import Spool
 from robot.transport import direct_link_pair
 from robot.wire import encode, sign_policy
 
@@ -112,12 +114,21 @@ def test_a_quiet_session(tmp_path: Path) -> None:
     assert not world.server.counts["bad_messages"]
 
 
+@pytest.fixture
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segments of twenty rows, so that a test's few rows are enough for trimming to matter."""
+    segment = 20 * CONTRACT.step_dtype().itemsize
+    monkeypatch.setattr("robot.courier.Spool", functools.partial(Spool, segment_bytes=segment))
+
+
+@pytest.mark.usefixtures("small_segments")
 @pytest.mark.parametrize("seed", range(6))
 def test_a_link_that_loses_repeats_reorders_and_damages(tmp_path: Path, seed: int) -> None:
     world = World(tmp_path, trouble=0.08, seed=seed)
     world.drive(150)
     world.settle()
     assert world.link.troubled > 20
+    assert world.courier.spool.first_sequence > 0
     world.courier.close(0)
     world.check()
 
@@ -142,6 +153,7 @@ def test_a_dropped_link_and_a_late_learner(tmp_path: Path) -> None:
     assert kinds.count("learner_connected") == 2
 
 
+@pytest.mark.usefixtures("small_segments")
 def test_couriers_and_learners_that_are_killed_over_and_over(tmp_path: Path) -> None:
     world = World(tmp_path, trouble=0.03, seed=3)
     rng = np.random.default_rng(1)
@@ -176,6 +188,25 @@ def test_killed_between_writing_and_consuming(tmp_path: Path, monkeypatch: pytes
     world.check()
     events = [e.event.value for e in read_log(tmp_path / "run").events if e.source == "guardian"]
     assert events == [0, 1, 2]
+
+
+def test_killed_while_writing_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the file has not taken must still be in the ring."""
+    world = World(tmp_path)
+    world.drive(25)
+
+    def killed() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(world.courier.recorder, "flush", killed)
+    with pytest.raises(KeyboardInterrupt):
+        world.drive(100)
+    world.made = world.board.steps.written
+    world.start_courier()
+    world.drive(30)
+    world.settle()
+    world.courier.close(0)
+    world.check()
 
 
 def test_two_robots_to_one_learner(tmp_path: Path) -> None:

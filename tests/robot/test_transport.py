@@ -83,18 +83,19 @@ def test_a_slow_robot_gets_the_newest_policy_and_no_older_one(open_link: Callabl
         return bool(robot.policy())
 
     until(subscribed)
-    for number in range(200):
-        learner.publish(b"%d" % number + bytes(100_000))
+    for number in range(100):
+        learner.publish(b"%d" % number + bytes(10_000))
+        time.sleep(0.003)  # time enough for each to arrive, so that nothing but CONFLATE can drop it
     newest: list[bytes] = []
 
     def arrived() -> bool:
         frame = robot.policy()
         if frame is not None and frame != b"hello":
             newest.append(frame[: frame.index(0)])
-        return newest[-1:] == [b"199"]
+        return newest[-1:] == [b"99"]
 
     until(arrived)
-    assert len(newest) < 20  # conflated, not queued: 200 were published
+    assert len(newest) < 5  # conflated, not queued: 100 were published
 
 
 def test_nothing_is_queued_for_a_learner_that_is_not_there(open_link: Callable[..., Any]) -> None:
