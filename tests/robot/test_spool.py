@@ -199,7 +199,8 @@ def test_a_full_disk_is_told_and_leaves_everything_before_it(tmp_path: Path, seg
                 spool.append(first, make_rows(first, 7))
         reached = spool.next_sequence
         assert reached > 0
-        assert Spool(disk / "spool", STEP, "s").next_sequence == reached
+        shutil.copytree(disk / "spool", tmp_path / "copy")
+        assert Spool(tmp_path / "copy", STEP, "s").next_sequence == reached
         (disk / "filler").unlink()
         spool.append(reached, make_rows(reached, 7))  # with room again it goes on as if nothing had been
         reopened = Spool(disk / "spool", STEP, "s")
