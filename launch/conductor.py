@@ -154,13 +154,13 @@ class Conductor:
             raise SandlotError("the disk is full: the robot was stopped; make room and start again")
         return stop.count == 0
 
-    def _show(self, now_ns: int) -> None:
+    def _show(self, now_ns: int, last: bool = False) -> None:
         if now_ns >= self._view_due_ns:
             self._view_due_ns = now_ns + VIEW_NS
             elapsed_s, now = self._practised_ns() / 1e9, self._reader.read(now_ns)
             self._view.show(elapsed_s, now, self._supervisor.restarts())
             if self._status is not None and self._first_active_ns is not None:
-                self._status.write(elapsed_s, now)
+                self._status.write(elapsed_s, now, last)
 
     def _practised_ns(self) -> int:
         """Time since the robot was first free to move [ns]; 0 before."""
@@ -173,7 +173,8 @@ class Conductor:
         for name in DATA_SECOND:
             # Somebody who presses Ctrl-C again wants out; what is not drained stays in the spool.
             self._supervisor.stop((name,), 2.0 if stop.count > max(before, 1) else None)
-        self._show(self._clock.now_ns())
+        self._view_due_ns = 0
+        self._show(self._clock.now_ns(), last=True)
         self._operator.close()
         self._view.close()
         return standstill

@@ -161,7 +161,8 @@ def walls(session: Session) -> Sequence[Floats]:
         return ()
     from sim.world import load_world
 
-    return [np.asarray(wall, np.float64)[:, :2] for wall in load_world(session.world).walls()]
+    faces = [np.asarray(wall, np.float64)[:, :2] for wall in load_world(session.world).walls()]
+    return [np.vstack((face, face[:1])) for face in faces]
 
 
 def image_strip(run: RunData, own: list[Lap]) -> bytes | None:
@@ -197,10 +198,11 @@ OTHERS = ("demonstration_lap_s", "pure_pursuit_lap_s")
 def practice(run: RunData) -> list[str]:
     failures, recoveries, helped = (run.minutes_of(kind) for kind in ("failure", "recovery", "assist"))
     shown = np.isin(run.log.ticks["actor"], (Actor.SCRIPT, Actor.HUMAN))
+    stretch = min(LAST_MINUTES, run.minutes / 2)
     groups = [
         ("demonstration", run.speeds[shown]),
-        (f"first {LAST_MINUTES:g} min", run.speeds[run.driven_by(Actor.POLICY, 0.0, LAST_MINUTES)]),
-        (f"last {LAST_MINUTES:g} min", run.speeds[run.driven_by(Actor.POLICY, run.minutes - LAST_MINUTES)]),
+        (f"first {stretch:.1f} min", run.speeds[run.driven_by(Actor.POLICY, 0.0, stretch)]),
+        (f"last {stretch:.1f} min", run.speeds[run.driven_by(Actor.POLICY, run.minutes - stretch)]),
     ]
     return [
         picture(figures.troubles(run.minutes, failures, recoveries, helped), "failures and recoveries"),

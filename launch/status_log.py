@@ -22,8 +22,8 @@ class StatusLog:
         self._every_s = every_s
         self._next_s = 0.0
 
-    def write(self, elapsed_s: float, now: Snapshot) -> None:
-        if elapsed_s < self._next_s:
+    def write(self, elapsed_s: float, now: Snapshot, last: bool = False) -> None:
+        if elapsed_s < self._next_s and not last:
             return
         self._next_s = (elapsed_s // self._every_s + 1) * self._every_s
         plain = {"elapsed_s": round(elapsed_s, 3)} | asdict(now)

@@ -21,6 +21,9 @@ from robot.messages import Cause, PilotPhase, SafetyState
 DASH = "\N{EN DASH}"
 GOOD, WATCH, BAD, QUIET = "bold green", "bold yellow", "bold red", "grey62"
 
+FULL_ROWS, FULL_COLUMNS = 33, 100
+"""The smallest terminal that everything fits on."""
+
 _SAFETY_STYLE = {
     SafetyState.ACTIVE: GOOD,
     SafetyState.REDUCED: WATCH,
@@ -119,6 +122,7 @@ class LiveView:
         self._events: deque[tuple[float, str]] = deque(maxlen=5)
         self._laps: deque[float] = deque(maxlen=48)
         self._last_laps = 0
+        self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=False)
         self._live.start()
 
@@ -136,7 +140,10 @@ class LiveView:
         self._live.stop()
 
     def draw(self, elapsed_s: float, now: Snapshot, restarts: dict[str, int]) -> RenderableType:
-        """The screen as a renderable."""
+        """The screen as a renderable; on a small terminal without frames and without the map."""
+        if self._console.height < FULL_ROWS or self._console.width < FULL_COLUMNS:
+            body = (self._robot(now), self._practice(now), self._loop(now), self._learning(now))
+            return Group(self._top(elapsed_s), *body, self._history(restarts, 1))
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(ratio=1)
         grid.add_column(ratio=1)
@@ -234,9 +241,9 @@ class LiveView:
             rows.append(("disk", Text("FULL: the log has stopped", BAD)))
         return facts(*rows)
 
-    def _history(self, restarts: dict[str, int]) -> RenderableType:
+    def _history(self, restarts: dict[str, int], most: int = 5) -> RenderableType:
         text = Text()
-        for time_s, line in self._events:
+        for time_s, line in list(self._events)[-most:]:
             text.append(f"{clock(time_s)} ", QUIET)
             text.append(f"{line}\n")
         again = ", ".join(f"{name} {count}" for name, count in restarts.items() if count)
