@@ -166,6 +166,8 @@ class Pilot:
             rearmed=self._before is not None and sight.epoch != self._before.epoch,
         )
         before = self.practice.phase
+        if situation.rearmed and before is not PilotPhase.CALLING and self._experience.written > 0:
+            self._count_assist(now, "somebody armed the robot again after a safety stop")
         self._change(now, situation, sight)
         if outcome is not None:
             self._conclude(now, sight, outcome, failure, self.practice.phase is not before)
@@ -282,12 +284,15 @@ class Pilot:
         if new.phase is PilotPhase.CALLING:
             self._tell(now, "call", new.rung, "a person is needed")
         if old.phase is PilotPhase.CALLING and new.phase is not PilotPhase.FINISHED:
-            self._status["assists"][0] += 1
-            self._tell(now, "assist", float(self._status["assists"][0]), "somebody helped")
+            self._count_assist(now, "somebody answered the call")
         if new.phase is PilotPhase.TELEOPERATED:
             self._tell(now, "takeover")
         if old.phase is PilotPhase.TELEOPERATED:
             self._tell(now, "release")
+
+    def _count_assist(self, now: int, text: str) -> None:
+        self._status["assists"][0] += 1
+        self._tell(now, "assist", float(self._status["assists"][0]), text)
 
     def _act(self, now: int, sight: Sight, human: TeleopCommand | None) -> None:
         phase = self.practice.phase

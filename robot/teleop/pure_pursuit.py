@@ -97,3 +97,19 @@ class PurePursuit:
         setpoint[self._speed_at] = self.profile[int(self._s / self.course.step) % len(self.profile)]
         setpoint[self._steering_at] = min(self._upper, max(self._lower, steering))
         return TeleopCommand(setpoint, now_ns, self._source)
+
+
+def tuned(spec: RobotSpec, course: Course, speed: float = 4.8) -> PurePursuit:
+    """The baseline that a practised policy is measured against: the fastest settings of a sweep on the twin
+    that lapped both ``oval`` (4.4 s) and ``kidney`` (5.6 s) for 45 s without a failure. One step on in
+    lateral acceleration (10 and 11 m/s^2, at 1.05 friction) it hits the walls."""
+    return PurePursuit(
+        spec,
+        course,
+        speed,
+        lateral=9.5,
+        acceleration=5.0,
+        braking=5.0,
+        lookahead_time=0.4,
+        lookahead_metres=0.3,
+    )

@@ -164,6 +164,7 @@ def test_a_safety_stop_truncates(bench, state: SafetyState) -> None:
     first = episodes(bench.rows)[0]
     assert first[-1]["last"] and first[-2]["truncated"] and not first["terminated"].any()
     assert failures(bench) == 0 and bench.commands[-1]["epoch"] == 2
+    assert bench.kinds().count("assist") == int(bench.board.pilot.read()["assists"][0]) == 1
     assert bench.phases[-1] == PilotPhase.PRACTISING
 
 

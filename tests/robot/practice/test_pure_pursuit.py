@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from robot.interface import load_class
 from robot.messages import Actor
 from robot.teleop.pure_pursuit import PurePursuit, speed_profile
 
@@ -43,3 +44,8 @@ def test_it_goes_on_where_it_is_put_down(spec, course) -> None:
         state[:2], state[2] = course.point(s), course.heading(s)
         driver.read(0, state)
         assert abs(course.advance(driver._s, s)) < 0.05
+
+
+def test_the_baseline_can_be_named_as_a_demonstrator(spec, course) -> None:
+    driver = load_class("robot.teleop.pure_pursuit:tuned", "test")(spec, course)
+    assert driver.profile.max() > 4.5
