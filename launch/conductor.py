@@ -38,17 +38,16 @@ DATA_SECOND = ("courier", "learner")
 class EventLog:
     """What happened to the processes, a JSON line each, beside the robot's own log."""
 
-    def __init__(self, path: Path, start_ns: int) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._start_ns = start_ns
-        self.listeners: list[Callable[[float, str], None]] = []
+        self.listeners: list[Callable[[int, str], None]] = []
 
     def note(self, time_ns: int, process: str, what: str) -> None:
         line = msgspec.json.encode(Event(time_ns=time_ns, kind=process, text=what))
         with self._path.open("ab") as file:
             file.write(line + b"\n")
         for listen in self.listeners:
-            listen((time_ns - self._start_ns) / 1e9, f"{process}: {what}")
+            listen(time_ns, f"{process}: {what}")
 
 
 @dataclass
@@ -158,6 +157,8 @@ class Conductor:
         if now_ns >= self._view_due_ns:
             self._view_due_ns = now_ns + VIEW_NS
             elapsed_s, now = self._practised_ns() / 1e9, self._reader.read(now_ns)
+            for time_ns, line in self._reader.news():
+                self.say(time_ns, line)
             self._view.show(elapsed_s, now, self._supervisor.restarts())
             if self._status is not None and self._first_active_ns is not None:
                 self._status.write(elapsed_s, now, last)
@@ -165,6 +166,10 @@ class Conductor:
     def _practised_ns(self) -> int:
         """Time since the robot was first free to move [ns]; 0 before."""
         return 0 if self._first_active_ns is None else self._clock.now_ns() - self._first_active_ns
+
+    def say(self, time_ns: int, line: str) -> None:
+        """Show what happened at a monotonic time [ns], as practice time."""
+        self._view.say((time_ns - (self._first_active_ns or time_ns)) / 1e9, line)
 
     def _take_down(self, stop: StopSignals) -> bool:
         before = stop.count

@@ -24,7 +24,7 @@ def from_demo(options: FromDemoOptions) -> int:
     spec = decode_struct(manifest.spec, RobotSpec, str(options.run))
     driven_on = decode_struct(manifest.course, CourseFile, str(options.run))
     ticks = read_log(options.run, [TICKS]).ticks
-    stretch = demonstration(ticks)
+    stretch = slice(None) if options.pushed else demonstration(ticks)
     trajectory = ticks["state"][stretch][:, spec.state_layout["position_world"]][:, :2]
     course = course_from_trajectory(
         trajectory,
@@ -50,6 +50,6 @@ def demonstration(ticks: Record) -> slice:
         if (int(ticks["time_ns"][last - 1]) - int(ticks["time_ns"][first])) > 10_000_000_000:
             return slice(int(first), int(last))
     raise SandlotError(
-        "this run has no demonstration of ten seconds or more; record one: drive a lap by hand, or on the "
-        "twin run sandlot practice --demonstration-laps 1"
+        "this run has no demonstration of ten seconds or more; record one: on the twin, sandlot "
+        "practice --demonstration-laps 1; on a robot, push it a lap by hand and add --pushed"
     )

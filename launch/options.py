@@ -149,6 +149,8 @@ class FromDemoOptions:
     """The course's name; written to NAME.toml."""
     spacing: float = 1.5
     """Distance between checkpoints on a straight [m]; closer where the line curves."""
+    pushed: bool = False
+    """The robot was pushed by hand: take all of the recording, whoever moved it."""
     output: Path | None = None
     """Where to write it (default: NAME.toml here)."""
 

@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,6 +54,10 @@ def practise(options: PracticeOptions) -> int:
         raise SandlotError(
             "--fast runs on simulated time and cannot drive hardware; leave one of the two out"
         )
+    if options.minutes < 0 or (options.fast and options.minutes == 0):
+        raise SandlotError(
+            f"--minutes {options.minutes:g}: more than 0 was expected (0, for no limit, not with --fast)"
+        )
     setup = Setup(
         address=f"127.0.0.1:{_free_ports()}",
         demonstration_laps=options.demonstration_laps,
@@ -72,10 +78,7 @@ def practise(options: PracticeOptions) -> int:
         setup=setup,
     )
     if options.fast:
-        from launch.lockstep import practise_lockstep
-
-        practise_lockstep(session)
-        return finish(session, Ending("time is up"), options.report, options.json)
+        return finish(session, _run_fast(session, options.view), options.report, options.json)
     ending = _run(session, options.view, with_learner=True)
     return finish(session, ending, options.report, options.json)
 
@@ -196,14 +199,46 @@ def _run(session: Session, view_kind: str, with_learner: bool) -> Ending:
     clock = MonotonicClock()
     with _board(session) as board, _attentive():
         reader = Reader(board, session.spec)
-        events = EventLog(session.directory / "processes.jsonl", clock.now_ns())
+        events = EventLog(session.directory / "processes.jsonl")
         supervisor = Supervisor(plans(session, board, with_learner), session.output, clock, events.note)
         operator = _operator(session, board)
         view = _view(session, view_kind)
-        events.listeners.append(view.say)
-        limit = session.manifest.minutes
-        status = StatusLog(session.directory / STATUS)
-        return Conductor(supervisor, operator, reader, view, clock, session.spec, limit, status).run()
+        limit, status = session.manifest.minutes, StatusLog(session.directory / STATUS)
+        conductor = Conductor(supervisor, operator, reader, view, clock, session.spec, limit, status)
+        events.listeners.append(conductor.say)
+        return conductor.run()
+
+
+def _run_fast(session: Session, view_kind: str) -> Ending:
+    """The whole session in this thread. Ctrl-C and SIGTERM end it as they end any other."""
+    from launch.lockstep import Lockstep, practise_lockstep
+
+    view, status = _view(session, view_kind), StatusLog(session.directory / STATUS)
+    began_ns = time.monotonic_ns()
+    reader: Reader | None = None
+
+    def progress(lockstep: Lockstep) -> None:
+        nonlocal reader
+        reader = reader or Reader(lockstep.board, session.spec)
+        now = reader.read(lockstep.clock.now_ns())
+        status.write(lockstep.practised_s, now)
+        view.show(lockstep.practised_s, now, {})
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        practise_lockstep(session, progress)
+    except KeyboardInterrupt as stopped:
+        return Ending(f"stopped by {stopped or 'SIGINT'}")
+    except SandlotError as error:
+        return Ending(str(error), error)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        view.close()
+    wall_s = (time.monotonic_ns() - began_ns) / 1e9
+    return Ending(f"{session.manifest.minutes:g} min practised in {wall_s:.0f} s")
 
 
 @contextlib.contextmanager

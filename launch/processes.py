@@ -29,6 +29,7 @@ from robot.interface import Driver, load_class, make_driver
 
 if TYPE_CHECKING:
     from learners.config import LearnerConfig
+    from learners.server import ServerConfig
     from robot.guardian import Guardian
     from robot.pilot import Pilot
     from robot.policy import PolicyLoader, PolicySource
@@ -183,6 +184,7 @@ def learner(session: Session, stop: Stop) -> None:
         session.learner,
         session.key(),
         config=learner_config(setup),
+        server_config=server_config(setup),
         seed=manifest.seed,
         calibration_hash=manifest.calibration_hash,
         stop=stop,
@@ -190,14 +192,17 @@ def learner(session: Session, stop: Stop) -> None:
 
 
 def learner_config(setup: Setup) -> LearnerConfig:
-    """The learner's settings. An update ratio of 0 leaves everything running and the weights as they are."""
+    """The learner's settings."""
     from learners.config import LearnerConfig
 
-    if setup.update_ratio is None:
-        return LearnerConfig()
-    if setup.update_ratio == 0:
-        return LearnerConfig(updates_per_step=1, learning_rate=0.0, temperature_learning_rate=0.0)
-    return LearnerConfig(updates_per_step=setup.update_ratio)
+    return LearnerConfig(updates_per_step=setup.update_ratio) if setup.update_ratio else LearnerConfig()
+
+
+def server_config(setup: Setup) -> ServerConfig:
+    """How the learner serves. An update ratio of 0 stops learning once it has seen the demonstrations."""
+    from learners.server import ServerConfig
+
+    return ServerConfig(learn=setup.update_ratio != 0)
 
 
 PROCESSES: dict[str, Callable[[Session, Stop], None]] = {

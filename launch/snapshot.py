@@ -11,6 +11,27 @@ from robot.messages import Actor, Cause, PilotPhase, SafetyState
 from robot.shared_memory import Record
 from robot.spec import RobotSpec
 
+NEWS = {
+    "state": "{0}",
+    "arm_refused": "not armed: {0}",
+    "port_lost": "port lost: {0}",
+    "port_back": "port back: {0}",
+    "driver_failed": "driver failed: {0}",
+    "estimator": "estimator failed: {0}",
+    "lap": "lap in {1:.2f} s, {0}",
+    "lap_deterministic": "lap in {1:.2f} s, {0}",
+    "lap_script": "demonstrated a lap in {1:.2f} s",
+    "lap_human": "lap in {1:.2f} s, by a person",
+    "failure": "failure: {0}",
+    "call": "calls for a person",
+    "assist": "helped",
+    "takeover": "a person took over",
+    "release": "handed back",
+    "policy_refused": "policy refused: {0}",
+    "policy_not_finite": "{0}",
+}
+"""Events a person wants to know of as they happen: 0 is the event's text, 1 its value."""
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -64,6 +85,8 @@ class Reader:
         self._board = board
         self._ticks = round(window_s * spec.rates.guardian_hz)
         layout = spec.state_layout
+        self._rings = {"guardian": board.guardian_events, "pilot": board.pilot_events}
+        self._told = {name: ring.written for name, ring in self._rings.items()}
         self._speed = layout.index(spec.stop.standstill)
         self._position: slice | None = None
         if "position_world" in layout:
@@ -74,6 +97,19 @@ class Reader:
 
     def pilot(self) -> Record | None:
         return self._board.pilot.read()
+
+    def news(self) -> list[tuple[int, str]]:
+        """What happened since the last call that a person wants to know: time [ns] and a line each."""
+        found = []
+        for name, ring in self._rings.items():
+            fresh = ring.written - self._told[name]
+            self._told[name] += fresh
+            for row in ring.newest(fresh) if fresh > 0 else ():
+                kind = row["kind"].decode(errors="replace")
+                if kind in NEWS:
+                    detail = row["text"].decode(errors="replace") or f"{float(row['value']):g}"
+                    found.append((int(row["time_ns"]), NEWS[kind].format(detail, float(row["value"]))))
+        return sorted(found)
 
     def disk_full(self) -> bool:
         """Whether the courier can no longer write."""

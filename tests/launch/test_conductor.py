@@ -62,6 +62,9 @@ class Bench:
     def disk_full(self) -> bool:
         return self.full
 
+    def news(self) -> list[tuple[int, str]]:
+        return []
+
     def step(self, now_ns: int, state: object, pilot: object) -> None:
         return
 
