@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from launch.manifest import FILE as MANIFEST
 from launch.operator import SimulatedOperator
-from launch.processes import learner_config, make_guardian, make_pilot, make_policies
+from launch.processes import learner_config, make_guardian, make_pilot, make_policies, server_config
 from launch.session import Session
 from learners.journal import Journal
 from learners.learner import Learner
-from learners.server import LearnerServer, ServerConfig
+from learners.server import LearnerServer
 from robot.clock import SimulatedClock
 from robot.courier import Courier
 from robot.interface import load_class, make_driver
@@ -80,7 +82,7 @@ class Lockstep:
             session.learner,
             self.clock,
             session.key(),
-            ServerConfig(sync_s=None),
+            msgspec.structs.replace(server_config(manifest.setup), sync_s=None),
         )
         self.practised_s = 0.0
         """Time since the robot was first free to move [s]."""

@@ -179,6 +179,8 @@ class HeldKeyOperator:
         self._panel = _Panel(mailbox)
         self._start = start
         self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
+        self._poll = select.poll()  # select() cannot take descriptors from 1024 on
+        self._poll.register(self._descriptor, select.POLLIN)
         self._saved = termios.tcgetattr(self._descriptor) if os.isatty(self._descriptor) else None
         if self._saved is not None:
             tty.setcbreak(self._descriptor)
@@ -225,7 +227,7 @@ class HeldKeyOperator:
             self._panel.record["estop"] = 1
 
     def _keys(self) -> str:
-        if not select.select([self._descriptor], [], [], 0)[0]:
+        if not self._poll.poll(0):
             return ""
         return os.read(self._descriptor, 256).decode(errors="ignore")
 

@@ -75,6 +75,8 @@ class ServerConfig(Struct):
     """Learning is interrupted this often to look at the link [s]."""
     pretrain: int = 100
     """Update steps on prior data before the first policy is published."""
+    learn: bool = True
+    """False: nothing is learnt after ``pretrain`` (a control)."""
 
 
 @dataclass
@@ -310,7 +312,7 @@ class LearnerServer:
         while learner.ready:
             if learner.pretrained < self._config.pretrain:
                 learner.pretrain(1)
-            elif learner.due():
+            elif self._config.learn and learner.due():
                 learner.step()
             else:
                 break

@@ -165,7 +165,7 @@ class ActionMap:
         """Largest change per policy step in normalised units, shape (n_actions,)."""
 
     def reach(self, raw: NDArray[Any], previous: NDArray[Any]) -> NDArray[np.float64]:
-        """Raw policy output in [-1, 1] and previous action to the executed action, shapes (..., n_actions)."""
+        """Raw policy output in [-1, 1] and previous action to the executed one, shapes (..., n_actions)."""
         low = np.maximum(previous - self.max_change, -1.0)
         high = np.minimum(previous + self.max_change, 1.0)
         target = low + (high - low) * (raw + 1.0) * 0.5

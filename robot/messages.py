@@ -1,7 +1,7 @@
 """What processes say to each other: fixed-size records (shared memory, log) and wire messages (ZeroMQ).
 
-Records are numpy structured dtypes built from the spec with C alignment, so that a record is at once a slot in
-shared memory, a CDR-encoded ROS 2 message in the log and a row of an array.
+Records are numpy structured dtypes built from the spec with C alignment, so that a record is at once a slot
+in shared memory, a CDR-encoded ROS 2 message in the log and a row of an array.
 """
 
 from __future__ import annotations
@@ -105,15 +105,15 @@ OPERATOR_DTYPE = np.dtype(
     ],
     align=True,
 )
-"""Operator to guardian. ``enable`` and ``estop`` are levels renewed by writing; ``arm``, ``reset``, ``resume``
-and ``stop`` are press counters, so that an edge is never lost and a held button does nothing."""
+"""Operator to guardian. ``enable`` and ``estop`` are levels renewed by writing; ``arm``, ``reset``,
+``resume`` and ``stop`` are press counters, so that an edge is never lost and a held button does nothing."""
 
 
 POSE_DTYPE = np.dtype(
     [("sequence", "<u8"), ("time_ns", "<i8"), ("pose", "<f8", (3,)), ("covariance", "<f8", (3,))], align=True
 )
-"""A feeder's external pose: x, y [m], yaw [rad] in the world frame, their variances, and the monotonic time of
-capture."""
+"""A feeder's external pose: x, y [m], yaw [rad] in the world frame, their variances, and the monotonic time
+of capture."""
 
 
 def state_dtype(spec: RobotSpec) -> np.dtype[np.void]:
@@ -139,7 +139,7 @@ def state_dtype(spec: RobotSpec) -> np.dtype[np.void]:
 
 
 def measurement_dtype(spec: RobotSpec) -> np.dtype[np.void]:
-    """Per sensor, by name: the newest sample, when it was taken, and a counter that moves with each sample."""
+    """Per sensor, by name: the newest sample, when it was taken, and a counter of samples."""
     return np.dtype(
         [
             (
@@ -228,7 +228,7 @@ COURIER_DTYPE = np.dtype(
 
 
 class Event(Struct):
-    """Something worth a line in the log: ``kind`` is one word, ``value`` its number, ``text`` for a person."""
+    """Something worth a line in the log: ``kind`` in one word, its number, and a text for a person."""
 
     time_ns: int
     kind: str
@@ -265,7 +265,7 @@ class Refusal(Struct, tag=True):
 
 
 class Steps(Struct, tag=True):
-    """Robot to learner: ``count`` step rows from ``first_sequence`` on, as one raw array frame with its CRC-32."""
+    """Robot to learner: ``count`` step rows from ``first_sequence`` on, in one raw frame with this CRC-32."""
 
     schema: int
     session: str

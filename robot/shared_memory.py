@@ -1,9 +1,9 @@
 """Mailboxes and rings between processes: memory-mapped files that outlive every process but their owner.
 
 ``multiprocessing.SharedMemory`` unlinks a segment when any attacher exits (Python 3.11), so these are plain
-files, in /dev/shm by default. They are written without locks: a Python sequence lock has no memory barriers on
-ARM, so a mailbox is two slots, each with a CRC, and a reader that finds both torn tries again a bounded number
-of times.
+files, in /dev/shm by default. They are written without locks: a Python sequence lock has no memory barriers
+on ARM, so a mailbox is two slots, each with a CRC, and a reader that finds both torn tries again a bounded
+number of times.
 """
 
 from __future__ import annotations
@@ -106,8 +106,9 @@ class Mailbox:
 
 
 class Ring:
-    """A queue of records from one writer to one reader. Both cursors live in the file: a reader or writer that
-    dies and comes back goes on where it was. A full ring drops the new record and says so; it never blocks."""
+    """A queue of records from one writer to one reader. Both cursors live in the file: a reader or writer
+    that dies and comes back goes on where it was. A full ring drops the new record and says so; it never
+    blocks."""
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], slots: int, create: bool = False) -> None:
         self._region = _Region(path, dtype, slots, 0, create)

@@ -112,9 +112,9 @@ class Sensor(Struct):
 class ActionTerm(Struct):
     """One element of a policy's action: [-1, 1] maps to [``lower``, ``upper``] of an actuator.
 
-    ``slew`` [unit/s] bounds the change between policy steps (None: unbounded) and ``smoothing`` in (0, 1] is a first-order
-    filter's gain per step (1: none). Both belong to the contract: they act on the robot, in the twin, in the
-    actor and in the critic's bootstrap action.
+    ``slew`` [unit/s] bounds the change between policy steps (None: unbounded) and ``smoothing`` in (0, 1] is
+    a first-order filter's gain per step (1: none). Both belong to the contract: they act on the robot, in the
+    twin, in the actor and in the critic's bootstrap action.
     """
 
     name: str
@@ -407,8 +407,8 @@ def _check(spec: RobotSpec) -> None:
         limit = actuators[term.actuator]
         if not limit.lower <= term.lower < term.upper <= limit.upper:
             raise SpecError(
-                f"{spec.name}: action {term.name} spans [{term.lower}, {term.upper}] {limit.unit}, which must lie "
-                f"within its actuator's [{limit.lower}, {limit.upper}]"
+                f"{spec.name}: action {term.name} spans [{term.lower}, {term.upper}] {limit.unit}, which "
+                f"must lie within its actuator's [{limit.lower}, {limit.upper}]"
             )
         if not ((term.slew is None or term.slew > 0) and 0 < term.smoothing <= 1):
             raise SpecError(f"{spec.name}: action {term.name} needs slew > 0 and smoothing in (0, 1]")

@@ -1,7 +1,7 @@
 """A task is one file a user can add: observation terms, reward terms, success, and what ends an episode.
 
-Everything is computed from messages (state records and executed actions), so that rewards and observations can
-be recomputed offline from a log by the same code.
+Everything is computed from messages (state records and executed actions), so that rewards and observations
+can be recomputed offline from a log by the same code.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ class Outcome:
     """What one policy step brought: reward and cost terms in the contract's order, [1] each.
 
     ``cycles``: how many times the task has been completed since ``reset`` (laps, steps of a gait, picks).
-    ``progress``: the same, continuous and signed (1.5: half-way through the second cycle; below 0: the first has
-    not begun). ``trouble``: why the task itself calls the step a failure, such as a missed gate; empty if not.
+    ``progress``: the same, continuous and signed (1.5: half-way through the second cycle; below 0: the first
+    has not begun). ``trouble``: why the task itself calls the step a failure, such as a missed gate; empty if
+    not.
     """
 
     reward_terms: Array

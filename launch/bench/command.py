@@ -9,7 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from launch.manifest import machine
-from launch.options import BenchLoopOptions, BenchPolicyOptions, BenchTransportOptions
+from launch.options import (
+    BenchLoopOptions,
+    BenchPolicyOptions,
+    BenchPracticeOptions,
+    BenchTransportOptions,
+)
 
 
 def loop(options: BenchLoopOptions) -> int:
@@ -31,6 +36,34 @@ def policy(options: BenchPolicyOptions) -> int:
     from launch.bench.policy import run
 
     return _show("bench policy", run(options.swaps), options.json)
+
+
+def practice(options: BenchPracticeOptions) -> int:
+    """Sessions in lockstep, a CSV row each."""
+    from launch.bench.practice import run
+
+    say = Console(stderr=options.json).print
+    for seed in options.seeds:
+        where = f"{options.robot} on {options.course}, {options.driver}, seed {seed}, {options.minutes:g} min"
+        say(f"{where}: running")
+        row = run(
+            options.robot,
+            options.course,
+            options.driver,
+            seed,
+            options.minutes,
+            options.csv,
+            options.runs,
+            options.keep,
+        )
+        if row is None:
+            say(f"{where}: already in {options.csv}")
+            continue
+        shown = ("laps", "first_autonomous_lap_min", "last_5_min_deterministic_lap_s", "failures_last_5_min")
+        say(f"{where}: " + ", ".join(f"{name} {row[name]}" for name in (*shown, "times_real_time")))
+        if options.json:
+            print(json.dumps(dict(row)))
+    return 0
 
 
 def _show(title: str, figures: Mapping[str, float], as_json: bool) -> int:

@@ -42,7 +42,8 @@ WRITER = """
 import sys, numpy as np
 from pathlib import Path
 from robot.shared_memory import Mailbox
-box = Mailbox(Path(sys.argv[1]), np.dtype([("sequence","<u8"),("time_ns","<i8"),("values","<f8",(500,))], align=True))
+big = np.dtype([("sequence", "<u8"), ("time_ns", "<i8"), ("values", "<f8", (500,))], align=True)
+box = Mailbox(Path(sys.argv[1]), big)
 record = np.zeros(1, box._dtype)
 k = 0
 while True:

@@ -26,13 +26,13 @@ RESPONSE = {S.ACTIVE: 0, S.REDUCED: 1, S.HOLD: 2, S.STOP1: 3, S.STOP0: 4, S.FAUL
 BUTTONS = ("arm", "reset", "resume", "stop")
 
 
-class Violation(Exception):
+class InvariantError(Exception):
     """An invariant does not hold."""
 
 
 def require(condition: bool, name: str, *facts: object) -> None:
     if not condition:
-        raise Violation(f"{name}: {facts}")
+        raise InvariantError(f"{name}: {facts}")
 
 
 def canonical(state: KernelState) -> KernelState:
@@ -366,7 +366,7 @@ def test_seeded_defect_is_caught(defect: str) -> None:
     sys.modules[mutant.__name__] = mutant
     try:
         exec(compile(source.replace(correct, wrong), "mutant", "exec"), mutant.__dict__)
-        with pytest.raises(Violation):
+        with pytest.raises(InvariantError):
             check(mutant, SINGLE_PRESSES)
     finally:
         del sys.modules[mutant.__name__]
