@@ -13,17 +13,20 @@ from line to line within one episode, so no failure, recovery or takeover happen
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robot.board import Board
 from robot.clock import Clock
-from robot.contract import ActionMap, TaskContract
-from robot.messages import EVENT_DTYPE, PILOT_DTYPE, Actor, PilotPhase, command_dtype
+from robot.contract import TaskContract
+from robot.messages import Actor, PilotPhase, command_dtype
 from robot.observer import Observer
 from robot.policy import Policy, PolicySource
+from robot.practice.acting import Acting
 from robot.practice.aligning import Aligning
 from robot.practice.experience import Experience
 from robot.practice.failures import Failure, FailureDetector
-from robot.practice.lap_timer import LapTimer
+from robot.practice.lap_book import LapBook
+from robot.practice.logbook import Logbook
 from robot.practice.recovery import Orienting, RecoveryLadder
 from robot.practice.sight import Eyes, Sight, carried
 from robot.practice.state_machine import DRIVING, Practice, Situation, advance
@@ -33,12 +36,6 @@ from robot.teleop.device import TeleopCommand, TeleopDevice
 
 LATE_SHARE = 0.1
 """A step that starts later than this share of its period is counted as late."""
-
-TELEOP_STALE_NS = 300_000_000
-"""A device silent for longer [ns] while it has the robot holds it at rest; the policy does not get it."""
-
-REPRESENTED = 1e-6
-"""A setpoint this close to what the contract's action can express is expressed by it."""
 
 
 class Pilot:
@@ -72,51 +69,36 @@ class Pilot:
         self._policies, self._board, self._clock, self._rng = policies, board, clock, rng
         self._demonstrator, self._teleop = demonstrator, teleop
         self._demonstrations_left = demonstration_laps if demonstrator is not None else 0
-        self._explore, self._evaluate_every, self._correlation = explore, evaluate_every, noise_correlation
         self._observer = Observer(task, contract)
-        self._actions = ActionMap(contract.actions, contract.policy_hz)
+        self._acting = Acting(spec, contract, rng, noise_correlation)
         self._experience = Experience(board, contract)
         self._detector = FailureDetector(spec)
         self._ladder = RecoveryLadder(spec, rng)
         self._aligning = Aligning(spec)
-        self._eyes, self._timer = Eyes(spec), LapTimer()
+        self._eyes = Eyes(spec)
+        self._logbook = Logbook(board)
+        length = float(getattr(task, "cycle_length", 1.0))
+        self._laps = LapBook(self._logbook, explore, evaluate_every, length)
         self._orienting = task if isinstance(task, Orienting) else None
-        self._cycle_length = float(getattr(task, "cycle_length", 1.0))
-        self._index = np.array([[a.name for a in spec.actuators].index(t.actuator) for t in contract.actions])
         self._rest = np.array([a.rest for a in spec.actuators])
         self._period_ns = round(1e9 / contract.policy_hz)
         self._command_record = np.zeros(1, command_dtype(spec))
         names = self._command_record.dtype.names or ()
         self._command = {name: self._command_record[name] for name in names}
-        self._status_record = np.zeros(1, PILOT_DTYPE)
-        self._status = {name: self._status_record[name] for name in PILOT_DTYPE.names or ()}
-        self._event = np.zeros(1, EVENT_DTYPE)
-        self._noise = np.zeros(contract.action_size, np.float32)
-        self._previous_action: Array = np.zeros(contract.action_size)
         self._recovery_setpoint = self._rest.copy()
         self._before: Sight | None = None
         self._actor = Actor.NOBODY
-        self._inexact = self._evaluating = self._finished = False
-        self._laps_begun = self._altered_steps = self._dropped_told = 0
-        self._resume()
-
-    def _resume(self) -> None:
-        """Go on counting where a pilot that died in this session stopped."""
-        record = self._board.pilot.read()
-        if record is not None:
-            self._status_record[:] = record
-            if int(record["laps"][0]) or int(record["phase"][0]) not in (
-                PilotPhase.WAITING,
-                PilotPhase.DEMONSTRATING,
-            ):
-                self._demonstrations_left = 0
+        self._finished = False
+        self._dropped_told = 0
+        if self._logbook.has_practised:
+            self._demonstrations_left = 0
 
     def step(self, due_ns: int) -> None:
         """One policy step, due at ``due_ns`` (monotonic)."""
         now = self._clock.now_ns()
-        self._status["steps"][0] += 1
+        self._logbook.count("steps")
         if now - due_ns > LATE_SHARE * self._period_ns:
-            self._status["late_steps"][0] += 1
+            self._logbook.count("late_steps")
         self._renew_policy(now)
         sight = self._eyes.see(self._board.state.read(), now)
         if sight is None:
@@ -127,7 +109,7 @@ class Pilot:
         if self._experience.dropped > self._dropped_told:
             self._dropped_told = self._experience.dropped
             self._tell(now, "steps_dropped", self._dropped_told, "the courier is away and the ring is full")
-        self._publish(now)
+        self._logbook.publish(now, self.practice.phase, self._actor, self._version)
 
     def finish(self) -> None:
         """End the session: the episode is truncated, the robot is asked to rest."""
@@ -136,19 +118,22 @@ class Pilot:
 
     def _blind(self, now: int) -> None:
         """No state to go by: no command either; the guardian deals with that."""
-        self._experience.discard()
+        self._discard(now)
         position = (0.0, 0.0) if self._before is None else self._before.position
         self._change(now, Situation(now, position, able=False, finished=self._finished), None)
         self._actor = Actor.NOBODY
 
     def _look_and_act(self, now: int, sight: Sight) -> None:
         if self._before is not None and carried(self._before, sight):
-            self._experience.discard()
+            self._discard(now)
         human = None if self._teleop is None else self._teleop.read(now, sight.state)
-        failure, outcome = self._judge(sight)
+        failure, outcome = self._judge(now, sight)
         if outcome is not None:
             # Counted before the machine moves, so that the last demonstrated lap hands over at once.
-            self._count_laps(now, sight, outcome)
+            actor, version = self._actor, self._version
+            lapped = self._laps.update(now, sight.time_ns, outcome.progress, actor, version)
+            if lapped and self.practice.phase is PilotPhase.DEMONSTRATING:
+                self._demonstrations_left -= 1
         flipped = self._detector.flipped(sight.state)
         asks = self.practice.troubled and self._orienting is not None
         situation = Situation(
@@ -188,7 +173,7 @@ class Pilot:
             self._actor = Actor.NOBODY
             self._send(now, sight, self._rest)
 
-    def _judge(self, sight: Sight) -> tuple[Failure | None, Outcome | None]:
+    def _judge(self, now: int, sight: Sight) -> tuple[Failure | None, Outcome | None]:
         """What came of the waiting action; nothing if there is none or nobody can tell."""
         before = self._before
         if not self._experience.pending or before is None:
@@ -196,12 +181,12 @@ class Pilot:
         human = self._actor is Actor.HUMAN
         failure = self._detector.update(sight.time_ns, sight.state, may_stand=human)
         if not sight.converged and failure not in (Failure.CRASH, Failure.FLIP):
-            self._experience.discard()
+            self._discard(now)
             return None, None
-        outcome = self.task.outcome(before.state, self._previous_action, sight.state, failure is not None)
+        outcome = self.task.outcome(before.state, self._acting.action, sight.state, failure is not None)
         if outcome.trouble and failure is None and not human:
             failure = Failure.TASK
-            outcome = self.task.outcome(before.state, self._previous_action, sight.state, True)
+            outcome = self.task.outcome(before.state, self._acting.action, sight.state, True)
         return failure, outcome
 
     def _conclude(
@@ -212,8 +197,9 @@ class Pilot:
         if before is None:
             return
         ends = failure is not None or moved_on
-        altered = sight.altered_ticks != before.altered_ticks or self._inexact
-        self._altered_steps += altered
+        altered = sight.altered_ticks != before.altered_ticks or self._acting.inexact
+        if altered:
+            self._laps.count_altered()
         gap = (sight.time_ns - before.time_ns) / self._period_ns
         self._experience.finish(
             outcome,
@@ -224,49 +210,21 @@ class Pilot:
             periods=round(gap) if gap > 1.5 else 1,
         )
         if failure is not None:
-            self._status["failures"][0] += 1
             detail = outcome.trouble if failure is Failure.TASK else failure.value
             at = f"x {sight.position[0]:.2f} m, y {sight.position[1]:.2f} m"
-            self._tell(now, "failure", float(self._status["failures"][0]), f"{detail} at {at}")
+            self._tell(now, "failure", self._logbook.count("failures"), f"{detail} at {at}")
         if ends:
             self._end_episode(now, sight, failed=failure is not None)
 
-    def _end_episode(self, now: int, sight: Sight, failed: bool) -> None:
-        self._experience.close(sight.time_ns, self._observer.observe(sight.state, self._previous_action))
-        if self._evaluating and failed:
-            self._tell(now, "evaluation_failed", 0.0, f"deterministic policy {self._version}")
-        self._evaluating = False
+    def _end_episode(self, now: int, sight: Sight, failed: bool = False) -> None:
+        self._experience.close(sight.time_ns, self._observer.observe(sight.state, self._acting.action))
+        self._laps.end(now, self._version, failed)
 
-    def _count_laps(self, now: int, sight: Sight, outcome: Outcome) -> None:
-        lap_s, began = self._timer.update(sight.time_ns, outcome.progress)
-        self._status["progress_m"][0] = outcome.progress * self._cycle_length
-        if lap_s is not None:
-            self._status["lap_time_s"][0] = lap_s
-            self._report_lap(now, lap_s)
-        if began:
-            self._begin_lap()
-
-    def _report_lap(self, now: int, lap_s: float) -> None:
-        altered = f", {self._altered_steps} altered steps" if self._altered_steps else ""
-        if self._actor is not Actor.POLICY:
-            who = self._actor.name.lower()
-            self._tell(now, f"lap_{who}", lap_s, f"{who}{altered}")
-            if self.practice.phase is PilotPhase.DEMONSTRATING:
-                self._demonstrations_left -= 1
-            return
-        self._status["laps"][0] += 1
-        best = float(self._status["best_lap_s"][0])
-        self._status["best_lap_s"][0] = lap_s if best == 0.0 else min(best, lap_s)
-        deterministic = self._evaluating or not self._explore
-        kind, how = ("lap_deterministic", "deterministic") if deterministic else ("lap", "exploring")
-        self._tell(now, kind, lap_s, f"{how} policy {self._version}{altered}")
-
-    def _begin_lap(self) -> None:
-        self._altered_steps = 0
-        self._evaluating = False
-        if self.practice.phase is PilotPhase.PRACTISING and self._explore and self._evaluate_every > 0:
-            self._laps_begun += 1
-            self._evaluating = self._laps_begun % self._evaluate_every == 0
+    def _discard(self, now: int) -> None:
+        """Nobody can tell what came of the waiting action."""
+        if self._experience.open:
+            self._experience.discard()
+            self._laps.end(now, self._version, failed=False)
 
     def _change(self, now: int, situation: Situation, sight: Sight | None) -> None:
         """Let the state machine move on, and note what that means."""
@@ -275,7 +233,7 @@ class Pilot:
         climbed = old.phase is not PilotPhase.RECOVERING or new.rung != old.rung
         if new.phase is PilotPhase.RECOVERING and climbed and sight is not None:
             self._recovery_setpoint = self._ladder.command(new.rung, sight.state, self.task)
-            self._status["recoveries"][0] += 1
+            self._logbook.count("recoveries")
             shown = " ".join(f"{v:.2f}" for v in self._recovery_setpoint)
             self._tell(now, "recovery", new.rung, f"rung {new.rung + 1} of {self._ladder.rungs}: {shown}")
         if new.phase is old.phase:
@@ -291,8 +249,7 @@ class Pilot:
             self._tell(now, "release")
 
     def _count_assist(self, now: int, text: str) -> None:
-        self._status["assists"][0] += 1
-        self._tell(now, "assist", float(self._status["assists"][0]), text)
+        self._tell(now, "assist", self._logbook.count("assists"), text)
 
     def _act(self, now: int, sight: Sight, human: TeleopCommand | None) -> None:
         phase = self.practice.phase
@@ -304,85 +261,45 @@ class Pilot:
             return
         if not self._experience.open:
             self._begin_episode(sight)
-        observation = self._observer.observe(sight.state, self._previous_action)
+        observation = self._observer.observe(sight.state, self._acting.action)
         if phase is PilotPhase.PRACTISING:
-            acted = self._follow_policy(now, sight, observation)
+            setpoint, actor = self._follow_policy(now, observation), Actor.POLICY
         else:
-            device = self._demonstrator if phase is PilotPhase.DEMONSTRATING else None
-            command = human if device is None else device.read(now, sight.state)
-            acted = self._follow_device(now, sight, command)
-        if acted:
-            version = self._version if self._actor is Actor.POLICY else 0
-            self._experience.act(sight.time_ns, observation, self._previous_action, self._actor, version)
-        else:
+            if phase is PilotPhase.DEMONSTRATING and self._demonstrator is not None:
+                human = self._demonstrator.read(now, sight.state)
+            setpoint = self._acting.by_device(human, now)
+            actor = Actor.NOBODY if human is None else human.source
+        if setpoint is None:
             self._experience.close(sight.time_ns, observation)
+            self._laps.end(now, self._version, failed=False)
             self._actor = Actor.NOBODY
             self._send(now, sight, self._rest)
+            return
+        self._actor = actor
+        version = self._version if actor is Actor.POLICY else 0
+        self._experience.act(sight.time_ns, observation, self._acting.action, actor, version)
+        self._send(now, sight, setpoint)
 
     def _begin_episode(self, sight: Sight) -> None:
         self._observer.reset(sight.state)
         self._detector.reset(sight.time_ns, sight.state)
         self._experience.begin()
-        self._previous_action = self._as_stored(self._actions.from_units(sight.allowed[self._index]))
-        self._noise[:] = self._draw()
-        self._altered_steps = 0
-        start = self.task.outcome(sight.state, self._previous_action, sight.state, False)
-        if self._timer.reset(sight.time_ns, start.progress):
-            self._begin_lap()
+        self._acting.start(sight.allowed)
+        start = self.task.outcome(sight.state, self._acting.action, sight.state, False)
+        practising = self.practice.phase is PilotPhase.PRACTISING
+        self._laps.start(sight.time_ns, start.progress, practising)
 
-    def _follow_policy(self, now: int, sight: Sight, observation: np.ndarray) -> bool:
+    def _follow_policy(self, now: int, observation: NDArray[np.float32]) -> Array | None:
         policy = self.policy
         if policy is None:
-            return False
-        if self._explore and not self._evaluating:
-            rho = self._correlation
-            self._noise *= rho
-            self._noise += np.sqrt(1.0 - rho * rho) * self._draw()
-        else:
-            self._noise[:] = 0.0
-        raw = policy.act(observation, self._noise)
-        if not np.isfinite(raw).all():
-            self._tell(
-                now, "policy_not_finite", policy.version, f"policy {policy.version} is not used any more"
-            )
+            return None
+        setpoint = self._acting.by_policy(policy, observation, self._laps.explores)
+        if setpoint is None:
+            text = f"policy {policy.version} is not used any more"
+            self._tell(now, "policy_not_finite", policy.version, text)
             self._policies.retire(policy)
             self.policy = None
-            return False
-        self._previous_action = self._as_stored(self._actions.reach(raw, self._previous_action))
-        self._actor, self._inexact = Actor.POLICY, False
-        self._send(now, sight, self._in_units(self._previous_action))
-        return True
-
-    def _follow_device(self, now: int, sight: Sight, command: TeleopCommand | None) -> bool:
-        """Drive as a person or a script says. What the contract's action can express goes through it, slew
-        and all; what it cannot (a stop, reverse) passes unchanged and the step is marked as altered."""
-        if (
-            command is None
-            or now - command.time_ns > TELEOP_STALE_NS
-            or not np.isfinite(command.setpoint).all()
-        ):
-            return False
-        wanted = command.setpoint[self._index]
-        action = self._actions.limit(self._actions.from_units(wanted), self._previous_action)
-        self._previous_action = self._as_stored(action)
-        within = (wanted >= self._actions.lower - REPRESENTED) & (wanted <= self._actions.upper + REPRESENTED)
-        self._inexact = not bool(within.all())
-        self._actor = command.source
-        self._send(now, sight, command.setpoint if self._inexact else self._in_units(self._previous_action))
-        return True
-
-    @staticmethod
-    def _as_stored(action: Array) -> Array:
-        """The action at a row's precision, so that the next observation repeats exactly what is stored."""
-        return action.astype(np.float32).astype(np.float64)
-
-    def _in_units(self, action: Array) -> Array:
-        setpoint = self._rest.copy()
-        setpoint[self._index] = self._actions.to_units(action)
         return setpoint
-
-    def _draw(self) -> np.ndarray:
-        return self._rng.standard_normal(len(self._noise), dtype=np.float32)
 
     @property
     def _version(self) -> int:
@@ -391,7 +308,7 @@ class Pilot:
     def _renew_policy(self, now: int) -> None:
         for event in self._policies.messages():
             self._tell(event.time_ns, event.kind, event.value, event.text)
-        if self._evaluating:
+        if self._laps.evaluating:
             return
         fresh = self._policies.take()
         if fresh is None:
@@ -399,7 +316,7 @@ class Pilot:
         old, self.policy = self.policy, fresh
         if old is not None:
             self._policies.retire(old)
-        self._status["policy_time_ns"][0] = now
+        self._logbook["policy_time_ns"] = now
         self._tell(now, "policy_swap", fresh.version, f"policy {fresh.version} drives from here")
 
     def _send(self, now: int, sight: Sight, setpoint: Array) -> None:
@@ -409,14 +326,5 @@ class Pilot:
         command["setpoint"][0] = setpoint
         self._board.command.write(self._command_record)
 
-    def _publish(self, now: int) -> None:
-        status = self._status
-        status["time_ns"][0], status["phase"][0], status["actor"][0] = now, self.practice.phase, self._actor
-        status["policy_version"][0] = self._version
-        self._board.pilot.write(self._status_record)
-
     def _tell(self, time_ns: int, kind: str, value: float = 0.0, text: str = "") -> None:
-        event = self._event
-        event["time_ns"], event["kind"], event["value"] = time_ns, kind.encode(), value
-        event["text"] = text.encode()[:160]
-        self._board.pilot_events.push(event)
+        self._logbook.tell(time_ns, kind, value, text)

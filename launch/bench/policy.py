@@ -79,9 +79,9 @@ def run(
     progress: Callable[[float], None] | None = None,
     realtime: bool = True,
 ) -> dict[str, float]:
-    """Swap ``swaps`` policies in, at the robot's policy rate unless told otherwise. Takes two steps a swap: 100
-    s for 1,000 at 20 Hz. ``progress`` hears of the share done; ``realtime``: as a real-time process, as in a
-    session. Returns times [us] and counts."""
+    """Swap ``swaps`` policies in, at the robot's policy rate unless told otherwise. Takes two steps a swap:
+    100 s for 1,000 at 20 Hz. ``progress`` hears of the share done; ``realtime``: as a real-time process, like
+    a session's. Returns times [us] and counts."""
     spec = load_spec(LAUNCH / "robots" / "racer.toml")
     course = load_course(LAUNCH / "courses" / "oval.toml")
     task = LapTask(spec, course)

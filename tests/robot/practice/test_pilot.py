@@ -336,9 +336,10 @@ def test_policies_swap_between_steps_and_a_refused_one_changes_nothing(bench) ->
     assert len(refused) == 1 and "000003.onnx" in refused[0]
 
 
-def test_a_policy_that_diverges_at_run_time_is_dropped_and_the_robot_rests(bench, contract) -> None:
+@pytest.mark.parametrize("evaluate_every", [0, 1], ids=["exploring", "in a deterministic lap"])
+def test_a_policy_that_diverges_is_dropped_and_the_robot_rests(bench, contract, evaluate_every) -> None:
     bench.publish_policy(1)
-    pilot = bench.make_pilot()
+    pilot = bench.make_pilot(evaluate_every=evaluate_every)
     bench.run(pilot, 30)
 
     class Broken:
