@@ -11,7 +11,8 @@ class LapBook:
     """Times laps within an episode and tells of each.
 
     ``explore``: whether policies are sampled from. If so, every ``evaluate_every``-th lap that a policy
-    begins (0: none) is driven deterministically; while it is, ``evaluating`` is set. ``cycle_length`` [m] of a lap.
+    begins (0: none) is driven deterministically; while it is, ``evaluating`` is set. ``cycle_length`` [m]:
+    of a lap.
     """
 
     def __init__(self, logbook: Logbook, explore: bool, evaluate_every: int, cycle_length: float) -> None:
