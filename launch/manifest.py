@@ -49,7 +49,7 @@ class Setup(Struct):
     keys: str = ""
     key: str = ""
     learner_key: str = ""
-    demonstrator: str = "robot.teleop.pure_pursuit:PurePursuit"
+    demonstrator: str = "robot.teleop.demonstrator:Demonstrator"
     demonstration_laps: int = 3
     demonstration_speed: float = 1.2
     explore: bool = True

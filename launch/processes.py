@@ -120,7 +120,8 @@ def make_pilot(session: Session, policies: PolicySource, board: Board, clock: Cl
     demonstrator = None
     if setup.demonstration_laps:
         kind = load_class(setup.demonstrator, "demonstrator")
-        demonstrator = kind(spec, session.course, setup.demonstration_speed)
+        rng = session.generator("demonstrator")
+        demonstrator = kind(spec, session.course, setup.demonstration_speed, rng)
     return Pilot(
         spec,
         session.task(),

@@ -18,20 +18,20 @@ class LearnerConfig(Struct):
     actor and one of the temperature.
     """
 
-    critics: int = 4
+    critics: int = 2
     subset: int = 2
     hidden: tuple[int, ...] = (256, 256)
     batch: int = 256
     prior_fraction: float = 0.5
     """Share of every minibatch drawn from prior data (demonstrations), while there are both kinds."""
-    updates_per_step: int = 4
-    discount: float = 0.99
-    """Per policy step: 0.99 at 20 Hz looks 5 s ahead."""
+    updates_per_step: int = 8
+    discount: float = 0.97
+    """Per policy step: 0.97 at 20 Hz looks 1.7 s ahead."""
     polyak: float = 0.005
     learning_rate: float = 3e-4
     temperature_learning_rate: float = 3e-4
-    initial_temperature: float = 0.1
-    """FastRLAP's 0.1 rather than RLPD's 1: a robot's first minutes are precious and its rewards are small."""
+    initial_temperature: float = 0.05
+    """Half of FastRLAP's, a twentieth of RLPD's: a robot's first minutes are precious and its rewards small."""
     target_entropy: float | None = None
     """[nat], of the raw action in (-1, 1). None: minus half the number of actions, as in RLPD."""
     entropy_backup: bool = False

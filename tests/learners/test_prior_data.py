@@ -45,7 +45,7 @@ def test_with_one_kind_of_data_it_is_all_of_that_kind(
     experience = Experience(contract, LearnerConfig())
     experience.add("s", labelled(make_rows(30, 1, actor)))
     batch = experience.batch(RNG(0))
-    assert batch.reward.shape == (4, 256)
+    assert batch.reward.shape == (LearnerConfig().updates_per_step, LearnerConfig().batch)
     assert (batch.reward == reward).all()
 
 
