@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 import tomli_w
 
+from learners.config import LearnerConfig
 from robot.errors import SandlotError
 from robot.spec import Struct, decode_struct
 
@@ -58,9 +59,14 @@ class Setup(Struct):
     policy: str = ""
     resume: str = ""
 
+    def learner_config(self) -> LearnerConfig:
+        """The learner's settings; an update ratio of 0 is the server's business, not theirs."""
+        return LearnerConfig(updates_per_step=self.update_ratio) if self.update_ratio else LearnerConfig()
+
 
 class Manifest(Struct):
-    """``spec`` and ``course`` are plain data as they were used, after every override."""
+    """``learner`` (its settings), ``spec`` and ``course`` are plain data as they were used, after every
+    override and default."""
 
     session: str
     created: str
@@ -78,6 +84,7 @@ class Manifest(Struct):
     machine: str
     versions: dict[str, str]
     setup: Setup
+    learner: dict[str, Any]
     spec: dict[str, Any]
     course: dict[str, Any]
 

@@ -22,13 +22,13 @@ from launch.manifest import FILE as MANIFEST
 from launch.manifest import Setup
 from launch.session import Session, open_session
 from launch.supervisor import CONFIGURATION_ERROR
+from learners.config import LearnerConfig
 from robot.board import Board
 from robot.clock import Clock, MonotonicClock, Ticker
 from robot.errors import ContractMismatchError, SandlotError, SpecError
 from robot.interface import Driver, load_class, make_driver
 
 if TYPE_CHECKING:
-    from learners.config import LearnerConfig
     from learners.server import ServerConfig
     from robot.guardian import Guardian
     from robot.pilot import Pilot
@@ -184,7 +184,7 @@ def learner(session: Session, stop: Stop) -> None:
         session.contract,
         session.learner,
         session.key(),
-        config=learner_config(setup),
+        config=session.learner_config(),
         server_config=server_config(setup),
         seed=manifest.seed,
         calibration_hash=manifest.calibration_hash,
@@ -193,10 +193,8 @@ def learner(session: Session, stop: Stop) -> None:
 
 
 def learner_config(setup: Setup) -> LearnerConfig:
-    """The learner's settings."""
-    from learners.config import LearnerConfig
-
-    return LearnerConfig(updates_per_step=setup.update_ratio) if setup.update_ratio else LearnerConfig()
+    """The learner's settings for a setup; a session has its own (``Session.learner_config``)."""
+    return setup.learner_config()
 
 
 def server_config(setup: Setup) -> ServerConfig:

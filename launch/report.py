@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from launch import figures
 from launch.catalogue import HOME
 from launch.options import ReportOptions
-from launch.processes import learner_config
 from launch.run_data import LAST_MINUTES, Lap, RunData
 from launch.session import Session, open_session
 from robot.messages import Actor
@@ -218,7 +217,7 @@ def machine(run: RunData) -> list[str]:
     points = [(row["elapsed_s"] / 60.0, row["update_ratio"]) for row in run.status if "update_ratio" in row]
     if points:
         minutes, ratio = np.array(points).T
-        configured = learner_config(run.session.manifest.setup).updates_per_step
+        configured = run.session.learner_config().updates_per_step
         pictures.append(picture(figures.update_ratio(minutes, ratio, configured), "update ratio"))
     return pictures
 

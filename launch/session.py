@@ -20,6 +20,7 @@ import numpy as np
 
 from launch import catalogue
 from launch.manifest import Manifest, Setup, git_revision, load_manifest, machine, versions, without_none
+from learners.config import LearnerConfig
 from robot.board import Board
 from robot.contract import TaskContract, task_contract
 from robot.errors import SandlotError, SpecError
@@ -119,6 +120,10 @@ class Session:
         path = Path(setup.keys) / LOOPBACK_KEY if setup.keys else self.key_file
         return load_session_key(path) if path.exists() else make_session_key(path)
 
+    def learner_config(self) -> LearnerConfig:
+        """The learner's settings as they were when the session was made."""
+        return decode_struct(self.manifest.learner, LearnerConfig, str(self.directory))
+
     def generator(self, stream: str) -> np.random.Generator:
         """An independent random stream per purpose, from the session's seed."""
         return np.random.default_rng([self.manifest.seed, *stream.encode()])
@@ -145,6 +150,7 @@ def create_session(
     """Make a run's folder and its manifest. Raises SpecError for an unknown robot or course."""
     spec_path, course_path = catalogue.find("robots", robot), catalogue.find("courses", course)
     world_path = catalogue.find("worlds", world or course_path.stem) if twin else None
+    setup = setup or Setup()
     session = secrets.token_hex(6)
     spec = load_spec(spec_path)
     course_data = load_course(course_path)
@@ -175,7 +181,8 @@ def create_session(
         machine=machine(),
         versions=versions(),
         world=str(world_path) if twin else "",
-        setup=setup or Setup(),
+        setup=setup,
+        learner=without_none(msgspec.to_builtins(setup.learner_config())),
         spec=without_none(msgspec.to_builtins(spec)),
         course=without_none(msgspec.to_builtins(course_data.file)),
     )
