@@ -31,7 +31,7 @@ class LearnerConfig(Struct):
     learning_rate: float = 3e-4
     temperature_learning_rate: float = 3e-4
     initial_temperature: float = 0.05
-    """Half of FastRLAP's, a twentieth of RLPD's: a robot's first minutes are precious and its rewards small."""
+    """Half of FastRLAP's, a twentieth of RLPD's: a robot's first minutes are precious, its rewards small."""
     target_entropy: float | None = None
     """[nat], of the raw action in (-1, 1). None: minus half the number of actions, as in RLPD."""
     entropy_backup: bool = False

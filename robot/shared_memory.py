@@ -116,6 +116,10 @@ class Ring:
         self._records = np.ndarray(
             (slots,), dtype, buffer=region.memory, offset=_HEADER_SIZE, strides=(region.stride,)
         )
+        # Copied as bytes: a copy by field leaves the padding between fields to chance, and it is logged.
+        self._bytes = np.ndarray(
+            (slots, dtype.itemsize), np.uint8, region.memory, _HEADER_SIZE, (region.stride, 1)
+        )
         self._slots = slots
 
     @property
@@ -145,13 +149,16 @@ class Ring:
         """Copies of up to ``most`` waiting records, oldest first, without consuming them."""
         first = int(self._region._read[0])
         count = min(most, int(self._region._written[0]) - first)
-        return self._records[np.arange(first, first + count) % self._slots]
+        return self._copy(first, first + count)
 
     def newest(self, most: int) -> Record:
         """Copies of up to ``most`` of the newest records, oldest first, consumed or not: for onlookers."""
         written = int(self._region._written[0])
         count = min(most, written, self._slots // 2)
-        return self._records[np.arange(written - count, written) % self._slots]
+        return self._copy(written - count, written)
+
+    def _copy(self, first: int, end: int) -> Record:
+        return self._bytes[np.arange(first, end) % self._slots].view(self._records.dtype)[:, 0]
 
     def consume(self, count: int) -> None:
         """Drop the ``count`` oldest records: call once what was peeked is safe elsewhere."""

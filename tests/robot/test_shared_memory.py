@@ -104,3 +104,14 @@ def test_another_layout_is_refused(tmp_path: Path) -> None:
         Ring(tmp_path / "ring", BIG, 8)
     with pytest.raises(SharedMemoryError, match="does not exist"):
         Mailbox(tmp_path / "none", BIG)
+
+
+def test_copies_repeat_to_the_last_byte_of_padding(tmp_path: Path) -> None:
+    padded = np.dtype([("flag", "u1"), ("value", "<f8")], align=True)
+    ring = Ring(tmp_path / "ring", padded, 8, create=True)
+    dirty = np.frombuffer(bytes(range(16)), padded)
+    for _ in range(8):
+        ring.push(dirty)
+    for copy in (ring.peek(8), ring.newest(4)):
+        assert {row.tobytes() for row in copy} == {ring.peek(1).tobytes()}
+        assert ring.peek(1).tobytes()[1:8] == bytes(7)
