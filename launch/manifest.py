@@ -84,7 +84,7 @@ class Manifest(Struct):
     machine: str
     versions: dict[str, str]
     setup: Setup
-    learner: dict[str, Any]
+    learner: dict[str, Any] = msgspec.field(default_factory=dict)
     spec: dict[str, Any]
     course: dict[str, Any]
 

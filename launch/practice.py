@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -58,6 +59,7 @@ def practise(options: PracticeOptions) -> int:
         raise SandlotError(
             f"--minutes {options.minutes:g}: more than 0 was expected (0, for no limit, not with --fast)"
         )
+    _need("torch", "onnx", *(() if options.hardware else ("mujoco",)))
     setup = Setup(
         address=f"127.0.0.1:{_free_ports()}",
         demonstration_laps=options.demonstration_laps,
@@ -87,6 +89,8 @@ def onboard(options: OnboardOptions) -> int:
     """The robot's side; the learner is on another machine, or not there yet."""
     from launch.keys import robot_keys
 
+    if options.twin:
+        _need("mujoco")
     robot_keys(options.keys, options.key, options.learner_key, options.learner)
     setup = Setup(
         address=options.learner,
@@ -117,6 +121,7 @@ def learn(options: LearnerOptions) -> int:
     from launch.keys import learner_keys
     from launch.processes import Stop, learner
 
+    _need("torch", "onnx")
     learner_keys(options.keys, options.key, options.bind)
     setup = Setup(
         address=options.bind,
@@ -130,7 +135,7 @@ def learn(options: LearnerOptions) -> int:
         options.course,
         role="learner",
         runs=options.runs,
-        twin=True,
+        twin=False,
         seed=options.seed,
         minutes=options.minutes or 0.0,
         setup=setup,
@@ -310,7 +315,9 @@ def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -
     if not ending.standstill:
         print("the guardian did not confirm a standstill; the drive's own timeout stops the robot")
     summary: dict[str, object] = {"run": str(session.directory), "ending": ending.reason}
-    if with_report and session.log.exists():
+    if with_report and importlib.util.find_spec("matplotlib") is None:
+        print(f"no report: matplotlib is not installed here; elsewhere: sandlot report {session.directory}")
+    elif with_report and session.log.exists():
         from launch.report import make_report
 
         summary |= make_report(session)
@@ -325,6 +332,13 @@ def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -
     if as_json:
         print(json.dumps(summary))
     return 1 if ending.error is not None else 0
+
+
+def _need(*modules: str) -> None:
+    """Raise ModuleNotFoundError for what is not installed, before anything is begun."""
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def _shown(path: Path) -> str:

@@ -149,7 +149,7 @@ def create_session(
 ) -> Session:
     """Make a run's folder and its manifest. Raises SpecError for an unknown robot or course."""
     spec_path, course_path = catalogue.find("robots", robot), catalogue.find("courses", course)
-    world_path = catalogue.find("worlds", world or course_path.stem) if twin else None
+    world_path = _world(world, course_path.stem) if twin else None
     setup = setup or Setup()
     session = secrets.token_hex(6)
     spec = load_spec(spec_path)
@@ -191,6 +191,15 @@ def create_session(
     for folder in (made.policies, made.spool, made.learner):
         folder.mkdir()
     return made
+
+
+def _world(name: str | None, course: str) -> Path:
+    """The twin's surroundings: as named, else as the course is called."""
+    try:
+        return catalogue.find("worlds", name or course)
+    except SpecError as error:
+        hint = "" if name else f"; the twin needs surroundings for course {course!r}: name them with --world"
+        raise SpecError(f"{error}{hint}") from None
 
 
 def make_task(spec: RobotSpec, course: Course) -> Task:
