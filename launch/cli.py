@@ -129,6 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         _explain(SandlotError(f"{error}; a file or device could not be used"), debug)
         raise SystemExit(1) from None
+    except Exception as error:  # noqa: BLE001  (a mistake of ours still ends in one line)
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        _explain(SandlotError(f"unexpected: {what}; add --debug to see where, and please report it"), debug)
+        raise SystemExit(1) from None
 
 
 def missing(error: ModuleNotFoundError) -> str:

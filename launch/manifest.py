@@ -84,9 +84,9 @@ class Manifest(Struct):
     machine: str
     versions: dict[str, str]
     setup: Setup
-    learner: dict[str, Any] = msgspec.field(default_factory=dict)
     spec: dict[str, Any]
     course: dict[str, Any]
+    learner: dict[str, Any] = msgspec.field(default_factory=dict)
 
     def save(self, directory: Path) -> None:
         """Write ``manifest.toml`` whole or not at all."""

@@ -70,6 +70,18 @@ def test_debug_adds_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert code == 1 and "Traceback" in error
 
 
+def test_a_mistake_of_ours_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(command: cli.Command) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(cli.Command, "load", broken)
+    code, error = fails(capsys, "report")
+    assert code == 1 and "ZeroDivisionError: division by zero" in error and "--debug" in error
+    assert len(error.strip().splitlines()) == 1
+
+
 def test_a_missing_extra_is_named() -> None:
     assert "pip install '.[learn]'" in cli.missing(
         ModuleNotFoundError("No module named 'torch'", name="torch")
