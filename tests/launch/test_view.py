@@ -1,0 +1,97 @@
+"""The terminal view says what there is to know, at any size and before anything is known."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from launch.map import BrailleMap
+from launch.snapshot import Snapshot
+from launch.view import Header, LiveView, NoView, PlainView, make_view, sparkline
+from robot.messages import Actor, Cause, PilotPhase, SafetyState
+
+HEADER = Header("racer on oval", "twin, seed 0", "runs/racer/x", minutes=20.0)
+ANGLE = np.linspace(0, 2 * np.pi, 200)
+LINE = np.column_stack((4 * np.cos(ANGLE), 2 * np.sin(ANGLE)))
+DRIVING = Snapshot(
+    safety=SafetyState.REDUCED,
+    cause=Cause.SENSOR_STALE,
+    phase=PilotPhase.PRACTISING,
+    actor=Actor.POLICY,
+    position=(4.0, 0.0),
+    speed=2.345,
+    laps=3,
+    lap_s=6.5,
+    best_lap_s=6.1,
+    failures=4,
+    spooled=900,
+    received=899,
+    connected=True,
+    policy_version=7,
+    policy_age_s=2.0,
+)
+
+
+def console(width: int, height: int) -> Console:
+    return Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+
+
+@pytest.mark.parametrize(("width", "height"), [(120, 40), (80, 24), (200, 60)])
+def test_everything_is_on_the_screen_and_fits(width: int, height: int) -> None:
+    made = console(width, height)
+    view = LiveView(made, HEADER, BrailleMap(LINE))
+    view.say(3.0, "failure: crash")
+    drawing = view.draw(65.0, DRIVING, {"learner": 2})
+    view.close()
+    plain = Console(width=width, height=height, color_system=None, file=io.StringIO(), record=True)
+    plain.print(drawing)
+    text = plain.export_text()
+    assert len(text.splitlines()) <= height
+    for said in (
+        "REDUCED",
+        "sensor stale",
+        "policy",
+        "2.35 m/s",
+        "6.50 s",
+        "lost 0",
+        "version 7",
+        "18:55 left",
+    ):
+        assert said in text, said
+    assert "crash" in text and "learner 2" in text
+
+
+def test_nothing_known_yet_is_drawn_too() -> None:
+    view = LiveView(console(120, 40), HEADER, BrailleMap(LINE))
+    view.show(0.0, Snapshot(), {})
+    view.close()
+
+
+def test_plain_lines_come_at_their_interval() -> None:
+    made = console(120, 40)
+    view = PlainView(made, HEADER, every_s=10.0)
+    for second in range(31):
+        view.show(float(second), DRIVING, {})
+    assert isinstance(made.file, io.StringIO)
+    assert made.file.getvalue().count("laps 3") == 4
+
+
+def test_the_kind_of_view_follows_the_terminal() -> None:
+    assert isinstance(make_view("auto", Console(file=io.StringIO()), HEADER, None), PlainView)
+    assert isinstance(make_view("none", console(80, 24), HEADER, None), NoView)
+
+
+def test_the_map_shows_the_robot_where_it_is() -> None:
+    made = BrailleMap(LINE, columns=40, rows=10)
+    right = made.draw((4.0, 0.0)).plain.split("\n")
+    row = next(line for line in right if "●" in line)
+    assert row.index("●") > 30
+    assert "●" not in BrailleMap(LINE).draw(None).plain
+    assert "●" not in BrailleMap(LINE).draw((float("nan"), 0.0)).plain
+
+
+def test_the_lowest_bar_is_the_fastest_lap() -> None:
+    assert sparkline([9.0, 8.0, 7.0]) == "█▄▁"
