@@ -1,0 +1,97 @@
+"""Lockstep: the real classes on simulated time, bit for bit repeatable, and ended like any session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from launch.lockstep import Lockstep, practise_lockstep
+from launch.manifest import Setup
+from launch.session import Session, create_session
+from learners.journal import Journal
+from robot.log_reader import Log, read_log
+from robot.messages import Actor, SafetyState
+
+pytestmark = pytest.mark.slow
+
+
+def session(runs: Path, seed: int, minutes: float = 0.5) -> Session:
+    setup = Setup(demonstration_laps=1, update_ratio=1)
+    return create_session(
+        "racer",
+        "oval",
+        role="practice",
+        runs=runs,
+        twin=True,
+        fast=True,
+        seed=seed,
+        minutes=minutes,
+        setup=setup,
+    )
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays of records are equal to the last bit in every field, NaN payloads included."""
+    if a.dtype.names:
+        return all(same(a[name], b[name]) for name in a.dtype.names)
+    return a.dtype == b.dtype and a.tobytes() == b.tobytes()
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Session, Log]]:
+    """Two sessions of one seed, and one of another."""
+    made = {}
+    for name, seed in (("one", 5), ("again", 5), ("other", 6)):
+        run = session(tmp_path_factory.mktemp(name), seed)
+        practise_lockstep(run)
+        made[name] = (run, read_log(run.directory))
+    return made
+
+
+def test_one_seed_gives_one_log(logs) -> None:
+    (_, one), (_, again) = logs["one"], logs["again"]
+    for topic in ("ticks", "steps", "pilot"):
+        first, second = getattr(one, topic), getattr(again, topic)
+        assert len(first) == len(second) > 0 and same(first, second), topic
+    assert [e.event for e in one.events] == [e.event for e in again.events]
+
+
+def test_another_seed_gives_another_log(logs) -> None:
+    one, other = logs["one"][1], logs["other"][1]
+    assert not same(one.ticks[:2000], other.ticks[:2000])
+
+
+def test_a_demonstrated_lap_then_the_policy_drives(logs) -> None:
+    steps = logs["one"][1].steps
+    acting = steps[~steps["last"]]
+    shown, own = acting["actor"] == Actor.SCRIPT, acting["actor"] == Actor.POLICY
+    assert shown.sum() > 200 and own.sum() > 20
+    assert np.flatnonzero(shown).max() < np.flatnonzero(own).min()
+    assert (acting["policy_version"][own] > 0).all() and (acting["policy_version"][shown] == 0).all()
+
+
+def test_every_row_reached_the_learner_once(logs) -> None:
+    run, log = logs["one"]
+    journal = Journal(run.learner / "journal" / "rows.journal", run.contract.step_dtype())
+    learned = np.concatenate([rows for _, rows in journal.replay()])
+    assert len(learned) == len(log.steps) and same(learned, log.steps)
+
+
+def test_the_robot_is_stopped_before_the_data_is_closed_whatever_happens(tmp_path: Path) -> None:
+    run = session(tmp_path, 7)
+
+    def fail(lockstep: Lockstep) -> None:
+        if lockstep.practised_s > 4.0:
+            raise RuntimeError("somebody's bug")
+
+    with pytest.raises(RuntimeError, match="somebody's bug"):
+        practise_lockstep(run, fail)
+    log = read_log(run.directory)
+    assert log.complete
+    speed = run.spec.state_layout.index(run.spec.stop.standstill)
+    assert log.ticks["state"][:, speed].max() > 0.5
+    assert log.ticks["safety_state"][-1] == SafetyState.FAULT
+    assert abs(log.ticks["state"][-1, speed]) < run.spec.stop.standstill_below
+    assert not run.board_directory.exists()
