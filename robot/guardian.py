@@ -23,6 +23,7 @@ from robot.outbox import Outbox
 from robot.safety.command_gate import CommandGate
 from robot.safety.monitors import CLEAR, OverrunMonitor, SensorMonitors, Verdict, worse
 from robot.safety.projection import Projection
+from robot.safety.restart_brake import RestartBrake
 from robot.safety.setpoint_hold import SetpointHold
 from robot.safety.state_machine import AUTHORITY, TORQUE, Inputs, KernelState, Request, Timing, boot, step
 from robot.spec import RobotSpec
@@ -71,11 +72,12 @@ class Guardian:
         self._sensor_values = self._elements[self._n_state :]
         self._deviation = np.full(self._n_state, np.inf)
         self._standstill = spec.state_layout.index(spec.stop.standstill)
-        self._converged = False
+        self._converged = self._still = False
         self._anchor = np.array([a.rest for a in spec.actuators])
         """What the drives are taken to be doing, shape (n_actuators,): the base of the slew limit."""
         self._previous_sent = self._anchor.copy()
         self._kernel = boot(0)
+        self._restart_brake = RestartBrake(0, 0.0, taking_over=False)
         self._outbox = Outbox(spec, board, record)
         self._started = self._closed = self._ending = False
 
@@ -87,7 +89,7 @@ class Guardian:
     @property
     def at_rest(self) -> bool:
         """Whether torque is off, so that the process may end."""
-        return self._kernel.state not in TORQUE
+        return self._kernel.state not in TORQUE and not self._restart_brake.active
 
     def start(self) -> None:
         """Open the devices. Commands and button presses from before now never count.
@@ -100,6 +102,7 @@ class Guardian:
         before = self._board.state.read()
         epoch = 0 if before is None else int(before["epoch"][0])
         self._kernel = boot(now, epoch)
+        self._restart_brake = RestartBrake(now, self.spec.stop.deadline_s, taking_over=before is not None)
         self._gate = CommandGate(
             len(self.spec.actuators), self.spec.safety.command_timeout_s, epoch, self._board.command.sequence
         )
@@ -150,7 +153,7 @@ class Guardian:
         self._closed = True
         now = self._clock.now_ns()
         abandoned = self._kernel.state in TORQUE
-        self._links.close(now, torque=abandoned)
+        self._links.close(now, torque=not self.at_rest)
         if abandoned:
             self.events.put(
                 now, "abandoned", self._kernel.state, "ended in motion: braked, then the drive's timeout"
@@ -210,7 +213,7 @@ class Guardian:
     def _advance(self, now: int, verdict: Verdict) -> None:
         """Step the state machine and tell what changed."""
         operator, before = self._operator, self._kernel
-        still = self._monitors.dependable and self._slow()
+        still = self._still = self._monitors.dependable and self._slow()
         ready = verdict.request < Request.CATEGORY2
         self._kernel = after = step(
             before,
@@ -249,8 +252,9 @@ class Guardian:
         return "enable must be held, and must have been released since the reset"
 
     def _act(self, now: int) -> None:
-        """Drive, brake or let go, as the state allows."""
+        """Drive, brake or let go, as the state allows; after a restart also brake what may still roll."""
         state, outbox, valid = self._kernel.state, self._outbox, self._gate.valid
+        rolling = self._restart_brake.update(now, self._still)
         if state in AUTHORITY and valid:
             requested = self._hold.target()
             scale = self.spec.safety.reduced_scale if state == SafetyState.REDUCED else 1.0
@@ -264,7 +268,7 @@ class Guardian:
             outbox.requested[:] = requested
             outbox.altered = self._hold.altered(allowed, self._projection.step)
         else:
-            self._links.stop(now, state in TORQUE, outbox.sent)
+            self._links.stop(now, state in TORQUE or (rolling and state in _WAITING), outbox.sent)
             went = np.isfinite(outbox.sent)
             np.copyto(self._anchor, outbox.sent, where=went)
             outbox.allowed[:] = self._anchor

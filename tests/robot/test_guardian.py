@@ -367,6 +367,64 @@ def test_a_restarted_guardian_never_reuses_an_epoch(rig: Rig) -> None:
     assert rig.guardian.kernel.epoch == first + 1
 
 
+def restart(rig: Rig, cart: Cart) -> None:
+    """The guardian is gone without a word (kill -9), and another one takes its place on the same car."""
+    cart.health = LinkHealth()
+    cart.calls.clear()
+    rig.cart, rig.beacon, rig.pilot_alive = cart, Beacon(), False
+    rig.guardian = Guardian(rig.spec, [rig.cart, rig.beacon], rig.estimator, rig.clock, rig.board)
+    rig.guardian.start()
+
+
+def test_a_restarted_guardian_brakes_a_rolling_robot_until_it_stands(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    assert rig.cart.speed > 1.0
+    restart(rig, rig.cart)
+    rig.operator["enable"] = 0
+    rig.run(1.0, lambda: rig.cart.speed == 0.0)
+    stops = [torque for name, torque in rig.cart.calls if name == "stop"]
+    assert stops and all(stops), "let go of a rolling robot"
+    rig.run(0.3)
+    assert rig.state == SafetyState.STANDBY
+    assert rig.cart.calls[-1] == ("stop", False), "a robot that stands in STANDBY may be pushed"
+    rig.cart.speed = 1.0
+    rig.tick()
+    assert rig.cart.calls[-1] == ("stop", False), "and being pushed does not bring the brake back"
+
+
+def test_a_restarted_guardian_lets_go_in_bounded_time_of_a_robot_that_cannot_brake(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    rig.cart.brake = 0.0
+    restart(rig, rig.cart)
+    rig.operator["enable"] = 0
+    rig.guardian.request_stop()
+    assert not rig.guardian.at_rest
+    ticks = rig.run(5.0, lambda: rig.guardian.at_rest)
+    assert ticks * PERIOD <= round(rig.spec.stop.deadline_s * 1e9) + PERIOD
+
+
+def test_a_restarted_guardian_that_was_armed_at_once_can_still_end(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    rig.cart.brake = 0.0
+    restart(rig, rig.cart)
+    rig.pilot_alive = True
+    rig.activate()
+    rig.guardian.request_stop()
+    rig.run(2.0, lambda: rig.guardian.at_rest)
+    assert rig.guardian.at_rest
+
+
+def test_a_restarted_guardian_that_ends_at_once_leaves_the_robot_braked(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    restart(rig, rig.cart)
+    rig.guardian.close()
+    assert ("stop", True) in rig.cart.calls and ("stop", False) not in rig.cart.calls
+
+
 def test_silent_pilot_holds_within_timeout_and_a_tick(rig: Rig) -> None:
     rig.activate()
     rig.run(0.5)
