@@ -7,6 +7,7 @@ the robot's processes end, and only then the data is drained and closed.
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import types
 from collections.abc import Callable
@@ -43,8 +44,9 @@ class EventLog:
         self.listeners: list[Callable[[int, str], None]] = []
 
     def note(self, time_ns: int, process: str, what: str) -> None:
+        """Never raises for a disk that is full: whoever notes is often on the way to stopping something."""
         line = msgspec.json.encode(Event(time_ns=time_ns, kind=process, text=what))
-        with self._path.open("ab") as file:
+        with contextlib.suppress(OSError), self._path.open("ab") as file:
             file.write(line + b"\n")
         for listen in self.listeners:
             listen(time_ns, f"{process}: {what}")
@@ -154,14 +156,17 @@ class Conductor:
         return stop.count == 0
 
     def _show(self, now_ns: int, last: bool = False) -> None:
+        """A terminal that has gone (an ssh that dropped) or a full disk is no reason to leave the robot."""
         if now_ns >= self._view_due_ns:
             self._view_due_ns = now_ns + VIEW_NS
             elapsed_s, now = self._practised_ns() / 1e9, self._reader.read(now_ns)
             for time_ns, line in self._reader.news():
                 self.say(time_ns, line)
-            self._view.show(elapsed_s, now, self._supervisor.restarts())
+            with contextlib.suppress(OSError):
+                self._view.show(elapsed_s, now, self._supervisor.restarts())
             if self._status is not None and self._first_active_ns is not None:
-                self._status.write(elapsed_s, now, last)
+                with contextlib.suppress(OSError):
+                    self._status.write(elapsed_s, now, last)
 
     def _practised_ns(self) -> int:
         """Time since the robot was first free to move [ns]; 0 before."""
@@ -169,20 +174,32 @@ class Conductor:
 
     def say(self, time_ns: int, line: str) -> None:
         """Show what happened at a monotonic time [ns], as practice time."""
-        self._view.say((time_ns - (self._first_active_ns or time_ns)) / 1e9, line)
+        with contextlib.suppress(OSError):
+            self._view.say((time_ns - (self._first_active_ns or time_ns)) / 1e9, line)
 
     def _take_down(self, stop: StopSignals) -> bool:
+        """Every part of it happens, whatever the one before raised."""
         before = stop.count
-        standstill = self._halt()
-        self._supervisor.stop(ROBOT_FIRST)
-        for name in DATA_SECOND:
-            # Somebody who presses Ctrl-C again wants out; what is not drained stays in the spool.
-            self._supervisor.stop((name,), 2.0 if stop.count > max(before, 1) else None)
+        with contextlib.ExitStack() as then:  # from the last line to the first
+            then.callback(self._close_view)
+            then.callback(self._operator.close)
+            then.callback(self._show_last)
+            for name in reversed(DATA_SECOND):
+                then.callback(self._drain, name, stop, before)
+            then.callback(self._supervisor.stop, ROBOT_FIRST)
+            return self._halt()
+
+    def _drain(self, name: str, stop: StopSignals, before: int) -> None:
+        # Somebody who presses Ctrl-C again wants out; what is not drained stays in the spool.
+        self._supervisor.stop((name,), 2.0 if stop.count > max(before, 1) else None)
+
+    def _close_view(self) -> None:
+        with contextlib.suppress(OSError):
+            self._view.close()
+
+    def _show_last(self) -> None:
         self._view_due_ns = 0
         self._show(self._clock.now_ns(), last=True)
-        self._operator.close()
-        self._view.close()
-        return standstill
 
     def _halt(self) -> bool:
         """Stop the robot and wait, no longer than its own deadlines, until the guardian says that it
@@ -191,8 +208,9 @@ class Conductor:
         deadline_ns = self._clock.now_ns() + round(limit_s * 1e9)
         last = self._reader.state()
         sequence = 0 if last is None else int(last["sequence"][0])
-        self._operator.halt(self._clock.now_ns())
         while True:
+            # Again and again: another operator on the same mailbox may have written over a single press.
+            self._operator.halt(self._clock.now_ns())
             guardian = self._supervisor.children.get("guardian")
             if guardian is None or not guardian.alive:
                 return False

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from launch.catalogue import find
-from launch.conductor import Conductor, Ending
+from launch.conductor import Conductor, Ending, EventLog
 from launch.snapshot import Snapshot
 from launch.supervisor import Backoff, Plan, Supervisor
-from launch.view import NoView
+from launch.view import NoView, View
 from robot.clock import MonotonicClock
 from robot.messages import PILOT_DTYPE, PilotPhase, SafetyState, state_dtype
 from robot.spec import RobotSpec, load_spec
@@ -39,7 +39,8 @@ class Bench:
         self.record["safety_state"] = SafetyState.ACTIVE
         self.phase = PilotPhase.PRACTISING
         self.halted = 0
-        self.full = False
+        self.presses = self.deaf = 0
+        self.full = self.closed = False
 
     def state(self):  # type: ignore[no-untyped-def]
         self.record["sequence"] += 1
@@ -69,11 +70,13 @@ class Bench:
         return
 
     def halt(self, now_ns: int) -> None:
-        self.say("halt")
-        self.halted = 1
+        self.presses += 1
+        if not self.halted and self.presses > self.deaf:
+            self.say("halt")
+            self.halted = 1
 
     def close(self) -> None:
-        return
+        self.closed = True
 
     def say(self, what: str) -> None:
         with self.log.open("a") as file:
@@ -97,12 +100,14 @@ def plan(log: Path, name: str, body: str = "") -> Plan:
     )
 
 
-def conduct(bench: Bench, spec: RobotSpec, plans: list[Plan], minutes: float = 0.0) -> Ending:
+def conduct(
+    bench: Bench, spec: RobotSpec, plans: list[Plan], minutes: float = 0.0, view: View | None = None
+) -> Ending:
     clock = MonotonicClock()
     supervisor = Supervisor(
         plans, bench.log.parent / "output", clock, lambda *_: None, Backoff(0.02, 0.05, 30.0, tries=2)
     )
-    return Conductor(supervisor, bench, bench, NoView(), clock, spec, minutes).run()  # type: ignore[arg-type]
+    return Conductor(supervisor, bench, bench, view or NoView(), clock, spec, minutes).run()  # type: ignore[arg-type]
 
 
 def check(bench: Bench) -> None:
@@ -196,3 +201,43 @@ def test_a_guardian_that_is_gone_is_not_waited_for(tmp_path: Path, spec: RobotSp
         "-courier",
         "-learner",
     ]
+
+
+@pytest.mark.slow
+def test_a_press_that_was_lost_is_repeated_until_the_robot_stands(tmp_path: Path, spec: RobotSpec) -> None:
+    bench = Bench(spec, tmp_path / "log")
+    bench.deaf = 3  # another operator writes over the first presses
+    ending = conduct(bench, spec, [plan(bench.log, name) for name in NAMES], minutes=0.005)
+    assert ending.standstill and bench.presses > bench.deaf
+    check(bench)
+
+
+class GoneView(NoView):
+    """A terminal whose ssh connection has dropped: every write to it fails."""
+
+    def show(self, elapsed_s: float, now: Snapshot, restarts: dict[str, int]) -> None:
+        raise OSError(5, "Input/output error")
+
+    def say(self, elapsed_s: float, line: str) -> None:
+        raise OSError(5, "Input/output error")
+
+    def close(self) -> None:
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.slow
+def test_a_terminal_that_has_gone_leaves_nothing_undone(tmp_path: Path, spec: RobotSpec) -> None:
+    bench = Bench(spec, tmp_path / "log")
+    bench.news = lambda: [(0, "something happened")]  # type: ignore[method-assign]
+    ending = conduct(bench, spec, [plan(bench.log, name) for name in NAMES], minutes=0.005, view=GoneView())
+    assert ending.reason == "time is up"
+    check(bench)
+    assert bench.closed
+
+
+def test_a_full_disk_does_not_keep_anybody_from_stopping_a_process(tmp_path: Path) -> None:
+    heard: list[str] = []
+    events = EventLog(tmp_path / "no such folder" / "processes.jsonl")
+    events.listeners.append(lambda time_ns, line: heard.append(line))
+    events.note(0, "guardian", "did not end")
+    assert heard == ["guardian: did not end"]
