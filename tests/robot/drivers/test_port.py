@@ -86,6 +86,28 @@ def test_an_absent_port_names_the_ports_that_exist(tmp_path: Path, terminal: tup
         opened(str(tmp_path / "vesc"))
 
 
+@pytest.mark.parametrize("how", ["absent", "busy"])
+def test_reopening_a_lost_port_never_looks_around_the_machine(
+    tmp_path: Path, terminal: tuple[int, int, str], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    link = tmp_path / "gnss"
+    link.symlink_to(terminal[2])
+    port = opened(str(link))
+    port.close()
+    for name in ("existing_ports", "holder"):  # walks through /sys and /proc, in the control loop
+
+        def look_around(*_: str, name: str = name) -> None:
+            raise AssertionError(f"{name} was called")
+
+        monkeypatch.setattr(f"robot.drivers.port.{name}", look_around)
+    if how == "absent":
+        link.unlink()
+    else:
+        fcntl.flock(terminal[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with pytest.raises(PortError, match=rf"{link} is still lost .*tried again"):
+        port.open()
+
+
 def test_what_is_no_serial_port_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PortError, match="cannot be used as a serial port"):
