@@ -7,6 +7,7 @@ sockets become in-memory links; the bytes on both are the same.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ from learners.learner import Learner
 from learners.server import LearnerServer
 from robot.clock import SimulatedClock
 from robot.courier import Courier
+from robot.frame_file import DiskFullError
 from robot.interface import load_class, make_driver
 from robot.messages import SafetyState
 from robot.transport import direct_link_pair
@@ -121,6 +123,8 @@ class Lockstep:
         self.courier.pump()
         self.server.pump()
         self.courier.pump()
+        if self.courier.disk_full:
+            raise DiskFullError("the disk is full: the robot was stopped; make room and start again")
 
     def close(self) -> None:
         """Stop the robot as the guardian does it, then drain and close the data."""
@@ -137,7 +141,8 @@ class Lockstep:
                 self.guardian.tick(due_ns)
         finally:
             self.guardian.close()
-            self._exchange()
+            with contextlib.suppress(DiskFullError):
+                self._exchange()
             self.server.close()
             self.courier.close(0.0)
             self.policies.close()
@@ -146,7 +151,11 @@ class Lockstep:
 
 def practise_lockstep(session: Session, progress: Progress | None = None) -> None:
     """Run a session from its manifest, start to end."""
-    lockstep = Lockstep(session)
+    try:
+        lockstep = Lockstep(session)
+    except BaseException:
+        session.remove_board()
+        raise
     try:
         lockstep.run(session.manifest.minutes, progress)
     finally:

@@ -11,6 +11,7 @@ from launch.lockstep import Lockstep, practise_lockstep
 from launch.manifest import Setup
 from launch.session import Session, create_session
 from learners.journal import Journal
+from robot.errors import SandlotError
 from robot.log_reader import Log, read_log
 from robot.messages import Actor, SafetyState
 
@@ -94,4 +95,34 @@ def test_the_robot_is_stopped_before_the_data_is_closed_whatever_happens(tmp_pat
     assert log.ticks["state"][:, speed].max() > 0.5
     assert log.ticks["safety_state"][-1] == SafetyState.FAULT
     assert abs(log.ticks["state"][-1, speed]) < run.spec.stop.standstill_below
+    assert not run.board_directory.exists()
+
+
+def test_a_full_disk_stops_the_robot(tmp_path: Path) -> None:
+    run = session(tmp_path, 7)
+
+    def fill(lockstep: Lockstep) -> None:
+        if lockstep.practised_s > 4.0:
+            lockstep.courier._minimum_free = 1 << 62
+
+    with pytest.raises(SandlotError, match="disk is full"):
+        practise_lockstep(run, fill)
+    log = read_log(run.directory)
+    assert log.complete and "disk_full" in [logged.event.kind for logged in log.events]
+    stopped_s = (log.ticks["time_ns"][-1] - log.times("disk_full")[0]) / 1e9
+    assert stopped_s <= run.spec.stop.hold_s + run.spec.stop.deadline_s
+    assert log.ticks["safety_state"][-1] == SafetyState.FAULT
+
+
+def test_a_session_that_cannot_begin_leaves_no_shared_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = session(tmp_path, 7)
+
+    def broken(*_: object) -> None:
+        raise SandlotError("no such world")
+
+    monkeypatch.setattr("launch.lockstep.load_world", broken)
+    with pytest.raises(SandlotError, match="no such world"):
+        practise_lockstep(run)
     assert not run.board_directory.exists()
