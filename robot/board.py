@@ -66,3 +66,8 @@ class Board:
         self.steps = ring("steps", step_dtype(contract), round(spec.rates.policy_hz * RING_SECONDS))
         self.guardian_events = ring("guardian_events", EVENT_DTYPE, 1024)
         self.pilot_events = ring("pilot_events", EVENT_DTYPE, 1024)
+
+    @property
+    def rings(self) -> dict[str, Ring]:
+        """All rings, by name."""
+        return {name: part for name, part in vars(self).items() if isinstance(part, Ring)}

@@ -80,6 +80,7 @@ class Courier:
         now = clock.now_ns()
         self._due_flush = self._due_sync = self._due_status = now
         self._connected = False
+        self._dropped = dict.fromkeys(board.rings, 0)
         self._tell("courier_started", len(earlier), "log and spool are open")
 
     def pump(self) -> None:
@@ -170,11 +171,19 @@ class Courier:
     def _tell(self, kind: str, value: float, text: str) -> None:
         self.recorder.event("courier", Event(self._clock.now_ns(), kind, float(value), text))
 
+    def _tell_dropped(self) -> None:
+        """What found its ring full, because no courier was there for longer than a ring lasts."""
+        for name, ring in self._board.rings.items():
+            if ring.dropped != self._dropped[name]:
+                self._dropped[name] = ring.dropped
+                self._tell(f"{name}_dropped", ring.dropped, "so many ever found their ring full")
+
     def _report(self, now: int) -> None:
         record, uplink = self._status, self.uplink
+        self._tell_dropped()
         record["time_ns"] = now
         record["spooled"] = self.spool.next_sequence
-        record["lost"] = self.drain.lost
+        record["lost"] = self.drain.lost + self._board.steps.dropped
         record["log_bytes"] = self.recorder.bytes
         record["policy_version"] = self.policies.version
         record["disk_full"] = self.disk_full

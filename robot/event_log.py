@@ -11,13 +11,12 @@ _SECOND_NS = 1_000_000_000
 
 
 class EventLog:
-    """Writes ``EVENT_DTYPE`` records. A full ring loses events, counted in ``dropped``, and never blocks."""
+    """Writes ``EVENT_DTYPE`` records. A full ring loses events, and counts them; it never blocks."""
 
     def __init__(self, ring: Ring) -> None:
         self._ring = ring
         self._record = np.zeros(1, EVENT_DTYPE)
         self._last_ns: dict[str, int] = {}
-        self.dropped = 0
 
     def put(self, now_ns: int, kind: str, value: float = 0.0, text: str = "") -> None:
         """One event; ``kind`` and ``text`` are cut to the record's size, anything but ASCII becomes '?'."""
@@ -26,8 +25,7 @@ class EventLog:
         record["value"] = value
         record["kind"] = kind.encode("ascii", "replace")
         record["text"] = text.encode("ascii", "replace")
-        if not self._ring.push(record):
-            self.dropped += 1
+        self._ring.push(record)
 
     def at_most_once_a_second(self, now_ns: int, kind: str, value: float = 0.0, text: str = "") -> None:
         """An event of a kind that may come every tick; those in between are left out."""

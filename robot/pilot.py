@@ -6,8 +6,7 @@ finishes the step before (what came of the last action), asks the state machine 
 Events it leaves: ``lap``, ``lap_deterministic``, ``lap_script``, ``lap_human`` (value: lap time [s]; a lap is
 from line to line within one episode, so no failure, recovery or takeover happened in it),
 ``evaluation_failed``, ``failure``, ``recovery`` (value: rung), ``call``, ``assist``, ``takeover``,
-``release``, ``phase``, ``policy_swap`` (value: version), ``policy_refused``,
-``policy_not_finite``, ``steps_dropped``.
+``release``, ``phase``, ``policy_swap`` (value: version), ``policy_refused``, ``policy_not_finite``.
 """
 
 from __future__ import annotations
@@ -89,7 +88,6 @@ class Pilot:
         self._before: Sight | None = None
         self._actor = Actor.NOBODY
         self._finished = False
-        self._dropped_told = 0
         if self._logbook.has_practised:
             self._demonstrations_left = 0
 
@@ -106,9 +104,6 @@ class Pilot:
         else:
             self._look_and_act(now, sight)
             self._before = sight
-        if self._experience.dropped > self._dropped_told:
-            self._dropped_told = self._experience.dropped
-            self._tell(now, "steps_dropped", self._dropped_told, "the courier is away and the ring is full")
         self._logbook.publish(now, self.practice.phase, self._actor, self._version)
 
     def finish(self) -> None:

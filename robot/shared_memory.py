@@ -19,11 +19,9 @@ from numpy.typing import NDArray
 
 from robot.errors import SharedMemoryError
 
-_HEADER = struct.Struct("<8sQQQQ")  # magic, layout CRC, slots, written, read
+_HEADER = struct.Struct("<8sQQQQQ")  # magic, layout CRC, slots, written, read, dropped
 _HEADER_SIZE = 64
 _MAGIC = b"sandlot1"
-_WRITTEN = slice(24, 32)
-_READ = slice(32, 40)
 _RETRIES = 8
 
 Record = NDArray[np.void]
@@ -46,19 +44,20 @@ class _Region:
             temporary = path.with_suffix(f".{os.getpid()}")
             with temporary.open("wb") as file:
                 file.truncate(size)
-                file.write(_HEADER.pack(_MAGIC, layout, slots, 0, 0))
+                file.write(_HEADER.pack(_MAGIC, layout, slots, 0, 0, 0))
             temporary.rename(path)
         try:
             with path.open("r+b") as file:
                 self.memory = mmap.mmap(file.fileno(), 0)
         except FileNotFoundError:
             raise SharedMemoryError(f"{path} does not exist; is the session running?") from None
-        magic, found_layout, found_slots, _, _ = _HEADER.unpack_from(self.memory)
+        magic, found_layout, found_slots, *_ = _HEADER.unpack_from(self.memory)
         if (magic, found_layout, found_slots, len(self.memory)) != (_MAGIC, layout, slots, size):
             raise SharedMemoryError(f"{path} was made for another layout; restart the session as a whole")
         words = np.frombuffer(self.memory, np.uint64, 8)
         self._written = words[3:4]
         self._read = words[4:5]
+        self._dropped = words[5:6]
 
     def slot(self, index: int) -> int:
         return _HEADER_SIZE + self.stride * index
@@ -107,8 +106,8 @@ class Mailbox:
 
 class Ring:
     """A queue of records from one writer to one reader. Both cursors live in the file: a reader or writer
-    that dies and comes back goes on where it was. A full ring drops the new record and says so; it never
-    blocks."""
+    that dies and comes back goes on where it was. A full ring drops the new record, counts it and says so; it
+    never blocks."""
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], slots: int, create: bool = False) -> None:
         self._region = _Region(path, dtype, slots, 0, create)
@@ -133,6 +132,11 @@ class Ring:
         return int(self._region._read[0])
 
     @property
+    def dropped(self) -> int:
+        """How many records were ever turned away because the ring was full: the gaps nobody else can see."""
+        return int(self._region._dropped[0])
+
+    @property
     def waiting(self) -> int:
         return int(self._region._written[0]) - int(self._region._read[0])
 
@@ -140,6 +144,7 @@ class Ring:
         """Append one record (shape (1,) or ()). False if the ring is full and the record was dropped."""
         written = int(self._region._written[0])
         if written - int(self._region._read[0]) >= self._slots:
+            self._region._dropped[0] += 1
             return False
         self._records[written % self._slots] = record
         self._region._written[0] = written + 1

@@ -29,8 +29,6 @@ class Experience:
         self.open = False
         """Whether an episode is going on."""
         self.written = 0
-        self.dropped = 0
-        """Rows lost because the courier was away for longer than the ring lasts."""
 
     def begin(self) -> None:
         """Start an episode."""
@@ -95,7 +93,4 @@ class Experience:
 
     def _push(self) -> None:
         self._view["sequence"][0] = self._ring.written
-        if self._ring.push(self._row):
-            self.written += 1
-        else:
-            self.dropped += 1
+        self.written += self._ring.push(self._row)

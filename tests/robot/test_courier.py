@@ -245,6 +245,25 @@ def test_rows_that_the_pilot_lost_are_counted_and_do_not_stop_the_stream(tmp_pat
     assert status["durable"][0] == 35
 
 
+def test_what_found_its_ring_full_is_counted_as_lost_even_by_a_later_courier(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.drive(20)
+    for _ in range(100):
+        world.turn()
+    slots = world.board.steps._slots
+    for first in range(20, 20 + slots + 7, 100):  # nobody is there to take them
+        push(world.board, make_rows(first, min(100, 20 + slots + 7 - first)))
+    world.start_courier()  # the old one was killed
+    for _ in range(200):
+        world.turn()
+    status = world.board.courier.read()
+    assert status is not None
+    assert status["lost"][0] == world.board.steps.dropped == 7
+    world.courier.close(0)
+    told = [e.event for e in read_log(tmp_path / "run").events if e.event.kind.endswith("_dropped")]
+    assert [(event.kind, event.value) for event in told] == [("steps_dropped", 7.0)]
+
+
 def test_another_contract_is_refused_with_a_difference_a_person_can_read(tmp_path: Path) -> None:
     world = World(tmp_path)
     other = CONTRACT.plain() | {"policy_hz": 25.0}

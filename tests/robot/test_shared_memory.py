@@ -81,6 +81,7 @@ def test_ring_keeps_order_and_says_when_it_is_full(tmp_path: Path) -> None:
         row["value"] = k
         accepted.append(ring.push(row))
     assert accepted == [True] * 4 + [False] * 2
+    assert ring.dropped == Ring(tmp_path / "ring", ROW, 4).dropped == 2, "whoever comes later sees it too"
     assert ring.peek(3)["value"].tolist() == [0, 1, 2]
     assert ring.peek(9)["value"].tolist() == [0, 1, 2, 3], "peeking must not consume"
     ring.consume(3)
