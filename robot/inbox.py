@@ -21,12 +21,12 @@ class Inbox:
 
     def take(self) -> Record | None:
         """The newest record if it has not been taken yet, shape (1,). A torn one is tried again next time."""
-        sequence = self._mailbox.sequence
-        if sequence == self._seen:
+        if self._mailbox.sequence == self._seen:
             return None
         record = self._mailbox.read()
         if record is not None:
-            self._seen = sequence
+            # Its own number: a newer one may have come between the two looks, and must not be taken twice.
+            self._seen = int(record["sequence"][0])
         return record
 
 
