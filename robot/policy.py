@@ -20,6 +20,7 @@ from robot.messages import Event
 
 METADATA_KEY = "sandlot"
 WARM_UP_RUNS = 5
+_FLOAT = "tensor(float)"
 POLL_S = 0.02
 """How often the loading thread looks for a new policy [s]."""
 
@@ -120,13 +121,14 @@ def _metadata(session: Any, path: Path) -> PolicyMetadata:
 
 
 def _check_signature(session: Any, inputs: dict[str, int], actions: int, path: Path) -> None:
-    found = {i.name: i.shape[-1] for i in session.get_inputs()}
-    outputs = {o.name: o.shape[-1] for o in session.get_outputs()}
-    if found != inputs or outputs.get("action") != actions:
-        raise PolicyError(
-            f"{path.name}: inputs {inputs} and an output action of {actions} were expected, "
-            f"it has {found} and {outputs}"
-        )
+    expected = {name: (size, _FLOAT) for name, size in (inputs | {"action": actions}).items()}
+    outputs = [node for node in session.get_outputs() if node.name == "action"]
+    found = {
+        node.name: (node.shape[1] if len(node.shape) == 2 else node.shape, node.type)
+        for node in (*session.get_inputs(), *outputs)
+    }
+    if found != expected:
+        raise PolicyError(f"{path.name}: inputs and output {expected} were expected, it has {found}")
 
 
 class PolicySource(Protocol):
@@ -219,9 +221,10 @@ class PolicyLoader:
     def _load(self, path: Path) -> None:
         try:
             policy = Policy(path, self._contract, self._calibration_hash)
-        except SandlotError as error:
+        except Exception as error:  # noqa: BLE001  (whatever a file does, the thread goes on looking for others)
+            text = str(error) if isinstance(error, SandlotError) else f"{path.name}: {error!r}"
             self.refused += 1
-            self._messages.append(Event(self._clock.now_ns(), "policy_refused", text=str(error)))
+            self._messages.append(Event(self._clock.now_ns(), "policy_refused", text=text))
             return
         self.loaded += 1
         self._ready.append(policy)
