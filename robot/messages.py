@@ -193,6 +193,7 @@ PILOT_DTYPE = np.dtype(
         ("failures", "<u4"),
         ("recoveries", "<u4"),
         ("assists", "<u4"),
+        ("demonstrated", "<u4"),  # laps, so that a pilot that comes back goes on demonstrating where it was
         ("steps", "<u8"),
         ("late_steps", "<u8"),
         ("lap_time_s", "<f8"),

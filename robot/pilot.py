@@ -67,7 +67,7 @@ class Pilot:
         self.policy: Policy | None = None
         self._policies, self._board, self._clock, self._rng = policies, board, clock, rng
         self._demonstrator, self._teleop = demonstrator, teleop
-        self._demonstrations_left = demonstration_laps if demonstrator is not None else 0
+        self._demonstration_laps = demonstration_laps if demonstrator is not None else 0
         self._observer = Observer(task, contract)
         self._acting = Acting(spec, contract, rng, noise_correlation)
         self._experience = Experience(board, contract)
@@ -88,8 +88,6 @@ class Pilot:
         self._before: Sight | None = None
         self._actor = Actor.NOBODY
         self._finished = False
-        if self._logbook.has_practised:
-            self._demonstrations_left = 0
 
     def step(self, due_ns: int) -> None:
         """One policy step, due at ``due_ns`` (monotonic)."""
@@ -128,7 +126,7 @@ class Pilot:
             actor, version = self._actor, self._version
             lapped = self._laps.update(now, sight.time_ns, outcome.progress, actor, version)
             if lapped and self.practice.phase is PilotPhase.DEMONSTRATING:
-                self._demonstrations_left -= 1
+                self._logbook.count("demonstrated")
         flipped = self._detector.flipped(sight.state)
         asks = self.practice.troubled and self._orienting is not None
         situation = Situation(
@@ -136,7 +134,7 @@ class Pilot:
             position=sight.position,
             able=sight.able,
             policy=self.policy is not None,
-            demonstration=self._demonstrations_left > 0,
+            demonstration=self._logbook["demonstrated"] < self._demonstration_laps,
             human=human is not None,
             finished=self._finished,
             failure=failure,

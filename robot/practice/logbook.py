@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from robot.board import Board
-from robot.messages import EVENT_DTYPE, PILOT_DTYPE, Actor, PilotPhase
+from robot.event_log import EventLog
+from robot.messages import PILOT_DTYPE, Actor, PilotPhase
 
 
 class Logbook:
@@ -15,13 +16,10 @@ class Logbook:
         self._board = board
         self._record = np.zeros(1, PILOT_DTYPE)
         self._status = {name: self._record[name] for name in PILOT_DTYPE.names or ()}
-        self._event = np.zeros(1, EVENT_DTYPE)
+        self.tell = EventLog(board.pilot_events).put
         before = board.pilot.read()
         if before is not None:
             self._record[:] = before
-        waiting = (PilotPhase.WAITING, PilotPhase.DEMONSTRATING)
-        self.has_practised = self["laps"] > 0 or int(self["phase"]) not in waiting
-        """Whether an earlier pilot of this session got beyond demonstrating."""
 
     def __getitem__(self, name: str) -> float:
         """A field of the status record."""
@@ -35,13 +33,6 @@ class Logbook:
         counter = self._status[name]
         counter[0] += 1
         return int(counter[0])
-
-    def tell(self, time_ns: int, kind: str, value: float = 0.0, text: str = "") -> None:
-        """Leave an event; what does not fit is cut."""
-        event = self._event
-        event["time_ns"], event["kind"], event["value"] = time_ns, kind.encode(), value
-        event["text"] = text.encode()[: EVENT_DTYPE["text"].itemsize]
-        self._board.pilot_events.push(event)
 
     def publish(self, now_ns: int, phase: PilotPhase, actor: Actor, policy_version: int) -> None:
         """Write the status record."""

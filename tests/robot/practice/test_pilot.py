@@ -386,6 +386,24 @@ def test_a_restarted_pilot_counts_on_and_does_not_demonstrate_again(bench, spec,
     assert np.array_equal(table["sequence"], np.arange(len(table)))
 
 
+def test_a_pilot_killed_in_the_middle_of_demonstrating_goes_on_where_it_was(bench, spec, course) -> None:
+    def pilot():
+        return bench.make_pilot(demonstrator=PurePursuit(spec, course, 2.0), demonstration_laps=2)
+
+    first = pilot()
+    while "lap_script" not in bench.kinds():
+        bench.step(first)
+    while (
+        bench.phases[-1] != PilotPhase.RECOVERING
+    ):  # killed while it frees itself from a demonstrator's bump
+        bench.impact = 60.0 if bench.phases[-1] == PilotPhase.DEMONSTRATING else 0.0
+        bench.step(first)
+    bench.publish_policy(1)
+    bench.run(pilot(), 900)
+    assert bench.kinds().count("lap_script") == 2
+    assert bench.phases[-1] == PilotPhase.PRACTISING
+
+
 def test_one_seed_gives_one_session(make_bench, spec, course) -> None:
     def session(name: str, seed: int) -> list:
         bench = make_bench(name)
