@@ -111,7 +111,7 @@ def read_log(path: Path, topics: Sequence[str] | None = None) -> Log:
         raise SandlotError(f"no log.mcap in {path}; is it a run's folder?")
     # A courier that was killed while making its log leaves an empty file.
     logs = [_read(file, topics) for file in files if not (path.is_dir() and file.stat().st_size < len(MAGIC))]
-    readable = [log for log in logs if log.arrays]
+    readable = [log for log in logs if log.arrays or log.events]
     if not readable:
         raise SandlotError(f"{files[0]} has no whole chunk; nothing was recorded before it was cut off")
     first = readable[0]

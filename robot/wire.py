@@ -119,7 +119,7 @@ def _decode(
         raise WireError(f"a message of {len(header)} bytes; at most {most} are accepted")
     try:
         message = decoder.decode(header)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:  # TypeError: msgspec 0.18
         raise WireError(_why(header, error)) from None
     if message.schema != SCHEMA_VERSION:
         raise WireError(_other_schema(message.schema))
@@ -130,7 +130,7 @@ def _why(header: bytes, error: Exception) -> str:
     """A peer of another version also fails on its fields; say the version, which is what to mend."""
     try:
         plain = _any.decode(header)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
         plain = None
     if isinstance(plain, dict):
         schema = plain.get("schema")

@@ -17,7 +17,7 @@ from robot.errors import SandlotError
 from robot.frame_file import DiskFullError
 from robot.log_reader import read_log, repair, seal
 from robot.messages import PILOT_DTYPE, Event
-from robot.recorder import PILOT, STEPS, TICKS, Recorder
+from robot.recorder import EVENTS, PILOT, STEPS, TICKS, Recorder
 
 
 def record(path: Path, chunks: int = 4, close: bool = True) -> list[int]:
@@ -60,6 +60,10 @@ def test_the_log_gives_back_what_was_recorded(whole: Path) -> None:
     assert log.metadata["contract_hash"] == CONTRACT.hash()
     with pytest.raises(SandlotError, match="did you mean /ticks"):
         log["/tick"]
+
+
+def test_events_can_be_read_alone(whole: Path) -> None:
+    assert read_log(whole, [EVENTS]).events == read_log(whole).events != []
 
 
 def test_an_independent_reader_agrees(whole: Path) -> None:
