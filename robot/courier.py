@@ -116,13 +116,12 @@ class Courier:
             now = self._clock.now_ns()
         self._tell("courier_closed", self.spool.next_sequence, "rows spooled")
         self._report(now)
-        try:
-            self.drain.flush()
-            self.recorder.close()
-            self.spool.close()
-        except DiskFullError:
-            self.disk_full = True  # the log stays as it was at its last flush, and readable
-            self._report(now)
+        for finish in (self.drain.flush, self.recorder.close, self.spool.close):
+            try:
+                finish()
+            except DiskFullError:
+                self.disk_full = True  # the log stays as it was at its last flush, and readable
+                self._report(now)
         if self._link is not None:
             self._link.close()
 

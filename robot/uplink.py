@@ -137,6 +137,7 @@ class Uplink:
             return
         self.state, self._refusal = State.STREAMING, ""
         self.sent = self.received = welcome.next_sequence
+        self.durable = min(self.durable, welcome.next_sequence)  # another learner, that does not have it
         self._progress_ns = self._nudged_ns = now_ns
         self._tell("learner_connected", welcome.next_sequence, "the learner takes rows from here on")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from learners.server import LearnerServer, ServerConfig
 from robot.board import Board
 from robot.clock import SimulatedClock
 from robot.courier import Courier
+from robot.frame_file import DiskFullError
 from robot.log_reader import read_log
 from robot.messages import EVENT_DTYPE
 from robot.spool import Spool
@@ -388,6 +390,42 @@ def test_a_full_disk_stops_the_robot_and_loses_nothing(tmp_path: Path) -> None:
         ) == 2  # both couriers said it once
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_a_disk_that_is_full_at_the_end_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    world.drive(10)
+    courier = world.courier
+
+    def full() -> None:
+        raise DiskFullError("no room left")
+
+    monkeypatch.setattr(courier.recorder, "flush", full)
+    courier.close(0)
+    left = [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+    assert not [path for path in left if path.is_relative_to(tmp_path / "run")]
+    assert (
+        courier.disk_full
+        and Spool(tmp_path / "run" / "spool", CONTRACT.step_dtype(), "s").next_sequence == 10
+    )
+
+
+def test_a_learner_that_starts_afresh_is_not_taken_to_have_what_another_had(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.drive(30)
+    world.settle()
+    shutil.rmtree(tmp_path / "learner")
+    world.start_learner()
+    for _ in range(100):
+        world.turn(learner=False)  # long enough to be missed and greeted
+    for _ in range(3):
+        world.turn()
+    assert world.courier.uplink is not None
+    assert world.courier.uplink.durable < 30, "what the new learner has not stored"
+    world.settle()
+    world.check()
 
 
 def test_little_space_left_is_told_while_there_is_room_to_close(tmp_path: Path) -> None:
