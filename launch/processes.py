@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from launch.manifest import FILE as MANIFEST
 from launch.manifest import Setup
 from launch.session import Session, open_session
-from launch.supervisor import CONFIGURATION_ERROR
+from launch.supervisor import CONFIGURATION_ERROR, SUPERVISOR
 from learners.config import LearnerConfig
 from robot.board import Board
 from robot.clock import Clock, MonotonicClock, Ticker
@@ -221,8 +221,9 @@ def _realtime(priority: int) -> None:
 
 
 def follow_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent dies; end at once if it already has."""
-    parent = os.getppid()
+    """Ask the kernel for SIGTERM when the parent dies; end at once if it already has, even before this
+    process had read its first line."""
+    parent = int(os.environ.get(SUPERVISOR, os.getppid()))
     libc = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6")
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:

@@ -22,6 +22,9 @@ from robot.errors import SandlotError
 CONFIGURATION_ERROR = 2
 """A process's exit code that says: starting me again will not help."""
 
+SUPERVISOR = "SANDLOT_SUPERVISOR"
+"""Environment variable: the process id of whoever started a process and stops it again."""
+
 
 class ProcessError(SandlotError):
     """A process of the session could not be started or kept alive."""
@@ -182,7 +185,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **dict(plan.environment)},
+                env={**os.environ, **dict(plan.environment), SUPERVISOR: str(os.getpid())},
                 start_new_session=True,
             )
         child.started_ns = self.clock.now_ns()

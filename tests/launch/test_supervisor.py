@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from launch.supervisor import Backoff, Plan, ProcessError, Supervisor
+from launch.supervisor import SUPERVISOR, Backoff, Plan, ProcessError, Supervisor, python_command
 from robot.clock import MonotonicClock
 
 QUICK = Backoff(first_s=0.05, most_s=0.2, healthy_s=30.0, tries=3)
@@ -185,3 +186,14 @@ def test_a_stopped_process_stays_stopped(tmp_path: Path) -> None:
     time.sleep(3 * QUICK.first_s)
     made.poll()
     assert lines(log) == ["+pilot", "-pilot"]
+
+
+def test_a_process_whose_supervisor_is_already_gone_never_begins(tmp_path: Path) -> None:
+    command = python_command("launch.processes", "guardian", "--session", str(tmp_path))
+    for parent, begins in ((os.getpid(), True), (2**22 + 1, False)):
+        environment = {**os.environ, SUPERVISOR: str(parent)}
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 1
+        assert ("not a run's folder" in done.stderr) == begins
