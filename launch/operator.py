@@ -16,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
+from robot.errors import SandlotError, SharedMemoryError
 from robot.messages import OPERATOR_DTYPE, POSE_DTYPE, Cause, PilotPhase, SafetyState
 from robot.shared_memory import Mailbox, Record
 
@@ -171,11 +172,16 @@ class HeldKeyOperator:
     """A person at this terminal. Space held: motion enabled (let go: the robot stops). A tap enables nothing:
     a key counts as held from its first repeat on. ``r`` resets a fault while space is up, ``s`` stops, ``x``
     is the software emergency stop (the hardware one is the one that counts), ``p`` says that the robot has
-    been put on its start line."""
+    been put on its start line. Raises SandlotError if somebody else holds this session's permission."""
 
     def __init__(
         self, mailbox: Mailbox, descriptor: int | None = None, start: StartLine | None = None
     ) -> None:
+        try:
+            self._claim = mailbox.claim()
+        except SharedMemoryError:
+            # Two writers would show the guardian each other's presses again and again.
+            raise SandlotError("somebody already enables motion in this session; only one may") from None
         self._panel = _Panel(mailbox)
         self._start = start
         self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
@@ -239,6 +245,7 @@ class HeldKeyOperator:
     def close(self) -> None:
         if self._saved is not None:
             termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._saved)
+        os.close(self._claim)
 
 
 class AbsentOperator:

@@ -8,6 +8,7 @@ number of times.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import struct
@@ -97,6 +98,18 @@ class Mailbox:
             if zlib.crc32(body) == int.from_bytes(data[self._size :], "little"):
                 return np.frombuffer(body, self._dtype)
         return None
+
+    def claim(self) -> int:
+        """Be its only claimed writer until the returned descriptor is closed or this process ends. Raises
+        SharedMemoryError if somebody else is."""
+        path = self._region.path
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise SharedMemoryError(f"{path.stem}: another process writes it; end that one first") from None
+        return descriptor
 
     @property
     def sequence(self) -> int:

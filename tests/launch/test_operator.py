@@ -10,6 +10,7 @@ import pytest
 
 from launch.catalogue import find
 from launch.operator import HeldKeyOperator, SimulatedOperator, StartLine
+from robot.errors import SandlotError
 from robot.messages import (
     OPERATOR_DTYPE,
     PILOT_DTYPE,
@@ -229,3 +230,12 @@ def test_emergency_stop_key_latches(mailbox: Mailbox) -> None:
         operator.step(now_ns, None, None)
         record = mailbox.read()
         assert record is not None and record["estop"][0]
+
+
+def test_only_one_person_at_a_time_holds_the_permission(mailbox: Mailbox) -> None:
+    keyboard = Keyboard()
+    first = HeldKeyOperator(mailbox, keyboard.read_end)
+    with pytest.raises(SandlotError, match="already enables motion"):
+        HeldKeyOperator(mailbox, keyboard.read_end)
+    first.close()
+    HeldKeyOperator(mailbox, keyboard.read_end).close()
