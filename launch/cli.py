@@ -52,6 +52,7 @@ COMMANDS: dict[str, Command] = {
     "bench loop": Command(options.BenchLoopOptions, "launch.bench.command:loop"),
     "bench transport": Command(options.BenchTransportOptions, "launch.bench.command:transport"),
     "bench policy": Command(options.BenchPolicyOptions, "launch.bench.command:policy"),
+    "bench kill": Command(options.BenchKillOptions, "launch.bench.command:kill"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),
 }
 

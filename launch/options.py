@@ -281,6 +281,23 @@ class BenchPolicyOptions:
 
 
 @dataclass(frozen=True)
+class BenchKillOptions:
+    """What a robot does when a process of its session is killed while it drives, on the twin in real time.
+
+    Example: sandlot bench kill --json
+    """
+
+    repeats: int = 3
+    """How often each of the five processes is killed."""
+    speed: float = 1.5
+    """Top speed of the scripted driver meanwhile [m/s]."""
+    seed: int = 0
+    """Seed of the session and of when exactly the kills come."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchPracticeOptions:
     """How well a robot learns: whole sessions on the twin in lockstep, one CSV row each; resumable.
 

@@ -23,7 +23,7 @@ from launch.map import BrailleMap
 from launch.operator import AbsentOperator, HeldKeyOperator, Operator, SimulatedOperator, StartLine
 from launch.options import LearnerOptions, OnboardOptions, OperatorOptions, PracticeOptions
 from launch.session import Session, create_session, open_session
-from launch.snapshot import Reader
+from launch.snapshot import Reader, Snapshot
 from launch.status_log import FILE as STATUS
 from launch.status_log import StatusLog
 from launch.supervisor import Plan, Supervisor, always, python_command
@@ -61,7 +61,7 @@ def practise(options: PracticeOptions) -> int:
         )
     _need("torch", "onnx", *(() if options.hardware else ("mujoco",)))
     setup = Setup(
-        address=f"127.0.0.1:{_free_ports()}",
+        address=f"127.0.0.1:{free_ports()}",
         demonstration_laps=options.demonstration_laps,
         update_ratio=options.update_ratio,
         policy=_path(options.policy, "policy"),
@@ -81,7 +81,7 @@ def practise(options: PracticeOptions) -> int:
     )
     if options.fast:
         return finish(session, _run_fast(session, options.view), options.report, options.json)
-    ending = _run(session, options.view, with_learner=True)
+    ending = conduct(session, options.view, with_learner=True)
     return finish(session, ending, options.report, options.json)
 
 
@@ -112,7 +112,7 @@ def onboard(options: OnboardOptions) -> int:
         setup=setup,
     )
     session.key()
-    ending = _run(session, options.view, with_learner=False)
+    ending = conduct(session, options.view, with_learner=False)
     return finish(session, ending, options.report, options.json)
 
 
@@ -200,7 +200,8 @@ def _standstill_s(session: Session) -> float:
     return session.spec.stop.hold_s + session.spec.stop.deadline_s + 1.0
 
 
-def _run(session: Session, view_kind: str, with_learner: bool) -> Ending:
+def conduct(session: Session, view_kind: str, with_learner: bool) -> Ending:
+    """Run a session's processes in real time, from start to end."""
     clock = MonotonicClock()
     with _board(session) as board, _attentive():
         reader = Reader(board, session.spec)
@@ -218,15 +219,10 @@ def _run_fast(session: Session, view_kind: str) -> Ending:
     """The whole session in this thread. Ctrl-C and SIGTERM end it as they end any other."""
     from launch.lockstep import Lockstep, practise_lockstep
 
-    view, status = _view(session, view_kind), StatusLog(session.directory / STATUS)
+    view = _view(session, view_kind)
     began_ns = time.monotonic_ns()
-    reader: Reader | None = None
 
-    def progress(lockstep: Lockstep) -> None:
-        nonlocal reader
-        reader = reader or Reader(lockstep.board, session.spec)
-        now = reader.read(lockstep.clock.now_ns())
-        status.write(lockstep.practised_s, now)
+    def progress(lockstep: Lockstep, now: Snapshot) -> None:
         view.show(lockstep.practised_s, now, {})
 
     def stop(number: int, frame: object) -> None:
@@ -270,21 +266,20 @@ def _board(session: Session) -> Iterator[Board]:
 
 def _operator(session: Session, board: Board) -> Operator:
     source = session.spec.enable.source
-    start = StartLine(board.pose, session.course.start)
     if source == "simulated_operator":
         from sim.emulators.control import Place, ask
 
         def place() -> None:
             # The emulator may itself just be starting again; the operator asks once more.
             with contextlib.suppress(SandlotError):
-                ask(session.ports, Place(pose=session.course.start))
+                ask(session.ports, Place())
 
-        return SimulatedOperator(board.operator, place, start=start)
+        return SimulatedOperator(board.operator, place)
     if source == "held_key":
         if not os.isatty(sys.stdin.fileno()):
             print("no keyboard here; somebody has to enable motion from a terminal: sandlot operator")
             return AbsentOperator(board.operator)
-        return HeldKeyOperator(board.operator, start=start)
+        return HeldKeyOperator(board.operator, start=StartLine(board.pose, session.course.start))
     raise SandlotError(
         f"no operator for enable.source {source!r} comes with this command; set held_key in the robot's file"
     )
@@ -356,7 +351,7 @@ def _path(path: Path | None, what: str) -> str:
     return str(path.resolve())
 
 
-def _free_ports() -> int:
+def free_ports() -> int:
     """A loopback port that is free together with the next one up."""
     for _ in range(100):
         with socket.socket() as first, socket.socket() as second:

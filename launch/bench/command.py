@@ -10,6 +10,7 @@ from rich.table import Table
 
 from launch.manifest import machine
 from launch.options import (
+    BenchKillOptions,
     BenchLoopOptions,
     BenchPolicyOptions,
     BenchPracticeOptions,
@@ -36,6 +37,15 @@ def policy(options: BenchPolicyOptions) -> int:
     from launch.bench.policy import run
 
     return _show("bench policy", run(options.swaps), options.json)
+
+
+def kill(options: BenchKillOptions) -> int:
+    """Processes killed mid-drive."""
+    from launch.bench.kill import run
+
+    say = Console(stderr=options.json).print
+    figures = run(options.repeats, options.speed, options.seed, progress=say)
+    return _show("bench kill", figures, options.json)
 
 
 def practice(options: BenchPracticeOptions) -> int:

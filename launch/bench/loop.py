@@ -135,7 +135,7 @@ def _burn(multiplications: Any, size: int) -> None:
 
 
 @contextlib.contextmanager
-def _ahead_of_the_load() -> Iterator[None]:
+def ahead_of_the_load() -> Iterator[None]:
     """The calling process, which stands for operator and pilot, at the lowest real-time priority where that
     is permitted: it is the guardian's lateness that is measured, not theirs."""
     policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
@@ -204,7 +204,7 @@ def run(seconds: float = 60.0, rate_hz: float = 500.0, loaded: bool = True) -> d
             guard = context.Process(target=_guard, args=(directory, rate_hz, theirs), daemon=True)
             guard.start()
             missing = ours.recv() if ours.poll(READY_S) else ["the guardian did not start"]
-            with _ahead_of_the_load():
+            with ahead_of_the_load():
                 person = _Person(board, spec)
                 person.arm(guard)
                 timer = None

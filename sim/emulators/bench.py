@@ -35,10 +35,11 @@ TRUTH_DTYPE = np.dtype(
         ("antenna_velocity", "<f8", (3,)),
         ("angular_velocity", "<f8", (3,)),
         ("motor_speed", "<f8"),
+        ("motor_current", "<f8"),
     ],
     align=True,
 )
-"""World frame [m], [m/s]; body [rad/s]; mechanical [rad/s]."""
+"""World frame [m], [m/s]; body [rad/s]; mechanical [rad/s]; [A], positive accelerates forward."""
 
 
 class Bench:
@@ -120,6 +121,7 @@ class Bench:
         record["antenna_velocity"] = plant.antenna_velocity
         record["angular_velocity"] = plant.angular_velocity
         record["motor_speed"] = plant.motor_speed
+        record["motor_current"] = plant.motor_current
         self._truth.write(record)
 
     def _obey(self, request: Request) -> None:
