@@ -18,6 +18,10 @@ from launch.manifest import FILE as MANIFEST
 from launch.operator import SimulatedOperator
 from launch.processes import learner_config, make_guardian, make_pilot, make_policies, server_config
 from launch.session import Session
+from launch.snapshot import Reader, Snapshot
+from launch.status_log import EVERY_S as STATUS_S
+from launch.status_log import FILE as STATUS
+from launch.status_log import StatusLog
 from learners.journal import Journal
 from learners.learner import Learner
 from learners.server import LearnerServer
@@ -38,7 +42,7 @@ LINK_HZ = 5
 PROGRESS_S = 0.5
 """Wall time between two calls of the progress function."""
 
-Progress = Callable[["Lockstep"], None]
+Progress = Callable[["Lockstep", Snapshot], None]
 
 
 class Lockstep:
@@ -86,6 +90,8 @@ class Lockstep:
             session.key(),
             msgspec.structs.replace(server_config(manifest.setup), sync_s=None),
         )
+        self._reader = Reader(self.board, spec)
+        self._status = StatusLog(session.directory / STATUS)
         self.practised_s = 0.0
         """Time since the robot was first free to move [s]."""
 
@@ -95,6 +101,7 @@ class Lockstep:
         period_ns = round(1e9 / spec.rates.guardian_hz)
         per_operator = max(1, round(spec.rates.guardian_hz / OPERATOR_HZ))
         per_link = max(1, round(spec.rates.guardian_hz / LINK_HZ))
+        per_status = round(spec.rates.guardian_hz * STATUS_S)
         per_step = spec.ticks_per_step
         self.guardian.start()
         due_ns, first_ns, tick, shown = self.clock.now_ns(), None, 0, 0.0
@@ -116,7 +123,14 @@ class Lockstep:
                 self._exchange()
                 if progress is not None and time.monotonic() - shown > PROGRESS_S:
                     shown = time.monotonic()
-                    progress(self)
+                    progress(self, self._reader.read(due_ns))
+            if tick % per_status == 0:
+                self._note()
+
+    def _note(self, last: bool = False) -> None:
+        """Write down how the session stands; a disk that is full has been reported by then."""
+        with contextlib.suppress(OSError):
+            self._status.write(self.practised_s, self._reader.read(self.clock.now_ns()), last)
 
     def _exchange(self) -> None:
         """Rows up, learning, policies down."""
@@ -145,6 +159,7 @@ class Lockstep:
                 self._exchange()
             self.server.close()
             self.courier.close(0.0)
+            self._note(last=True)
             self.policies.close()
             self.session.remove_board()
 

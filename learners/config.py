@@ -32,8 +32,9 @@ class LearnerConfig(Struct):
     temperature_learning_rate: float = 3e-4
     initial_temperature: float = 0.05
     """Half of FastRLAP's, a twentieth of RLPD's: a robot's first minutes are precious, its rewards small."""
-    target_entropy: float | None = None
-    """[nat], of the raw action in (-1, 1). None: minus half the number of actions, as in RLPD."""
+    entropy_per_action: float = -1.5
+    """Target entropy per action element [nat], of the raw action in (-1, 1). RLPD's is -0.5; a car that is
+    fast at its tyres' limit has no room for that much noise."""
     entropy_backup: bool = False
     """Off is the paper's recommended start for a new task."""
     warmup: int = 300

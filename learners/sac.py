@@ -57,7 +57,7 @@ class Sac:
         self.target_parameters.flat.copy_(self.critic_parameters.flat)
 
         self.log_temperature = torch.tensor(config.initial_temperature).log().requires_grad_()
-        self.target_entropy = -0.5 * self.actions if config.target_entropy is None else config.target_entropy
+        self.target_entropy = config.entropy_per_action * self.actions
         self.optimisers = {
             "actor": _adam(self.actor_parameters.leaves.values(), config.learning_rate),
             "critics": _adam(self.critic_parameters.leaves.values(), config.learning_rate),

@@ -10,6 +10,7 @@ import pytest
 from launch.lockstep import Lockstep, practise_lockstep
 from launch.manifest import Setup
 from launch.session import Session, create_session
+from launch.snapshot import Snapshot
 from learners.journal import Journal
 from robot.errors import SandlotError
 from robot.log_reader import Log, read_log
@@ -83,7 +84,7 @@ def test_every_row_reached_the_learner_once(logs) -> None:
 def test_the_robot_is_stopped_before_the_data_is_closed_whatever_happens(tmp_path: Path) -> None:
     run = session(tmp_path, 7)
 
-    def fail(lockstep: Lockstep) -> None:
+    def fail(lockstep: Lockstep, now: Snapshot) -> None:
         if lockstep.practised_s > 4.0:
             raise RuntimeError("somebody's bug")
 
@@ -101,7 +102,7 @@ def test_the_robot_is_stopped_before_the_data_is_closed_whatever_happens(tmp_pat
 def test_a_full_disk_stops_the_robot(tmp_path: Path) -> None:
     run = session(tmp_path, 7)
 
-    def fill(lockstep: Lockstep) -> None:
+    def fill(lockstep: Lockstep, now: Snapshot) -> None:
         if lockstep.practised_s > 4.0:
             lockstep.courier._minimum_free = 1 << 62
 
