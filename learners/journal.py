@@ -31,7 +31,7 @@ class Journal:
         self.rows = 0
         """Rows in it."""
         self._unsynced = False
-        for frame in self._file.frames:
+        for frame in self._file.frames():
             self._count(frame.tag.decode(), frame.number, frame.size // dtype.itemsize)
         self.sync(force=True)
 
@@ -55,7 +55,7 @@ class Journal:
 
     def replay(self) -> Iterator[tuple[str, Rows]]:
         """All rows in the order they arrived, with their session."""
-        for frame in list(self._file.frames):
+        for frame in self._file.frames():
             yield frame.tag.decode(), np.frombuffer(self._file.read(frame), self.dtype)
 
     def sync(self, force: bool = False) -> None:

@@ -10,6 +10,7 @@ import errno
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -49,19 +50,17 @@ class FrameFile:
 
     def __init__(self, path: Path, about: bytes) -> None:
         self.path = path
-        self.frames: list[Frame] = []
         self.cut_bytes = 0
         """How many bytes of an unfinished or damaged tail were cut off on opening."""
-        self.synced = 0
-        """How many frames are known to be on the disk."""
         start = _MAGIC + _ABOUT.pack(len(about), zlib.crc32(about)) + about
+        self._start = self._size = len(start)
         try:
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
             found = os.pread(self._handle, len(start), 0)
         except OSError as error:
             raise explain(path, error) from error
         if found == start:
-            self._scan(len(start))
+            self._cut()
         elif len(found) < len(start) and start.startswith(found):
             self._size = 0
             self._truncate(0)  # the process died while making it
@@ -85,9 +84,17 @@ class FrameFile:
         crc = zlib.crc32(payload, zlib.crc32(tag, zlib.crc32(checked)))
         offset = self._size + _HEADER.size + len(tag)
         self._write(b"".join((checked, crc.to_bytes(4, "little"), tag, payload)))
-        frame = Frame(offset, len(payload), number, tag)
-        self.frames.append(frame)
-        return frame
+        return Frame(offset, len(payload), number, tag)
+
+    def frames(self) -> Iterator[Frame]:
+        """All whole frames in order, looked up in the file: a log of months is not kept in memory."""
+        position = self._start
+        with self.path.open("rb", buffering=1 << 20) as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(position)
+            while (frame := _next(file, position, length)) is not None:
+                yield frame
+                position = frame.offset + frame.size
 
     def read(self, frame: Frame) -> bytes:
         """A frame's payload."""
@@ -98,12 +105,10 @@ class FrameFile:
 
     def sync(self) -> None:
         """Return once everything appended is on the disk."""
-        count = len(self.frames)
         try:
             os.fdatasync(self._handle)
         except OSError as error:
             raise explain(self.path, error) from error
-        self.synced = count
 
     def close(self) -> None:
         os.close(self._handle)
@@ -121,15 +126,10 @@ class FrameFile:
     def _truncate(self, size: int) -> None:
         os.ftruncate(self._handle, size)
 
-    def _scan(self, start: int) -> None:
-        self._size = start
-        with self.path.open("rb", buffering=1 << 20) as file:
-            length = file.seek(0, os.SEEK_END)
-            file.seek(start)
-            while (frame := _next(file, self._size, length)) is not None:
-                self.frames.append(frame)
-                self._size = frame.offset + frame.size
-        self.cut_bytes = length - self._size
+    def _cut(self) -> None:
+        for frame in self.frames():
+            self._size = frame.offset + frame.size
+        self.cut_bytes = os.fstat(self._handle).st_size - self._size
         if self.cut_bytes:
             self._truncate(self._size)
 

@@ -27,6 +27,11 @@ class _Batch:
     file: FrameFile
     frame: Frame
 
+    @property
+    def end(self) -> int:
+        """One more than the sequence of its last row."""
+        return self.first + self.count
+
 
 class Spool:
     """Rows by sequence, appended in order, readable from anywhere, trimmed from the front.
@@ -87,7 +92,7 @@ class Spool:
         """
         at = bisect.bisect_right(self._batches, sequence, key=lambda b: b.first) - 1
         at = max(at, 0)
-        if at < len(self._batches) and self._batches[at].first + self._batches[at].count <= sequence:
+        if at < len(self._batches) and self._batches[at].end <= sequence:
             at += 1
         if at >= len(self._batches):
             return self.next_sequence, np.empty(0, self.dtype)
@@ -114,10 +119,10 @@ class Spool:
         """Forget rows below a sequence, whole segments at a time; the newest segment stays."""
         while len(self._files) > 1:
             file = self._files[0]
-            last = file.frames[-1] if file.frames else None
-            if last is not None and last.number + last.size // self.dtype.itemsize > below:
+            kept = bisect.bisect_left(self._batches, int(self._files[1].path.stem), key=lambda b: b.first)
+            if kept and self._batches[kept - 1].end > below:
                 return
-            self._batches = [batch for batch in self._batches if batch.file is not file]
+            del self._batches[:kept]
             file.close()
             file.path.unlink(missing_ok=True)
             del self._files[0]
@@ -136,7 +141,7 @@ class Spool:
         self.cut_bytes += file.cut_bytes
         # Its name is the first sequence it was made for: what is below has been here, even if no row is left.
         self.next_sequence = max(self.next_sequence, int(path.stem))
-        for frame in file.frames:
+        for frame in file.frames():
             count = frame.size // self.dtype.itemsize
             self._batches.append(_Batch(frame.number, count, file, frame))
             self.next_sequence = frame.number + count
