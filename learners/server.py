@@ -29,6 +29,8 @@ Gate = Callable[[bytes], str | None]
 HEARTBEAT_NS: Final = 500_000_000
 """An acknowledgement goes out at least this often, so that a robot knows that its learner lives."""
 RATE_WINDOW_S: Final = 5.0
+GONE_NS: Final = 30_000_000_000
+"""A robot that takes no message for so long is forgotten; it greets when it is back."""
 MAX_SESSION_NAME: Final = 64
 
 
@@ -83,6 +85,8 @@ class ServerConfig(Struct):
 class _Robot:
     identity: bytes
     session: str
+    reached_ns: int
+    """When a message last went out to it."""
     acknowledged: tuple[int, int] = (-1, -1)
     acknowledged_ns: int = 0
 
@@ -152,10 +156,12 @@ class LearnerServer:
         """Write a checkpoint, tell the robots what is durable, and close the journal."""
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
-        self._journal.sync()
-        self._acknowledge(self._clock.now_ns())
-        self.checkpoint()
-        self._journal.close()
+        try:
+            self._journal.sync()
+            self._acknowledge(self._clock.now_ns())
+            self.checkpoint()
+        finally:
+            self._journal.close()
 
     def checkpoint(self) -> None:
         """Write one now. It names how many rows of the journal it has seen; the rows are in there."""
@@ -221,7 +227,7 @@ class LearnerServer:
         known = self._robots.get(identity)
         if known is None or known.session != session:
             self._robots = {i: r for i, r in self._robots.items() if r.session != session}
-            self._robots[identity] = _Robot(identity, session)
+            self._robots[identity] = _Robot(identity, session, self._clock.now_ns())
             self._tell(f"{hello.robot} streams session {session} from row {self._next[session]}")
             if hello.calibration_hash != self._learner.calibration_hash:
                 self._tell(
@@ -304,6 +310,10 @@ class LearnerServer:
             )
             if self._send(robot.identity, ack):
                 robot.acknowledged, robot.acknowledged_ns = state, now
+                robot.reached_ns = now
+            elif now - robot.reached_ns >= GONE_NS:
+                del self._robots[robot.identity]
+                self._tell(f"session {robot.session} has gone with {state[0]} rows here")
 
     def _learn(self, now: int) -> bool:
         """As many of the steps due as fit into a slice; all of them where time stands still."""

@@ -62,8 +62,10 @@ def serve(
             if not server.pump():
                 link.wait(IDLE_S)
     finally:
-        server.close()
-        link.close()
+        try:
+            server.close()
+        finally:
+            link.close()
     return server
 
 

@@ -131,6 +131,22 @@ def test_durable_is_acknowledged_only_after_a_sync(tmp_path: Path) -> None:
     assert (ack.received, ack.durable) == (6, 5)
 
 
+def test_a_robot_that_has_gone_is_forgotten_and_welcome_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(tmp_path)
+    bench.greet()
+    bench.give(0, 3)
+    tried: list[bytes] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.server._link, "send", lambda identity, frames: tried.append(identity))
+        for _ in range(80):
+            bench.later(0.5)
+    assert len(tried) < 70, "nobody is asked for ever"
+    answer = bench.greet()
+    assert isinstance(answer, Welcome) and answer.next_sequence == 3
+
+
 def test_rubbish_is_counted_and_answered_with_a_reason(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     answers = bench.ask([b"rubbish"])
