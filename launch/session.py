@@ -31,6 +31,8 @@ from robot.spec import RobotSpec, decode_struct, load_spec
 from robot.task import Task
 
 SHARED_MEMORY = Path("/dev/shm")
+PORTS = "ports"
+"""In there: the emulator's serial ports."""
 SHARED_KEY = "session.key"
 """In the keys folder: the secret that both machines have."""
 LOOPBACK_KEY = "loopback.key"
@@ -63,9 +65,7 @@ class Session:
     @property
     def board_directory(self) -> Path:
         """Where the session's mailboxes and rings are: memory where the system has it, else the folder."""
-        if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK):
-            return SHARED_MEMORY / f"sandlot-{self.manifest.session}"
-        return self.directory / "board"
+        return board_directory(self.manifest.session, self.directory)
 
     def board(self, create: bool = False) -> Board:
         return Board(self.board_directory, self.spec, self.contract, create)
@@ -76,7 +76,7 @@ class Session:
     @property
     def ports(self) -> Path:
         """Where the emulator's serial ports appear, by device name."""
-        return self.board_directory / "ports"
+        return self.board_directory / PORTS
 
     @property
     def policies(self) -> Path:
@@ -129,6 +129,13 @@ class Session:
         return np.random.default_rng([self.manifest.seed, *stream.encode()])
 
 
+def board_directory(session: str, directory: Path) -> Path:
+    """Where the shared memory of the session with this id lies, whose folder is ``directory``."""
+    if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK):
+        return SHARED_MEMORY / f"sandlot-{session}"
+    return directory / "board"
+
+
 def open_session(directory: Path) -> Session:
     """The session of a run's folder. Raises SandlotError if it is none."""
     return Session(directory.resolve(), load_manifest(directory))
@@ -155,15 +162,15 @@ def create_session(
     spec = load_spec(spec_path)
     course_data = load_course(course_path)
     spec = on_start_line(spec, course_data)
-    if twin:
-        spec = on_twin(spec, SHARED_MEMORY / f"sandlot-{session}" / "ports")
-    elif spec.enable.source == "simulated_operator":
+    if not twin and spec.enable.source == "simulated_operator":
         raise SpecError(
             f"{spec_path}: enable.source is simulated_operator, which is for the twin only; name who enables "
             "motion on the robot: held_key, transmitter or attendance"
         )
     now = datetime.datetime.now(datetime.UTC)
     directory = _folder(runs / spec.name, now)
+    if twin:
+        spec = on_twin(spec, board_directory(session, directory) / PORTS)
     contract = contract_of(spec, make_task(spec, course_data))
     manifest = Manifest(
         session=session,

@@ -35,6 +35,16 @@ def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
     assert (tmp_path / "racer" / "latest").resolve() == runs[1].directory
 
 
+@pytest.mark.parametrize("memory", [True, False])
+def test_drivers_look_for_the_twin_where_the_emulator_puts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory: bool
+) -> None:
+    monkeypatch.setattr("launch.session.SHARED_MEMORY", tmp_path if memory else tmp_path / "absent")
+    made = create_session("racer", "oval", role="practice", runs=tmp_path / "runs", twin=True)
+    assert [Path(device.port).parent for device in made.spec.devices] == 2 * [made.ports]
+    assert made.ports.is_relative_to(made.directory) != memory
+
+
 def test_the_twin_changes_neither_contract_nor_calibration() -> None:
     spec = load_spec(find("robots", "racer"))
     twin = on_twin(spec, Path("/dev/shm/somewhere"))
