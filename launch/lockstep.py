@@ -27,10 +27,10 @@ from learners.learner import Learner
 from learners.server import LearnerServer
 from robot.clock import SimulatedClock
 from robot.courier import Courier
+from robot.direct_link import direct_link_pair
 from robot.frame_file import DiskFullError
 from robot.interface import load_class, make_driver
 from robot.messages import SafetyState
-from robot.transport import direct_link_pair
 from sim.emulators.rig import Rig
 from sim.world import load_world
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from robot.transport import DirectLearnerLink, DirectRobotLink, Frames
+from robot.direct_link import DirectLearnerLink, DirectRobotLink
+from robot.transport import Frames
 
 
 class LossyRobotLink:

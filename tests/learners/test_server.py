@@ -14,8 +14,8 @@ from learners.journal import Journal
 from learners.learner import Learner
 from learners.server import Gate, LearnerServer, ServerConfig
 from robot.clock import SimulatedClock
+from robot.direct_link import DirectRobotLink, direct_link_pair
 from robot.messages import SCHEMA_VERSION, Acknowledgement, Hello, Refusal, Welcome
-from robot.transport import DirectRobotLink, direct_link_pair
 from robot.wire import decode_from_learner, decode_policy, encode, encode_steps, verify_policy
 
 

@@ -17,8 +17,9 @@ from small_session import CALIBRATION, CONTRACT, KEY, make_rows
 from learners.journal import Journal
 from learners.server import LearnerServer, ServerConfig
 from robot.clock import MonotonicClock
+from robot.direct_link import direct_link_pair
 from robot.messages import SCHEMA_VERSION, Hello, Welcome
-from robot.transport import RobotLink, direct_link_pair
+from robot.transport import RobotLink
 from robot.wire import decode_from_learner, encode, encode_steps
 
 DOUBLES = Path(__file__).parents[1] / "doubles"

@@ -19,11 +19,11 @@ from learners.server import LearnerServer, ServerConfig
 from robot.board import Board
 from robot.clock import SimulatedClock
 from robot.courier import Courier
+from robot.direct_link import direct_link_pair
 from robot.frame_file import DiskFullError
 from robot.log_reader import read_log
 from robot.messages import EVENT_DTYPE
 from robot.spool import Spool
-from robot.transport import direct_link_pair
 from robot.wire import encode, sign_policy
 
 STEP_NS = 50_000_000

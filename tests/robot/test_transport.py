@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from robot.direct_link import direct_link_pair
 from robot.errors import SandlotError
 from robot.keys import KeyPair, LearnerKeys, RobotKeys
 from robot.transport import (
     QUEUED_MESSAGES,
     LearnerLink,
     RobotLink,
-    direct_link_pair,
     endpoints,
     is_local,
     new_pair,
