@@ -32,9 +32,13 @@ class LearnerConfig(Struct):
     temperature_learning_rate: float = 3e-4
     initial_temperature: float = 0.05
     """Half of FastRLAP's, a twentieth of RLPD's: a robot's first minutes are precious, its rewards small."""
-    entropy_per_action: float = -1.5
-    """Target entropy per action element [nat], of the raw action in (-1, 1). RLPD's is -0.5; a car that is
-    fast at its tyres' limit has no room for that much noise."""
+    entropy_per_action: float = -0.5
+    """Target entropy per action element at first [nat], of the raw action in (-1, 1); RLPD's."""
+    final_entropy_per_action: float = -1.5
+    """And at last: a robot that is fast at its tyres' limit has no room for the noise that found the way. As
+    FastRLAP, whose target falls with every update."""
+    entropy_decay_steps: int = 12_000
+    """Update steps in which the target falls from the one to the other, linearly; 10 min at 20 Hz."""
     entropy_backup: bool = False
     """Off is the paper's recommended start for a new task."""
     warmup: int = 300
@@ -67,6 +71,7 @@ class LearnerConfig(Struct):
             min(self.capacity, self.prior_capacity) >= 2 and self.warmup >= 0, "capacities must be at least 2"
         )
         need(0 <= self.prior_fraction <= 1, "prior_fraction must lie in [0, 1]")
+        need(self.entropy_decay_steps >= 1, "entropy_decay_steps must be at least 1")
         need(
             0 <= self.discount <= 1 and 0 < self.polyak <= 1,
             "discount in [0, 1] and polyak in (0, 1] are needed",

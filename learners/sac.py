@@ -57,7 +57,8 @@ class Sac:
         self.target_parameters.flat.copy_(self.critic_parameters.flat)
 
         self.log_temperature = torch.tensor(config.initial_temperature).log().requires_grad_()
-        self.target_entropy = config.entropy_per_action * self.actions
+        self.steps = torch.zeros((), dtype=torch.int64)
+        """Updates of the actor so far."""
         self.optimisers = {
             "actor": _adam(self.actor_parameters.leaves.values(), config.learning_rate),
             "critics": _adam(self.critic_parameters.leaves.values(), config.learning_rate),
@@ -123,9 +124,18 @@ class Sac:
         _descend(self.optimisers["actor"], loss)
         return loss, -log_density.detach().mean()
 
+    @property
+    def target_entropy(self) -> float:
+        """What the temperature steers the actor's entropy to at present [nat]."""
+        config = self.config
+        share = min(1.0, int(self.steps.item()) / config.entropy_decay_steps)
+        change = config.final_entropy_per_action - config.entropy_per_action
+        return (config.entropy_per_action + share * change) * self.actions
+
     def _update_temperature(self, entropy: Tensor) -> None:
         loss = self.log_temperature.exp() * (entropy - self.target_entropy)
         _descend(self.optimisers["temperature"], loss)
+        self.steps += 1
 
     def act(self, observation: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
         """Actions as executed (..., A) and log-densities of the raw ones (...), at observations (..., O)."""
@@ -146,6 +156,7 @@ class Sac:
             "critics": self.critic_parameters.flat.numpy(),
             "targets": self.target_parameters.flat.numpy(),
             "log_temperature": self.log_temperature.detach().numpy(),
+            "steps": self.steps.numpy(),
             "generator": self.generator.get_state().numpy(),
         }
         for name, optimiser in self.optimisers.items():
@@ -160,6 +171,7 @@ class Sac:
         self.target_parameters.flat.copy_(torch.from_numpy(arrays["targets"]))
         with torch.no_grad():
             self.log_temperature.copy_(torch.from_numpy(arrays["log_temperature"]))
+            self.steps.copy_(torch.from_numpy(arrays["steps"]))
         self.generator.set_state(torch.from_numpy(arrays["generator"].copy()))
         for name, optimiser in self.optimisers.items():
             whole = optimiser.state_dict()

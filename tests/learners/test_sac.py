@@ -57,6 +57,7 @@ class Reference:
         ]
         self.targets = [{k: v.detach().clone() for k, v in c.items()} for c in self.critics]
         self.log_temperature = torch.tensor(math.log(config.initial_temperature), requires_grad=True)
+        self.updates = 0
         self.noise = torch.Generator()
         self.noise.set_state(sac.generator.get_state())
         self.moments: dict[Tensor, tuple[Tensor, Tensor, int]] = {}
@@ -134,7 +135,10 @@ class Reference:
         action, log_density = self.policy(observation, noise)
         value = torch.stack([self.value(critic, observation, action) for critic in self.critics]).mean(0)
         self.adam((temperature * log_density - value).mean(), list(self.actor.values()), c.learning_rate)
-        excess = -log_density.mean().detach() + 0.5 * self.contract.action_size
+        decayed = min(1.0, self.updates / c.entropy_decay_steps)
+        per_action = (1 - decayed) * c.entropy_per_action + decayed * c.final_entropy_per_action
+        excess = -log_density.mean().detach() - per_action * self.contract.action_size
+        self.updates += 1
         self.adam(self.log_temperature.exp() * excess, [self.log_temperature], c.temperature_learning_rate)
 
 
@@ -153,10 +157,11 @@ def test_updates_equal_the_reference_s(
         entropy_backup=entropy_backup,
         polyak=0.1,
         learning_rate=1e-2,
+        entropy_decay_steps=2,
     )
     sac = Sac(contract, config, seed=5)
     reference = Reference(contract, config, sac)
-    for seed in range(2):
+    for seed in range(4):
         batch = random_batch(contract, config.updates_per_step, config.batch, seed)
         sac.update(batch)
         reference.update(batch)
