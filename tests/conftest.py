@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def hardware(request: pytest.FixtureRequest) -> dict[str, str]:
     """Port by device name of the racer, as given with --hardware."""
     return dict(item.split("=", 1) for item in request.config.getoption("--hardware"))
+
+
+@pytest.fixture(autouse=True)
+def _descriptors() -> Iterator[None]:
+    """Collect what tests left in reference cycles before it is many: each mapping keeps a descriptor, and
+    select(2), which pyserial uses, cannot take those from 1024 on. A process of a session has one board."""
+    yield
+    if len(os.listdir("/proc/self/fd")) > 256:
+        gc.collect()

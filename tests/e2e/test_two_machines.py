@@ -85,7 +85,7 @@ def test_robot_and_learner_on_two_machines(tmp_path: Path, namespaces) -> None: 
     address = f"{LEARNER}:5588"
     learner = start(
         *("learner", "racer", "--bind", address, "--key", "learner", "--keys", str(learner_keys)),
-        *("--runs", str(tmp_path / "learner")),
+        *("--runs", str(tmp_path / "learner"), "--update-ratio", "1"),
         cwd=tmp_path,
         prefix=on_learner,
     )
@@ -117,7 +117,7 @@ def test_a_robot_whose_key_is_not_listed_gets_nothing(tmp_path: Path, namespaces
     address = f"{LEARNER}:5588"
     learner = start(
         *("learner", "racer", "--bind", address, "--key", "learner", "--keys", str(learner_keys)),
-        *("--runs", str(tmp_path / "learner")),
+        *("--runs", str(tmp_path / "learner"), "--update-ratio", "1"),
         cwd=tmp_path,
         prefix=on_learner,
     )
