@@ -28,6 +28,9 @@ class LearnerConfig(Struct):
     discount: float = 0.97
     """Per policy step: 0.97 at 20 Hz looks 1.7 s ahead."""
     polyak: float = 0.005
+    actor_average: float = 0.01
+    """Share of the newest actor in the published one per update step; 0.01 averages over 5 s at 20 Hz, 1 is
+    the newest."""
     learning_rate: float = 3e-4
     temperature_learning_rate: float = 3e-4
     initial_temperature: float = 0.05
@@ -73,8 +76,8 @@ class LearnerConfig(Struct):
         need(0 <= self.prior_fraction <= 1, "prior_fraction must lie in [0, 1]")
         need(self.entropy_decay_steps >= 1, "entropy_decay_steps must be at least 1")
         need(
-            0 <= self.discount <= 1 and 0 < self.polyak <= 1,
-            "discount in [0, 1] and polyak in (0, 1] are needed",
+            0 <= self.discount <= 1 and 0 < self.polyak <= 1 and 0 < self.actor_average <= 1,
+            "discount in [0, 1], polyak and actor_average in (0, 1] are needed",
         )
         need(
             min(self.learning_rate, self.temperature_learning_rate) >= 0 and self.initial_temperature > 0,

@@ -90,14 +90,14 @@ class Learner:
 
     def export(self, version: int) -> bytes:
         """The current actor as an ONNX file. Raises SandlotError if learning has diverged."""
-        if not torch.isfinite(self.sac.actor_parameters.flat).all():
+        if not torch.isfinite(self.sac.published_parameters.flat).all():
             raise SandlotError(
                 f"the actor is not finite after {self.updates} updates; nothing was exported. "
                 "Go back to the last checkpoint with a lower learning rate."
             )
         return export_actor(
             self.contract,
-            self.sac.actor_parameters.frozen,
+            self.sac.published_parameters.frozen,
             self.sac.actor.depth,
             self.calibration_hash,
             version,

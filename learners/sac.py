@@ -49,6 +49,10 @@ class Sac:
         self.actor = Actor(observations, self.actions, config.hidden)
         self.actor_parameters = Parameters(self.actor.shapes)
         self.actor.initialise(self.actor_parameters.frozen, self.generator)
+        self.published_parameters = Parameters(self.actor.shapes)
+        """A running average of the actor: what a robot gets. The newest weights are a sample around it, and
+        at the limit of grip every sample fails somewhere else."""
+        self.published_parameters.flat.copy_(self.actor_parameters.flat)
 
         self.critics = Critics(config.critics, observations + self.actions, config.hidden)
         self.critic_parameters = Parameters(self.critics.shapes)
@@ -78,6 +82,7 @@ class Sac:
             critic_loss, values = self._update_critics(inputs[g], target)
             self.target_parameters.flat.lerp_(self.critic_parameters.flat, self.config.polyak)
         actor_loss, entropy = self._update_actor(batch.observation[-1])
+        self.published_parameters.flat.lerp_(self.actor_parameters.flat, self.config.actor_average)
         self._update_temperature(entropy)
         metrics = {
             "critic_loss": critic_loss,
@@ -153,6 +158,7 @@ class Sac:
         """Everything that learning changes, as arrays that share memory where they can."""
         arrays = {
             "actor": self.actor_parameters.flat.numpy(),
+            "published": self.published_parameters.flat.numpy(),
             "critics": self.critic_parameters.flat.numpy(),
             "targets": self.target_parameters.flat.numpy(),
             "log_temperature": self.log_temperature.detach().numpy(),
@@ -167,6 +173,7 @@ class Sac:
     def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
         """Take over what ``arrays`` gave."""
         self.actor_parameters.flat.copy_(torch.from_numpy(arrays["actor"]))
+        self.published_parameters.flat.copy_(torch.from_numpy(arrays["published"]))
         self.critic_parameters.flat.copy_(torch.from_numpy(arrays["critics"]))
         self.target_parameters.flat.copy_(torch.from_numpy(arrays["targets"]))
         with torch.no_grad():

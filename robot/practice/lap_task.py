@@ -34,7 +34,7 @@ class LapOptions(Struct):
     progress of 1 per step; ``wrong_way_metres``: so far back from the furthest point is a failure;
     ``line_metres``: an episode that starts at most so far past the line starts its first lap there."""
 
-    failure_weight: float = -5.0
+    failure_weight: float = -15.0
     smoothness_weight: float = -0.05
     top_speed: float = 5.0
     wrong_way_metres: float = 2.0

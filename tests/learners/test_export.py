@@ -30,12 +30,14 @@ def test_the_file_acts_as_the_actor_does(
     learner = Learner(contract, LearnerConfig(hidden=hidden), seed=3)
     sac = learner.sac
     rng = np.random.default_rng(0)
-    sac.actor_parameters.frozen["mean_bias"].copy_(torch.from_numpy(rng.normal(size=2)))
-    sac.actor_parameters.frozen["log_std_bias"].copy_(torch.from_numpy(rng.normal(size=2)))
+    sac.published_parameters.frozen["mean_bias"].copy_(torch.from_numpy(rng.normal(size=2)))
+    sac.published_parameters.frozen["log_std_bias"].copy_(torch.from_numpy(rng.normal(size=2)))
     observation = (spread * rng.normal(size=(64, contract.observation_size))).astype(np.float32)
     session = open_session(learner.export(7))
     for noise in (np.zeros((64, 2), np.float32), rng.normal(size=(64, 2)).astype(np.float32)):
-        mean, log_std = sac.actor(sac.actor_parameters.frozen, sac.normalise(torch.from_numpy(observation)))
+        mean, log_std = sac.actor(
+            sac.published_parameters.frozen, sac.normalise(torch.from_numpy(observation))
+        )
         ours, _ = sample(mean, log_std, torch.from_numpy(noise))
         (theirs,) = session.run(["action"], {"observation": observation, "noise": noise})
         np.testing.assert_allclose(theirs, ours.numpy(), atol=1e-5)

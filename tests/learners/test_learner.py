@@ -128,7 +128,7 @@ def test_one_short_demonstration_is_enough_to_begin(
 
 def test_a_diverged_actor_is_never_exported(contract: TaskContract) -> None:
     learner = Learner(contract, SMALL, 0)
-    learner.sac.actor_parameters.flat[3] = np.nan
+    learner.sac.published_parameters.flat[3] = np.nan
     with pytest.raises(SandlotError, match="not finite"):
         learner.export(1)
 

@@ -176,6 +176,17 @@ def test_updates_equal_the_reference_s(
     torch.testing.assert_close(sac.log_temperature, reference.log_temperature, **close)
 
 
+def test_what_is_published_is_the_running_average_of_the_actor(contract: TaskContract) -> None:
+    config = LearnerConfig(hidden=(16,), batch=8, updates_per_step=1, actor_average=0.25, learning_rate=1e-2)
+    sac = Sac(contract, config, seed=1)
+    average = sac.actor_parameters.flat.clone()
+    for seed in range(3):
+        sac.update(random_batch(contract, 1, 8, seed))
+        average = 0.75 * average + 0.25 * sac.actor_parameters.flat
+    torch.testing.assert_close(sac.published_parameters.flat, average)
+    assert not torch.equal(average, sac.actor_parameters.flat)
+
+
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.05)])
 def test_working_precision_stays_near_float64(
     precision: Literal["float32", "bfloat16"], tolerance: float
