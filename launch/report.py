@@ -25,7 +25,7 @@ Floats = NDArray[np.float64]
 Summary = dict[str, float | int | str | None]
 
 PAGE = (HOME / "report.html").read_text()
-REFERENCES = HOME / "courses" / "references.toml"
+REFERENCES = HOME / "references.toml"
 """Lap times [s] of other drivers by course: ``[oval]`` ``pure_pursuit = 6.5``."""
 
 
