@@ -78,23 +78,31 @@ def exchange(robot: Path, learner: Path) -> None:
     shutil.copy2(learner / "session.key", robot / "session.key")
 
 
-def test_robot_and_learner_on_two_machines(tmp_path: Path, namespaces) -> None:  # type: ignore[no-untyped-def]
-    on_robot, on_learner = namespaces
-    robot_keys, learner_keys = tmp_path / "robot-keys", tmp_path / "learner-keys"
-    exchange(robot_keys, learner_keys)
+def start_both(
+    folder: Path, on_robot: tuple[str, ...], on_learner: tuple[str, ...], robot_keys: Path, learner_keys: Path
+) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
+    """The onboard side in one network, the learner in another."""
     address = f"{LEARNER}:5588"
     learner = start(
         *("learner", "racer", "--bind", address, "--key", "learner", "--keys", str(learner_keys)),
-        *("--runs", str(tmp_path / "learner"), "--update-ratio", "1"),
-        cwd=tmp_path,
+        *("--runs", str(folder / "learner"), "--update-ratio", "1"),
+        cwd=folder,
         prefix=on_learner,
     )
     robot = start(
         *("onboard", "racer", "--twin", "--learner", address, "--key", "racer", "--keys", str(robot_keys)),
-        *("--runs", str(tmp_path / "robot"), "--no-report", "--minutes", "0"),
-        cwd=tmp_path,
+        *("--runs", str(folder / "robot"), "--no-report", "--minutes", "0"),
+        cwd=folder,
         prefix=on_robot,
     )
+    return robot, learner
+
+
+def test_robot_and_learner_on_two_machines(tmp_path: Path, namespaces) -> None:  # type: ignore[no-untyped-def]
+    on_robot, on_learner = namespaces
+    robot_keys, learner_keys = tmp_path / "robot-keys", tmp_path / "learner-keys"
+    exchange(robot_keys, learner_keys)
+    robot, learner = start_both(tmp_path, on_robot, on_learner, robot_keys, learner_keys)
     try:
         session = session_of(tmp_path / "robot")
         # Transitions go there and a policy comes back.
@@ -114,19 +122,7 @@ def test_a_robot_whose_key_is_not_listed_gets_nothing(tmp_path: Path, namespaces
     keys(tmp_path / "other", "make", "stranger")
     (learner_keys / "allowed" / "racer.pub").unlink()
     keys(learner_keys, "allow", str(tmp_path / "other" / "stranger.pub"))
-    address = f"{LEARNER}:5588"
-    learner = start(
-        *("learner", "racer", "--bind", address, "--key", "learner", "--keys", str(learner_keys)),
-        *("--runs", str(tmp_path / "learner"), "--update-ratio", "1"),
-        cwd=tmp_path,
-        prefix=on_learner,
-    )
-    robot = start(
-        *("onboard", "racer", "--twin", "--learner", address, "--key", "racer", "--keys", str(robot_keys)),
-        *("--runs", str(tmp_path / "robot"), "--no-report", "--minutes", "0"),
-        cwd=tmp_path,
-        prefix=on_robot,
-    )
+    robot, learner = start_both(tmp_path, on_robot, on_learner, robot_keys, learner_keys)
     try:
         session = session_of(tmp_path / "robot")
         wait_for(session, lambda now: now.spooled > 300, 180)
