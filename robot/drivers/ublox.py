@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pyubx2
 
+from robot.drivers.link import Link
 from robot.drivers.options import known_options
 from robot.drivers.port import SerialPort
 from robot.drivers.ubx_frame import UbxParser
@@ -19,7 +20,6 @@ from robot.geodesy import LocalFrame
 from robot.interface import Array, LinkHealth, Measurements, Port
 from robot.spec import Device, RobotSpec
 
-RETRY_NS = 500_000_000  # between attempts to reopen a lost port
 ASK_NS = 2_000_000_000  # without a fix until the receiver is configured again
 CREEP = 50e-6  # how fast the clock offset may grow: two crystals of 25 ppm
 STEP_NS = 300_000_000  # a larger change of the clock offset is a restart or a new week, not jitter
@@ -49,7 +49,8 @@ class UbloxDriver:
         baud = int(options["baud"])
         sensor = next(s for s in spec.sensors if s.name == "gnss")
         self._where = f"{device.port or 'its port'} at {baud} baud"
-        self._port: Port = SerialPort(device.port, baud) if port is None else port
+        self._link = Link(SerialPort(device.port, baud) if port is None else port, self.health)
+        self._port = self._link.port
         self._parser = UbxParser(self.health.count)
         latitude, longitude, height = spec.vector("gnss_origin")
         self._frame = LocalFrame(latitude, longitude, height)
@@ -59,24 +60,25 @@ class UbloxDriver:
         self._nothing = np.empty(0)
         self._offset_ns: float | None = None
         self._fix_ms = -1
-        self._arrived_ns = self._asked_ns = self._retry_ns = 0
+        self._arrived_ns = self._asked_ns = 0
 
     def open(self, now_ns: int) -> None:
         """Open the port and configure the receiver; ``poll`` takes its answers. Raises PortError."""
-        self._port.open()
+        self._link.open()
         self._begin(now_ns)
         self._ask(now_ns)
 
     def poll(self, now_ns: int, measurements: Measurements) -> None:
         """Take what has arrived and store the newest fix; reopen a lost port."""
-        if self.health.state != "open":
-            if self.health.state == "lost" and now_ns >= self._retry_ns:
-                self._reopen(now_ns)
+        if not self._link.is_open:
+            if self._link.reopen(now_ns):
+                self._begin(now_ns)
+                self._ask(now_ns)
             return
         try:
             data = self._port.read()
         except PortError as error:
-            self._lose(now_ns, error)
+            self._link.lose(now_ns, error)
             return
         if data:
             for frame in self._parser.feed(data):
@@ -96,15 +98,13 @@ class UbloxDriver:
         return self._nothing
 
     def close(self) -> None:
-        self._port.close()
-        self.health.state = "closed"
+        self._link.close()
 
     def _begin(self, now_ns: int) -> None:
         self._parser.reset()
         self._offset_ns = None
         self._fix_ms = -1
         self._arrived_ns = now_ns
-        self.health.state = "open"
 
     def _ask(self, now_ns: int) -> None:
         self._asked_ns = now_ns
@@ -112,24 +112,7 @@ class UbloxDriver:
             if self._port.write(self._setup) < len(self._setup):
                 self.health.count("write_overflow", f"{self._where} takes no more bytes")
         except PortError as error:
-            self._lose(now_ns, error)
-
-    def _reopen(self, now_ns: int) -> None:
-        self._retry_ns = now_ns + RETRY_NS
-        try:
-            self._port.open()
-        except PortError as error:
-            self.health.last_error = str(error)
-            return
-        self.health.reconnections += 1
-        self._begin(now_ns)
-        self._ask(now_ns)
-
-    def _lose(self, now_ns: int, error: PortError) -> None:
-        self._port.close()
-        self.health.state = "lost"
-        self.health.count("port_lost", str(error))
-        self._retry_ns = now_ns + RETRY_NS
+            self._link.lose(now_ns, error)
 
     def _take(self, frame: bytes, now_ns: int, measurements: Measurements) -> None:
         self.health.frames += 1

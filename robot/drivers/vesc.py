@@ -13,6 +13,7 @@ import struct
 
 import numpy as np
 
+from robot.drivers.link import Link
 from robot.drivers.options import known_options
 from robot.drivers.port import SerialPort
 from robot.drivers.vesc_frame import FrameParser
@@ -37,7 +38,6 @@ from robot.spec import Device, RobotSpec
 
 STANDARD_GRAVITY = 9.80665  # m/s^2 in one g, the wire's unit (ISO 80000-3)
 SERVO_STEPS = 1000  # wire units in the servo's whole range
-RETRY_NS = 500_000_000  # between attempts to reopen a lost port
 GREETING_NS = 100_000_000  # between questions for the firmware version
 SILENCE_NS = 1_000_000_000  # without any answer until this is said to be no VESC
 MAX_REPLY = 128  # bytes; longer than any reply that is asked for
@@ -64,7 +64,8 @@ class VescDriver:
         self.health = LinkHealth()
         baud = int(options["baud"])
         self._where = f"{device.port or 'its port'} at {baud} baud"
-        self._port: Port = SerialPort(device.port, baud) if port is None else port
+        self._link = Link(SerialPort(device.port, baud) if port is None else port, self.health)
+        self._port = self._link.port
         self._parser = FrameParser(self.health.count, MAX_REPLY)
         self._byte_ns = 0.0 if options["usb"] else 10e9 / baud
         self._late_ns = round(float(options["late_s"]) * 1e9)
@@ -103,24 +104,24 @@ class VescDriver:
         self._asked: dict[int, tuple[int, int]] = {}  # command: (written, sampled) [ns]
         self._unsent = b""
         self._unasked = False
-        self._opened_ns = self._retry_ns = self._greeted_ns = 0
+        self._opened_ns = self._greeted_ns = 0
 
     def open(self, now_ns: int) -> None:
         """Open the port and ask who is there; ``poll`` takes the answer. Raises PortError."""
-        self._port.open()
+        self._link.open()
         self._begin(now_ns)
         self._write(now_ns, b"")
 
     def poll(self, now_ns: int, measurements: Measurements) -> None:
         """Take what has arrived; store samples; give up late requests; reopen a lost port."""
-        if self.health.state != "open":
-            if self.health.state == "lost" and now_ns >= self._retry_ns:
-                self._reopen(now_ns)
+        if not self._link.is_open:
+            if self._link.reopen(now_ns):
+                self._begin(now_ns)
             return
         try:
             data = self._port.read()
         except PortError as error:
-            self._lose(now_ns, error)
+            self._link.lose(now_ns, error)
             return
         if data:
             for payload in self._parser.feed(data):
@@ -188,13 +189,12 @@ class VescDriver:
 
     def close(self) -> None:
         """Brake, then close the port; the controller's own timeout keeps it braked. Never raises."""
-        if self.health.state == "open":
+        if self._link.is_open:
             try:
                 self._port.write(self._unsent + self._brake_frame)
             except PortError as error:
                 self.health.count("port_lost", str(error))
-        self._port.close()
-        self.health.state = "closed"
+        self._link.close()
 
     def _servo_steps(self, steering: float) -> int:
         low, high = self._servo_range
@@ -212,28 +212,11 @@ class VescDriver:
         self._unsent = b""
         self._opened_ns = now_ns
         self._greeted_ns = now_ns - GREETING_NS
-        self.health.state = "open"
         self.health.firmware = ""
-
-    def _reopen(self, now_ns: int) -> None:
-        self._retry_ns = now_ns + RETRY_NS
-        try:
-            self._port.open()
-        except PortError as error:
-            self.health.last_error = str(error)
-            return
-        self.health.reconnections += 1
-        self._begin(now_ns)
-
-    def _lose(self, now_ns: int, error: PortError) -> None:
-        self._port.close()
-        self.health.state = "lost"
-        self.health.count("port_lost", str(error))
-        self._retry_ns = now_ns + RETRY_NS
 
     def _write(self, now_ns: int, frames: bytes, stop_first: bool = False) -> bool:
         """Send ``frames`` and whatever requests are due. True if all of it went out."""
-        if self.health.state != "open":
+        if not self._link.is_open:
             return False
         asked = self._asked
         requests: tuple[tuple[int, bytes], ...] = ()
@@ -256,7 +239,7 @@ class VescDriver:
                 self._unsent = self._unsent[self._port.write(self._unsent) :]
             written = 0 if self._unsent or not data else self._port.write(data)
         except PortError as error:
-            self._lose(now_ns, error)
+            self._link.lose(now_ns, error)
             return False
         at = len(frames) if stop_first else 0
         for command, request in requests:
