@@ -25,6 +25,7 @@ from robot.safety.monitors import CLEAR, OverrunMonitor, SensorMonitors, Verdict
 from robot.safety.projection import Projection
 from robot.safety.restart_brake import RestartBrake
 from robot.safety.setpoint_hold import SetpointHold
+from robot.safety.standstill import Standstill
 from robot.safety.state_machine import AUTHORITY, TORQUE, Inputs, KernelState, Request, Timing, boot, step
 from robot.spec import RobotSpec
 
@@ -73,6 +74,7 @@ class Guardian:
         self._deviation = np.full(self._n_state, np.inf)
         self._standstill = spec.state_layout.index(spec.stop.standstill)
         self._converged = self._still = False
+        self._standing = Standstill()
         self._anchor = np.array([a.rest for a in spec.actuators])
         """What the drives are taken to be doing, shape (n_actuators,): the base of the slew limit."""
         self._previous_sent = self._anchor.copy()
@@ -213,7 +215,8 @@ class Guardian:
     def _advance(self, now: int, verdict: Verdict) -> None:
         """Step the state machine and tell what changed."""
         operator, before = self._operator, self._kernel
-        still = self._still = self._monitors.dependable and self._slow()
+        slow = self._monitors.dependable and self._slow()
+        still = self._still = self._standing.update(now, slow)
         ready = verdict.request < Request.CATEGORY2
         self._kernel = after = step(
             before,
