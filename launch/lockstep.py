@@ -16,7 +16,7 @@ import msgspec
 
 from launch.manifest import FILE as MANIFEST
 from launch.operator import SimulatedOperator
-from launch.processes import learner_config, make_guardian, make_pilot, make_policies, server_config
+from launch.processes import make_guardian, make_pilot, make_policies, server_config
 from launch.session import Session
 from launch.snapshot import Reader, Snapshot
 from launch.status_log import EVERY_S as STATUS_S
@@ -77,9 +77,7 @@ class Lockstep:
             about={"manifest": (session.directory / MANIFEST).read_text()},
             sync_s=None,
         )
-        self.learner = Learner(
-            contract, learner_config(manifest.setup), manifest.seed, manifest.calibration_hash
-        )
+        self.learner = Learner(contract, session.learner_config(), manifest.seed, manifest.calibration_hash)
         journal = Journal(session.learner / "journal" / "rows.journal", contract.step_dtype())
         self.server = LearnerServer(
             learner_end,
@@ -175,6 +173,3 @@ def practise_lockstep(session: Session, progress: Progress | None = None) -> Non
         lockstep.run(session.manifest.minutes, progress)
     finally:
         lockstep.close()
-
-
-__all__ = ["Lockstep", "practise_lockstep"]

@@ -22,7 +22,6 @@ from launch.manifest import FILE as MANIFEST
 from launch.manifest import Setup
 from launch.session import Session, open_session
 from launch.supervisor import CONFIGURATION_ERROR, SUPERVISOR
-from learners.config import LearnerConfig
 from robot.board import Board
 from robot.clock import Clock, MonotonicClock, Ticker
 from robot.errors import ContractMismatchError, SandlotError, SpecError
@@ -190,11 +189,6 @@ def learner(session: Session, stop: Stop) -> None:
         calibration_hash=manifest.calibration_hash,
         stop=stop,
     )
-
-
-def learner_config(setup: Setup) -> LearnerConfig:
-    """The learner's settings for a setup; a session has its own (``Session.learner_config``)."""
-    return setup.learner_config()
 
 
 def server_config(setup: Setup) -> ServerConfig:

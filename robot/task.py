@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.contract import ObservationTerm, TaskContract
+from robot.contract import ObservationTerm
 
 Array = NDArray[np.float64]
 
@@ -62,6 +62,3 @@ class TaskFactory(Protocol):
 def reward(task: Task, outcome: Outcome) -> float:
     """The scalar reward: weighted sum of the named terms."""
     return float(task.reward_weights @ outcome.reward_terms)
-
-
-__all__ = ["Array", "Outcome", "Task", "TaskContract", "TaskFactory", "reward"]

@@ -17,7 +17,6 @@ from typing import Literal
 
 from launch.lockstep import practise_lockstep
 from launch.manifest import Setup
-from launch.processes import learner_config
 from launch.run_data import RunData
 from launch.session import create_session
 
@@ -78,7 +77,7 @@ def untrained(robot: str, course: str, seed: int, runs: Path) -> Path:
     from learners.learner import Learner
 
     session = create_session(robot, course, role="practice", runs=runs, twin=True, fast=True, seed=seed)
-    learner = Learner(session.contract, learner_config(Setup()), seed, session.manifest.calibration_hash)
+    learner = Learner(session.contract, Setup().learner_config(), seed, session.manifest.calibration_hash)
     path = runs / f"untrained-{seed}.onnx"
     path.write_bytes(learner.export(1))
     shutil.rmtree(session.directory)
