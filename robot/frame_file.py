@@ -55,8 +55,8 @@ class FrameFile:
         start = _MAGIC + _ABOUT.pack(len(about), zlib.crc32(about)) + about
         self._start = self._size = len(start)
         try:
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-            found = os.pread(self._handle, len(start), 0)
+            self._file = path.open("a+b", buffering=0)
+            found = os.pread(self._file.fileno(), len(start), 0)
         except OSError as error:
             raise explain(path, error) from error
         if found == start:
@@ -68,7 +68,7 @@ class FrameFile:
             self.sync()
             sync_directory(path.parent)
         else:
-            os.close(self._handle)
+            self._file.close()
             raise StorageError(
                 f"{path} was made for another session, task or version; move it away or start a new session"
             )
@@ -98,7 +98,7 @@ class FrameFile:
 
     def read(self, frame: Frame) -> bytes:
         """A frame's payload."""
-        data = os.pread(self._handle, frame.size, frame.offset)
+        data = os.pread(self._file.fileno(), frame.size, frame.offset)
         if len(data) != frame.size:
             raise StorageError(f"{self.path} became shorter while in use; nothing else may write to it")
         return data
@@ -106,30 +106,30 @@ class FrameFile:
     def sync(self) -> None:
         """Return once everything appended is on the disk."""
         try:
-            os.fdatasync(self._handle)
+            os.fdatasync(self._file.fileno())
         except OSError as error:
             raise explain(self.path, error) from error
 
     def close(self) -> None:
-        os.close(self._handle)
+        self._file.close()
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
         try:
             while view:
-                view = view[os.write(self._handle, view) :]
+                view = view[os.write(self._file.fileno(), view) :]
         except OSError as error:
             self._truncate(self._size)
             raise explain(self.path, error) from error
         self._size += len(data)
 
     def _truncate(self, size: int) -> None:
-        os.ftruncate(self._handle, size)
+        os.ftruncate(self._file.fileno(), size)
 
     def _cut(self) -> None:
         for frame in self.frames():
             self._size = frame.offset + frame.size
-        self.cut_bytes = os.fstat(self._handle).st_size - self._size
+        self.cut_bytes = os.fstat(self._file.fileno()).st_size - self._size
         if self.cut_bytes:
             self._truncate(self._size)
 

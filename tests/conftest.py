@@ -38,5 +38,10 @@ def _descriptors() -> Iterator[None]:
     """Collect what tests left in reference cycles before it is many: each mapping keeps a descriptor, and
     select(2), which pyserial uses, cannot take those from 1024 on. A process of a session has one board."""
     yield
-    if sum(1 for _ in Path("/proc/self/fd").iterdir()) > 256:
+    if open_descriptors() > 256:
         gc.collect()
+        assert open_descriptors() < 512, "a test has left files, sockets or mappings open"
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())

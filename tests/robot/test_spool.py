@@ -146,6 +146,15 @@ def test_every_single_cut_leaves_whole_frames(tmp_path: Path) -> None:
         shutil.rmtree(directory)
 
 
+def test_one_that_is_dropped_keeps_no_file_open(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        spool = Spool(tmp_path, STEP, "s", SEGMENT)
+        spool.append(spool.next_sequence, make_rows(spool.next_sequence, 100))
+    del spool
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
 def test_rows_it_has_already_are_refused(tmp_path: Path) -> None:
     spool = Spool(tmp_path, STEP, "s")
     spool.append(0, make_rows(0, 5))
