@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from pathlib import Path
@@ -9,7 +10,6 @@ from typing import Any, Protocol
 
 import msgspec
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from robot.board import Board
@@ -17,6 +17,10 @@ from robot.clock import Clock
 from robot.contract import TaskContract, require_same
 from robot.errors import PolicyError, SandlotError
 from robot.messages import Event
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read on import: nothing is reported from a robot
+
+import onnxruntime as ort
 
 METADATA_KEY = "sandlot"
 WARM_UP_RUNS = 5

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as robot.policy sets it, for tests that do without
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two cores are shared by everything that runs here
 
 # Stand-ins and the conformance suite are imported by name; nothing else of tests/ is on the path.

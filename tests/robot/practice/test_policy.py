@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -35,6 +38,14 @@ def test_it_computes_what_the_graph_says(write, contract) -> None:
         expected = np.tanh(np.array([-0.5, 1.5 * observation[at]]) + noise)
         assert policy.act(observation, noise) == pytest.approx(expected, abs=1e-6)
     assert policy.version == 5
+
+
+def test_the_runtime_keeps_no_identity_and_reports_nothing(tmp_path: Path) -> None:
+    """ONNX Runtime 1.29 and later write a device identity into the cache directory and report their use."""
+    quiet = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    homes = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", "import robot.policy"], env=quiet | homes, check=True)
+    assert not list(tmp_path.rglob("*onnxruntime*"))
 
 
 def test_another_contract_is_refused_with_the_difference(write, contract) -> None:
