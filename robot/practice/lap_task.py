@@ -29,13 +29,25 @@ LARGEST_FORCE = 20.0
 """Specific force is shown to the policy up to here [m/s^2], twice the tyres' grip; beyond are collisions."""
 
 
+RECOVERED_SLACK = 0.1
+"""How far outside the corridor [m] a recovered robot may be: it still has room to the wall, and wants to go
+on."""
+
+
 class LapOptions(Struct):
     """The ``options`` of a course file. Weights are of the reward's terms; ``top_speed`` [m/s] earns a
     progress of 1 per step; ``wrong_way_metres``: so far back from the furthest point is a failure;
-    ``line_metres``: an episode that starts at most so far past the line starts its first lap there."""
+    ``line_metres``: an episode that starts at most so far past the line starts its first lap there.
+
+    ``corridor_metres``: how far from the line the robot's centre may be at no cost (0: anywhere). A policy
+    that is paid for progress alone drives as close to a wall as its position is known, and hits it whenever
+    that knowledge drifts. ``turning_radius`` [m] at full lock, with some slack."""
 
     failure_weight: float = -15.0
     smoothness_weight: float = -0.05
+    corridor_weight: float = -10.0
+    corridor_metres: float = 0.0
+    turning_radius: float = 1.3
     top_speed: float = 5.0
     wrong_way_metres: float = 2.0
     line_metres: float = 0.5
@@ -56,7 +68,7 @@ class LapTask:
     """Implements ``robot.task.Task`` for a robot whose state has position, heading, velocity and impact."""
 
     name: str = "lap"
-    reward_terms: tuple[str, ...] = ("progress", "failure", "smoothness")
+    reward_terms: tuple[str, ...] = ("progress", "failure", "smoothness", "corridor")
     cost_terms: tuple[str, ...] = ("impact",)
 
     def __init__(self, spec: RobotSpec, course: Course) -> None:
@@ -92,8 +104,14 @@ class LapTask:
             ),
         )
         self.reward_weights: Array = np.array(
-            [1.0, self.options.failure_weight, self.options.smoothness_weight]
+            [
+                1.0,
+                self.options.failure_weight,
+                self.options.smoothness_weight,
+                self.options.corridor_weight,
+            ]
         )
+        self._corridor = self.options.corridor_metres or math.inf
         self._per_metre = spec.rates.policy_hz / self.options.top_speed
         self._here: _Place | None = None
         self._before: _Place | None = None
@@ -148,7 +166,8 @@ class LapTask:
 
     def outcome(self, state: Array, action: Array, next_state: Array, failed: bool) -> Outcome:
         """Reward terms: ``progress`` along the course (1 is ``top_speed``), ``failure`` (1 on failure),
-        ``smoothness`` (squared change of action). Cost: ``impact`` [g], the largest of the last 0.1 s.
+        ``smoothness`` (squared change of action), ``corridor`` (how far outside it [m]). Cost: ``impact`` [g],
+        the largest of the last 0.1 s.
 
         A step is judged on arc length and position only, so asking twice gives the same answer.
         """
@@ -156,7 +175,8 @@ class LapTask:
         self._furthest = max(self._furthest, after.total)
         previous = action if self._previous_action is None else self._previous_action
         change = sum((a - b) ** 2 for a, b in zip(action.tolist(), previous.tolist(), strict=True))
-        terms = np.array([(after.total - before.total) * self._per_metre, float(failed), change])
+        outside = max(0.0, abs(after.lateral) - self._corridor)
+        terms = np.array([(after.total - before.total) * self._per_metre, float(failed), change, outside])
         progress = (after.total - self._origin) / self.course.length
         back = self._furthest - after.total
         return Outcome(
@@ -168,9 +188,13 @@ class LapTask:
         )
 
     def oriented(self, state: Array) -> bool:
-        """Whether the robot faces along the course, so that driving forward leads on."""
-        s, _ = self.course.project(float(state[self._x]), float(state[self._y]))
-        return math.cos(float(state[self._heading]) - self.course.heading(s)) > 0.2
+        """Whether driving forward leads on: the robot faces along the course, and turning into its direction
+        at full lock stays inside the corridor (where there is one)."""
+        s, lateral = self.course.project(float(state[self._x]), float(state[self._y]))
+        turned = math.remainder(float(state[self._heading]) - self.course.heading(s), 2 * math.pi)
+        aside = self.options.turning_radius * (1.0 - math.cos(turned))
+        room = self._corridor + RECOVERED_SLACK
+        return math.cos(turned) > 0.2 and abs(lateral + math.copysign(aside, turned)) <= room
 
     def recovery_signs(self, state: Array, command: Mapping[str, float]) -> dict[str, float]:
         """Which way to steer while recovering so that the robot turns towards the course's direction, and

@@ -10,7 +10,7 @@ from robot.messages import Actor
 from robot.practice.experience import Experience
 from robot.task import Outcome
 
-OUTCOME = Outcome(np.array([0.5, 0.0, 0.1]), np.array([0.2]), 0)
+OUTCOME = Outcome(np.array([0.5, 0.0, 0.1, 0.0]), np.array([0.2]), 0)
 
 
 @pytest.fixture

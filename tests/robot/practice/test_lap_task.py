@@ -173,6 +173,35 @@ def test_recovery_advice_turns_towards_the_course(task, spec, course) -> None:
     assert task.oriented(facing_right) and not task.oriented(state_at(spec, course, 2.0, turned=2.5))
 
 
+@pytest.fixture
+def walled(spec: RobotSpec, course: Course) -> LapTask:
+    options = {"corridor_metres": 0.5}
+    return LapTask(spec, Course(msgspec.structs.replace(course.file, options=options)))
+
+
+@pytest.mark.parametrize("lateral", [-0.7, -0.5, 0.0, 0.4, 0.62])
+def test_the_corridor_costs_what_lies_outside_it(walled, spec, course, lateral) -> None:
+    before, after = (state_at(spec, course, s, lateral=lateral) for s in (2.0, 2.2))
+    unwalled = LapTask(spec, Course(msgspec.structs.replace(course.file, options={})))
+    for judge, outside in ((walled, max(0.0, abs(lateral) - 0.5)), (unwalled, 0.0)):
+        judge.reset(before)
+        judge.observe(before, REST)
+        assert judge.outcome(before, REST, after, False).reward_terms[3] == pytest.approx(outside, abs=5e-3)
+
+
+@pytest.mark.parametrize("turned", [-1.2, -0.5, 0.0, 0.5, 1.2])
+@pytest.mark.parametrize("lateral", [-0.5, 0.0, 0.5])
+def test_a_recovered_car_has_room_to_turn(walled, spec, course, lateral, turned) -> None:
+    """The car at full lock, driven step by step on a straight, stays off the walls where it may go on."""
+    y, heading = lateral, turned
+    farthest = abs(y)
+    while heading * turned > 0.0:
+        heading -= math.copysign(0.01 / walled.options.turning_radius, turned)
+        y += 0.01 * math.sin(heading)
+        farthest = max(farthest, abs(y))
+    assert walled.oriented(state_at(spec, course, 2.0, lateral=lateral, turned=turned)) == (farthest < 0.6)
+
+
 def test_an_unknown_option_names_the_nearest(spec: RobotSpec, course: Course) -> None:
     file = msgspec.structs.replace(course.file, options={"failure_wieght": 1.0})
     with pytest.raises(SpecError, match="failure_weight"):
