@@ -144,6 +144,13 @@ class Guardian:
         before = self._kernel
         verdict = worse(verdict, Verdict(*self._gate.request(now, before.state in _TIMED)))
         self._operator.update(self._clock)
+        self._outbox.judged_by(
+            self._operator.read_ns,
+            self._command.newest,
+            self._operator.newest,
+            self._links.flags,
+            self._ending,
+        )
         self._advance(now, verdict)
         self._act(now)
         self._publish(now, due_ns, verdict)

@@ -18,6 +18,8 @@ class Inbox:
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
         self._seen = 0
+        self.newest: Record | None = None
+        """The record taken last, shape (1,); None before the first."""
 
     def take(self) -> Record | None:
         """The newest record if it has not been taken yet, shape (1,). A torn one is tried again next time."""
@@ -27,6 +29,7 @@ class Inbox:
         if record is not None:
             # Its own number: a newer one may have come between the two looks, and must not be taken twice.
             self._seen = int(record["sequence"][0])
+            self.newest = record
         return record
 
 
@@ -39,13 +42,21 @@ class OperatorInbox:
         self._timeout_ns = round(timeout_s * 1e9)
         self._time_ns: int | None = None
         self._enable = False
+        self.read_ns = 0
+        """When the age of what is there was judged [ns]."""
         self.estop = self.enable = self.fresh = False
         self.arm = self.reset = self.resume = self.stop = 0
+
+    @property
+    def newest(self) -> Record | None:
+        """The record taken last, shape (1,); None before the first."""
+        return self._inbox.newest
 
     def update(self, clock: Clock) -> None:
         """Take what is new, and judge the age of what is there."""
         record = self._inbox.take()
-        now_ns = clock.now_ns()  # after reading: what was written while we read is not from the future
+        # After reading: what was written while we read is not from the future.
+        now_ns = self.read_ns = clock.now_ns()
         if record is not None:
             self._time_ns = int(record["time_ns"][0])
             self._enable = int(record["enable"][0]) == 1

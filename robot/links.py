@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from robot.event_log import EventLog
 from robot.interface import Driver, Measurements
-from robot.messages import Cause
+from robot.messages import Cause, DeviceFlag
 from robot.safety.monitors import CLEAR, Verdict
 from robot.safety.state_machine import Request
 from robot.spec import RobotSpec
@@ -21,6 +21,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _REPORT_NS = 1_000_000_000
+_OPEN, _FAULT, _RAISED = map(int, DeviceFlag)
 
 
 @dataclass
@@ -31,6 +32,8 @@ class _Link:
     """Whether the robot may not move without it: it drives something, or a required sensor is on it."""
     actuators: NDArray[np.intp]
     setpoint: Array
+    place: int
+    """Which of the spec's devices it is."""
     opened: bool = False
     state: str = "closed"
     failure: str = ""
@@ -48,6 +51,9 @@ class Links:
         order = {a.name: i for i, a in enumerate(spec.actuators)}
         device_of = {a.name: a.device for a in spec.actuators} | {s.name: s.device for s in spec.sensors}
         required = {s.name for s in spec.sensors if s.required}
+        places = {device.name: k for k, device in enumerate(spec.devices)}
+        self.flags = np.zeros(len(spec.devices), np.uint8)
+        """How each of the spec's devices stood when last polled, as ``DeviceFlag``s, shape (n_devices,)."""
         self._links = [
             _Link(
                 name=next((device_of[n] for n in (*d.actuators, *d.sensors)), type(d).__name__),
@@ -55,8 +61,9 @@ class Links:
                 essential=bool(d.actuators) or not required.isdisjoint(d.sensors),
                 actuators=np.array([order[a] for a in d.actuators], np.intp),
                 setpoint=np.zeros(len(d.actuators)),
+                place=places.get(next((device_of[n] for n in (*d.actuators, *d.sensors)), ""), k),
             )
-            for d in drivers
+            for k, d in enumerate(drivers)
         ]
 
     def open(self, now_ns: int) -> None:
@@ -70,12 +77,14 @@ class Links:
         """Take what has arrived; tell of ports lost and back."""
         for link in self._links:
             self._guarded(now_ns, link, link.driver.poll, now_ns, measurements)
-            state = link.driver.health.state
+            health = link.driver.health
+            state = health.state
+            self.flags[link.place] = (
+                _OPEN * (state == "open") | _FAULT * bool(health.fault) | _RAISED * bool(link.failure)
+            )
             if state != link.state:
                 kind = "port_back" if state == "open" else "port_lost"
-                self._events.put(
-                    now_ns, kind, link.driver.health.reconnections, f"{link.name}: {self._error(link)}"
-                )
+                self._events.put(now_ns, kind, health.reconnections, f"{link.name}: {self._error(link)}")
                 link.state = state
         if now_ns - self._report_ns >= _REPORT_NS:
             self._report_ns = now_ns

@@ -42,6 +42,8 @@ def tick_names(spec: RobotSpec) -> Names:
     actuators, state = spec.actuator_layout.names, spec.state_layout.names
     names = {field: [f"{field}_{a}" for a in actuators] for field in ("requested", "allowed", "sent")}
     names |= {field: [f"{field}_{s}" for s in state] for field in ("state", "deviation")}
+    names["devices"] = [f"device_{device.name}" for device in spec.devices]
+    names["command.setpoint"] = [f"command_{a}" for a in actuators]
     for sensor in spec.sensors:
         names[f"measured.{sensor.name}.values"] = [f"measured_{sensor.name}_{n}" for n in sensor.layout.names]
     return names

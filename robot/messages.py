@@ -155,8 +155,19 @@ def measurement_dtype(spec: RobotSpec) -> np.dtype[np.void]:
     )
 
 
+class DeviceFlag(enum.IntFlag):
+    """How a device stood in a tick."""
+
+    OPEN = 1
+    FAULT = 2  # the device says so itself
+    RAISED = 4  # its driver raised an exception, or answered what no driver may
+
+
 def tick_dtype(spec: RobotSpec) -> np.dtype[np.void]:
-    """One guardian tick as it is logged: due and actual time, requested, allowed, sent and measured."""
+    """One guardian tick as it is logged: due and actual time, requested, allowed, sent and measured, and all
+    that the safety kernel judged by, so that it can be judged again: ``command`` and ``operator`` are the
+    newest records it had taken by ``read_ns``, ``devices`` holds a ``DeviceFlag`` each in the spec's order,
+    ``ending`` says that the guardian had been asked to end."""
     size, actuators = spec.state_layout.size, len(spec.actuators)
     return np.dtype(
         [
@@ -164,18 +175,24 @@ def tick_dtype(spec: RobotSpec) -> np.dtype[np.void]:
             ("time_ns", "<i8"),
             ("due_ns", "<i8"),
             ("busy_ns", "<i8"),
+            ("read_ns", "<i8"),
             ("epoch", "<u4"),
             ("policy_version", "<u4"),
             ("safety_state", "u1"),
             ("cause", "u1"),
             ("actor", "u1"),
             ("altered", "?"),
+            ("converged", "?"),
+            ("ending", "?"),
+            ("devices", "u1", (len(spec.devices),)),
             ("requested", "<f8", (actuators,)),
             ("allowed", "<f8", (actuators,)),
             ("sent", "<f8", (actuators,)),
             ("state", "<f8", (size,)),
             ("deviation", "<f8", (size,)),
             ("measured", measurement_dtype(spec)),
+            ("operator", OPERATOR_DTYPE),
+            ("command", command_dtype(spec)),
         ],
         align=True,
     )

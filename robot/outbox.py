@@ -26,14 +26,31 @@ class Outbox:
         self.allowed: Array = self.tick["allowed"][0]
         self.sent: Array = self.tick["sent"][0]
         self.requested.fill(np.nan)
-        # Bytes rather than fields: one copy instead of one for each element of a nested record.
-        self._measured_from = measured.view(np.uint8).reshape(-1)
-        offset = tick_dtype(spec).fields["measured"][1]  # type: ignore[index]
-        self._measured_to = self.tick.view(np.uint8).reshape(-1)[offset : offset + self._measured_from.size]
+        self._measured_from = _bytes(measured)
+        self._measured_to = self._bytes_of("measured")
+        self._inputs_to = (self._bytes_of("command"), self._bytes_of("operator"))
+        self._devices: NDArray[np.uint8] = self.tick["devices"][0]
         self._copied = [
             (self.state[name][0], self.tick[name][0]) for name in ("state", "deviation", "allowed", "sent")
         ]
         self.altered = False
+
+    def judged_by(
+        self,
+        read_ns: int,
+        command: Record | None,
+        operator: Record | None,
+        devices: NDArray[np.uint8],
+        ending: bool,
+    ) -> None:
+        """Note for the log what the kernel judges this tick by: the newest records taken by ``read_ns`` (None
+        before the first), a ``DeviceFlag`` for each device, and whether the guardian was asked to end."""
+        for to, record in zip(self._inputs_to, (command, operator), strict=True):
+            if record is not None:
+                np.copyto(to, _bytes(record))
+        np.copyto(self._devices, devices)
+        self.tick["read_ns"] = read_ns
+        self.tick["ending"] = ending
 
     def send(
         self,
@@ -61,6 +78,7 @@ class Outbox:
         tick["cause"] = cause
         tick["actor"] = actor
         tick["altered"] = self.altered
+        tick["converged"] = converged
         for to, source in self._copied:
             np.copyto(to, source)
         state["time_ns"] = now_ns
@@ -85,3 +103,13 @@ class Outbox:
         self.state["safety_state"] = state
         self.state["cause"] = cause
         self._board.state.write(self.state)
+
+    def _bytes_of(self, name: str) -> NDArray[np.uint8]:
+        """The bytes of one field of the tick's record."""
+        kind, offset = dict(self.tick.dtype.fields or {})[name][:2]
+        return _bytes(self.tick)[offset : offset + kind.itemsize]
+
+
+def _bytes(record: Record) -> NDArray[np.uint8]:
+    """A record's bytes: one copy of them instead of one for each element of a nested record."""
+    return record.view(np.uint8).reshape(-1)
