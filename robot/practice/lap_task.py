@@ -166,8 +166,8 @@ class LapTask:
 
     def outcome(self, state: Array, action: Array, next_state: Array, failed: bool) -> Outcome:
         """Reward terms: ``progress`` along the course (1 is ``top_speed``), ``failure`` (1 on failure),
-        ``smoothness`` (squared change of action), ``corridor`` (how far outside it [m]). Cost: ``impact`` [g],
-        the largest of the last 0.1 s.
+        ``smoothness`` (squared change of action), ``corridor`` (how far outside it [m]). Cost: ``impact``
+        [g], the largest of the last 0.1 s.
 
         A step is judged on arc length and position only, so asking twice gives the same answer.
         """
