@@ -138,6 +138,9 @@ class Guardian:
         verdict = worse(self._overrun.update(now, due_ns), _SHUTDOWN if self._ending else CLEAR)
         self._links.poll(now, self._measurements)
         verdict = worse(verdict, self._links.verdict(now))
+        if self._kernel.state == SafetyState.ARMING:
+            due = now - self._kernel.since_ns >= self._timing.arming_ns
+            verdict = worse(verdict, self._links.doubt(due))
         verdict = worse(verdict, self._estimate(now))
         verdict = worse(verdict, self._sense(now))
         self._read_command(now)
@@ -278,7 +281,10 @@ class Guardian:
             outbox.requested[:] = requested
             outbox.altered = self._hold.altered(allowed, self._projection.step)
         else:
-            self._links.stop(now, state in TORQUE or (rolling and state in _WAITING), outbox.sent)
+            if state == SafetyState.ARMING:
+                self._links.prove(now, self._kernel.since_ns == now, outbox.sent)
+            else:
+                self._links.stop(now, state in TORQUE or (rolling and state in _WAITING), outbox.sent)
             went = np.isfinite(outbox.sent)
             np.copyto(self._anchor, outbox.sent, where=went)
             outbox.allowed[:] = self._anchor

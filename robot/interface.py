@@ -7,6 +7,7 @@ The same four calls a tick serve a serial port, an emulated one and a simulated 
 from __future__ import annotations
 
 import importlib
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -90,6 +91,17 @@ class LinkHealth:
         self.last_error = f"{name}: {detail}" if detail else name
 
 
+@dataclass
+class StopProof:
+    """How far a device's proof is that it stops by itself when nobody commands it any more. ``reason``: what
+    was found wrong, or what was measured, for a person; ``measured_s``: how long after the last command the
+    device stopped [s], NaN if that was not measured."""
+
+    state: Literal["idle", "running", "passed", "failed"] = "idle"
+    reason: str = ""
+    measured_s: float = math.nan
+
+
 class Driver(Protocol):
     """One device on one port, owned by the guardian.
 
@@ -101,6 +113,7 @@ class Driver(Protocol):
     sensors: tuple[str, ...]
     actuators: tuple[str, ...]
     health: LinkHealth
+    proof: StopProof
 
     def open(self, now_ns: int) -> None:
         """Open the port and find the device on it. Raises PortError."""
@@ -114,6 +127,12 @@ class Driver(Protocol):
 
     def stop(self, now_ns: int, torque: bool) -> Array:
         """Send the device's own stop: braking (``torque``) or powerless. Returns the equivalent setpoints."""
+
+    def prove_stop(self, now_ns: int, begin: bool) -> Array:
+        """One tick of proving, in place of ``command`` or ``stop`` while the robot is armed, that the device
+        stops by itself within its own timeout; without moving the robot. ``begin`` starts anew. ``proof``
+        tells how it stands; once it is decided this is ``stop`` with torque. A device that drives nothing has
+        nothing to prove and passes at once. Returns the equivalent setpoints, as ``stop`` does."""
 
     def close(self) -> None:
         """Leave the device stopped, then close the port. Never raises."""

@@ -21,7 +21,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _REPORT_NS = 1_000_000_000
-_OPEN, _FAULT, _RAISED = map(int, DeviceFlag)
+_OPEN, _FAULT, _RAISED, _PROVEN, _REFUTED = map(int, DeviceFlag)
+_PROOF_FLAGS = {"idle": 0, "running": 0, "passed": _PROVEN, "failed": _REFUTED}
 
 
 @dataclass
@@ -37,6 +38,7 @@ class _Link:
     opened: bool = False
     state: str = "closed"
     failure: str = ""
+    proof: str = "idle"
     unsent_ns: int | None = None
     reported: dict[str, int] = field(default_factory=dict)
 
@@ -81,7 +83,7 @@ class Links:
             state = health.state
             self.flags[link.place] = (
                 _OPEN * (state == "open") | _FAULT * bool(health.fault) | _RAISED * bool(link.failure)
-            )
+            ) | _PROOF_FLAGS[link.proof]
             if state != link.state:
                 kind = "port_back" if state == "open" else "port_lost"
                 self._events.put(now_ns, kind, health.reconnections, f"{link.name}: {self._error(link)}")
@@ -107,6 +109,30 @@ class Links:
             if link.unsent_ns is not None and now_ns - link.unsent_ns > self._unsent_limit_ns:
                 return Verdict(Request.CATEGORY1, Cause.PORT_LOST, f"{link.name}: nothing goes out")
         return CLEAR
+
+    def doubt(self, due: bool) -> Verdict:
+        """What stands against going from ARMING to ACTIVE: a drive that proved not to stop by itself or, once
+        arming is ``due`` to end, one that has not proved that it does."""
+        for link in self._links:
+            if link.proof == "failed":
+                return Verdict(Request.CATEGORY1, Cause.UNPROVEN, f"{link.name}: {link.driver.proof.reason}")
+            if due and link.proof != "passed":
+                text = f"{link.name}: no proof within arming_s that it stops by itself"
+                return Verdict(Request.CATEGORY1, Cause.UNPROVEN, text)
+        return CLEAR
+
+    def prove(self, now_ns: int, begin: bool, sent: Array) -> None:
+        """A tick of ARMING: let every device that drives something prove that it stops by itself."""
+        for link in self._links:
+            if not link.actuators.size:
+                link.proof = "passed"
+                continue
+            self._send(now_ns, link, sent, link.driver.prove_stop, now_ns, begin)
+            proof, before = link.driver.proof, link.proof
+            link.proof = proof.state
+            if link.proof != before and link.proof in ("passed", "failed"):
+                kind = "stop_proven" if link.proof == "passed" else "stop_unproven"
+                self._events.put(now_ns, kind, proof.measured_s, f"{link.name}: {proof.reason}")
 
     def command(self, now_ns: int, allowed: Array, sent: Array) -> None:
         """Send setpoints, shape (n_actuators,); ``sent`` receives what went out, NaN where nothing did."""

@@ -51,6 +51,8 @@ class Cause(enum.IntEnum):
     STATE_CORRUPT = 15
     ESTIMATOR = 16
     SHUTDOWN = 17
+    UNPROVEN = 18  # a drive did not prove at arming that it stops by itself
+    ESTOP_SILENT = 19  # an emergency stop's source that the robot's file names says nothing, or nonsense
 
 
 class Actor(enum.IntEnum):
@@ -161,6 +163,8 @@ class DeviceFlag(enum.IntFlag):
     OPEN = 1
     FAULT = 2  # the device says so itself
     RAISED = 4  # its driver raised an exception, or answered what no driver may
+    PROVEN = 8  # at the newest arming it proved that it stops by itself, or had nothing to prove
+    REFUTED = 16  # at the newest arming it proved the contrary
 
 
 def tick_dtype(spec: RobotSpec) -> np.dtype[np.void]:

@@ -27,7 +27,7 @@ from robot.clock import MonotonicClock
 from robot.contract import PREVIOUS_ACTION, ObservationTerm, task_contract
 from robot.errors import SandlotError
 from robot.guardian import Guardian
-from robot.interface import Array, Driver, Estimate, LinkHealth, Measurements
+from robot.interface import Array, Driver, Estimate, LinkHealth, Measurements, StopProof
 from robot.messages import OPERATOR_DTYPE, SafetyState, command_dtype
 from robot.realtime import enter_realtime
 from robot.spec import RobotSpec, load_spec, merge
@@ -47,6 +47,7 @@ class _Device:
         self.sensors = tuple(s.name for s in served)
         self.actuators = tuple(a.name for a in spec.actuators if a.device == name)
         self.health = LinkHealth()
+        self.proof = StopProof("passed")
         self._samples = [(s.name, _sample(s.layout.names)) for s in served]
         self._sent = np.zeros(len(self.actuators))
 
@@ -65,6 +66,9 @@ class _Device:
     def stop(self, now_ns: int, torque: bool) -> Array:
         self._sent.fill(0.0)
         return self._sent
+
+    def prove_stop(self, now_ns: int, begin: bool) -> Array:
+        return self.stop(now_ns, True)
 
     def close(self) -> None:
         self.health.state = "closed"

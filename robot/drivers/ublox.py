@@ -17,7 +17,7 @@ from robot.drivers.port import SerialPort
 from robot.drivers.ubx_frame import UbxParser
 from robot.errors import PortError, SpecError
 from robot.geodesy import LocalFrame
-from robot.interface import Array, LinkHealth, Measurements, Port
+from robot.interface import Array, LinkHealth, Measurements, Port, StopProof
 from robot.spec import Device, RobotSpec
 
 ASK_NS = 2_000_000_000  # without a fix until the receiver is configured again
@@ -58,6 +58,7 @@ class UbloxDriver:
         self._names = sensor.layout.names
         self._setup = configuration(sensor.rate_hz)
         self._nothing = np.empty(0)
+        self.proof = StopProof("passed")
         self._offset_ns: float | None = None
         self._fix_ms = -1
         self._arrived_ns = self._asked_ns = 0
@@ -95,6 +96,10 @@ class UbloxDriver:
 
     def stop(self, now_ns: int, torque: bool) -> Array:
         """Nothing to stop; returns an empty array."""
+        return self._nothing
+
+    def prove_stop(self, now_ns: int, begin: bool) -> Array:
+        """Nothing to prove; returns an empty array."""
         return self._nothing
 
     def close(self) -> None:

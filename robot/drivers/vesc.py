@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import Literal
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from robot.drivers.link import Link
 from robot.drivers.options import known_options
 from robot.drivers.port import SerialPort
 from robot.drivers.vesc_frame import FrameParser
+from robot.drivers.vesc_proof import Phase, TimeoutProof, duration_s
 from robot.drivers.vesc_protocol import (
     GET_FW_VERSION,
     IMU_MOTION_MASK,
@@ -33,7 +35,7 @@ from robot.drivers.vesc_protocol import (
     set_servo_position,
 )
 from robot.errors import PortError, SpecError, WireError
-from robot.interface import Array, LinkHealth, Measurements, Port
+from robot.interface import Array, LinkHealth, Measurements, Port, StopProof
 from robot.spec import Device, RobotSpec
 
 STANDARD_GRAVITY = 9.80665  # m/s^2 in one g, the wire's unit (ISO 80000-3)
@@ -42,10 +44,20 @@ GREETING_NS = 100_000_000  # between questions for the firmware version
 SILENCE_NS = 1_000_000_000  # without any answer until this is said to be no VESC
 MAX_REPLY = 128  # bytes; longer than any reply that is asked for
 
-OPTIONS = {"baud": 115200, "minimum_erpm": 900.0, "late_s": 0.025, "usb": False}
+OPTIONS = {"baud": 115200, "minimum_erpm": 900.0, "late_s": 0.025, "usb": False, "proof_current": 0.9}
 """``baud``: of the UART; ``usb``: the port is the controller's own USB, where bytes take no line time;
 ``minimum_erpm``: below it the controller's speed loop lets go (VESC default 900), so the driver brakes;
-``late_s``: how long a reply may take."""
+``late_s``: how long a reply may take; ``proof_current``: pushed for a quarter of a second at each arming, too
+small to move the robot [A] (the racer's rolling resistance, 0.015 * 3.74 kg * 9.81 m/s^2 = 0.55 N, takes
+0.98 A at 0.56 N/A; gears and bearings add to that)."""
+
+_PROOF_STATES: dict[Phase, Literal["idle", "running", "passed", "failed"]] = {
+    "idle": "idle",
+    "pushing": "running",
+    "silent": "running",
+    "passed": "passed",
+    "failed": "failed",
+}
 
 
 class VescDriver:
@@ -90,6 +102,16 @@ class VescDriver:
         self._brake_frame = set_current_brake(spec.scalar("stop_brake_current"))
         self._coast_frame = set_current(0.0)
         self._sent = np.full(2, np.nan)
+        self.proof = StopProof()
+        timeout_s = spec.scalar("drive_timeout")
+        self._proof = TimeoutProof(float(options["proof_current"]), timeout_s)
+        self._push_frame = set_current(self._proof.current)
+        if duration_s(timeout_s) > spec.safety.arming_s:
+            raise SpecError(
+                f"{spec.name}: proving a drive_timeout of {timeout_s:g} s takes up to "
+                f"{duration_s(timeout_s):.2f} s, more than arming_s = {spec.safety.arming_s:g} s allows; set "
+                "the controller's timeout shorter (0.1 s), or arming_s longer"
+            )
 
         drive = next(s for s in spec.sensors if s.name == "drive")
         names = tuple(field.name for field in drive.fields)
@@ -97,6 +119,7 @@ class VescDriver:
         self._drive_layout = masked_layout(Command.GET_VALUES_SELECTIVE, mask)
         self._drive_order = [self._drive_layout.names.index(name) for name in names]
         self._fault_at = self._drive_layout.names.index("fault_code")
+        self._current_at = self._drive_layout.names.index("motor_current")
         self._imu_head = struct.pack(">BH", Command.GET_IMU_DATA, IMU_MOTION_MASK)
         self._imu_fields = struct.Struct(">6f")
         self._requests = ((50, get_values_selective(mask)), (65, get_imu_data(IMU_MOTION_MASK)))
@@ -187,6 +210,25 @@ class VescDriver:
         self._sent[1] = (self._servo / SERVO_STEPS - self._servo_offset) / self._servo_gain
         return self._sent
 
+    def prove_stop(self, now_ns: int, begin: bool) -> Array:
+        """Push a little, fall silent, and see the current end (``vesc_proof``); then brake."""
+        proof = self._proof
+        if begin:
+            proof.begin(now_ns)
+        proof.step(now_ns)
+        state = self.proof.state = _PROOF_STATES[proof.phase]
+        self.proof.reason, self.proof.measured_s = proof.reason, proof.measured_s
+        if state != "running":
+            return self.stop(now_ns, True)
+        push = self._push_frame if proof.phase == "pushing" else b""
+        if not self._write(now_ns, push, stop_first=True):
+            return self._nothing()
+        if push:
+            proof.pushed(now_ns + round(len(push) * self._byte_ns))
+        self._sent[0] = 0.0
+        self._sent[1] = (self._servo / SERVO_STEPS - self._servo_offset) / self._servo_gain
+        return self._sent
+
     def close(self) -> None:
         """Brake, then close the port; the controller's own timeout keeps it braked. Never raises."""
         if self._link.is_open:
@@ -269,6 +311,7 @@ class VescDriver:
                 return
             self.health.fault = fault_name(int(values[self._fault_at]))
             measurements.put("drive", asked[1], [values[i] for i in self._drive_order])
+            self._proof.sample(asked[1], values[self._current_at])
         elif command == Command.GET_IMU_DATA and asked:
             if not payload.startswith(self._imu_head) or len(payload) < 27:
                 self.health.count("short_frame", f"IMU reply of {len(payload)} bytes, 27 expected")

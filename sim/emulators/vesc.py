@@ -64,10 +64,14 @@ class VescDevice:
 
         self._current_limit = spec.scalar("motor_current_limit")
         self._brake_limit = spec.scalar("motor_brake_limit")
-        self._timeout_ns = round(spec.scalar("drive_timeout") * 1e9)
+        self.timeout_ns = round(spec.scalar("drive_timeout") * 1e9)
+        """The setting as it really is in this controller [ns]; 0: off (firmware: timeout_msec)."""
         self._timeout_brake = spec.scalar("drive_timeout_brake_current")
         self._erpm_per_rad_s = 60.0 / (2.0 * math.pi) * spec.scalar("motor_pole_pairs")
         self.timed_out = False
+        self.servo_pulses = False
+        """A receiver is on the servo input and the PPM app is on: each of its pulses, 50 a second, counts as
+        a command to the timeout, and to nothing else (firmware: app_ppm.c)."""
         self._heard_ns = 0
         self._fault_code = 0
         self._fault_until = 0
@@ -145,7 +149,9 @@ class VescDevice:
             for payload in self._parser.feed(self._inward.take(now_ns)):
                 self._obey(payload, now_ns)
         if now_ns % TIMEOUT_CHECK_NS == 0:
-            self.timed_out = now_ns - self._heard_ns > self._timeout_ns
+            self.timed_out = 0 < self.timeout_ns < now_ns - self._heard_ns
+            if self.servo_pulses:
+                self._heard_ns = now_ns
             if self.timed_out:
                 self._speed_mode = False
                 self._brake = self._timeout_brake

@@ -132,6 +132,19 @@ class DriverConformance:
             assert sent.shape == (len(world.driver.actuators),)
             assert np.isfinite(sent).all()
 
+    def test_it_proves_that_it_stops_by_itself_without_moving_or_has_nothing_to_prove(
+        self, world: DriverWorld
+    ) -> None:
+        measurements = self.opened(world)
+        for _ in range(2):
+            for k in range(round(world.spec.safety.arming_s / self.period_s)):
+                world.wait(self.period_s)
+                world.driver.poll(world.now_ns(), measurements)
+                sent = world.driver.prove_stop(world.now_ns(), k == 0)
+                assert sent.shape == (len(world.driver.actuators),)
+                assert np.isfinite(sent).all()
+            assert world.driver.proof.state == "passed", world.driver.proof.reason
+
     def test_noise_raises_nothing_and_is_counted(self, world: DriverWorld) -> None:
         measurements = self.opened(world)
         rng = np.random.default_rng(0)
@@ -162,6 +175,7 @@ class DriverConformance:
         assert np.isnan(self.tick(world, measurements, zero)).all()
         assert np.isnan(world.driver.stop(world.now_ns(), True)).all()
         assert np.isnan(world.driver.stop(world.now_ns(), False)).all()
+        assert np.isnan(world.driver.prove_stop(world.now_ns(), True)).all()
         assert world.driver.health.errors["port_lost"] == 1
         world.plug()
         before = [measurements.sequence(name) for name in world.driver.sensors]

@@ -6,7 +6,7 @@ import itertools
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,8 +19,16 @@ from robot.clock import SimulatedClock
 from robot.contract import PREVIOUS_ACTION, ObservationTerm, task_contract
 from robot.errors import PortError
 from robot.guardian import Guardian
-from robot.interface import Estimate, LinkHealth, Measurements
-from robot.messages import OPERATOR_DTYPE, POSE_DTYPE, Actor, Cause, SafetyState, command_dtype
+from robot.interface import Estimate, LinkHealth, Measurements, StopProof
+from robot.messages import (
+    OPERATOR_DTYPE,
+    POSE_DTYPE,
+    Actor,
+    Cause,
+    DeviceFlag,
+    SafetyState,
+    command_dtype,
+)
 from robot.spec import RobotSpec, decode_struct
 
 Array = NDArray[np.float64]
@@ -138,6 +146,8 @@ class Cart:
         self.brake = 10.0
         self.silent = self.deaf = False
         self.fails: set[str] = set()
+        self.proof = StopProof()
+        self.proves: Literal["idle", "running", "passed", "failed"] = "passed"
         self.calls: list[tuple[str, Any]] = []
         self._sent = np.zeros(2)
         self._noise = itertools.cycle((1e-6, -1e-6, 3e-6))
@@ -174,6 +184,12 @@ class Cart:
         self._sent[0] = 0.0
         return self._sent
 
+    def prove_stop(self, now_ns: int, begin: bool) -> Array:
+        self.proof = StopProof(self.proves)
+        if begin:
+            self.proof = StopProof("running")
+        return self.stop(now_ns, True)
+
     def close(self) -> None:
         self._call("close")
         self.health.state = "closed"
@@ -187,6 +203,7 @@ class Beacon:
 
     def __init__(self) -> None:
         self.health = LinkHealth()
+        self.proof = StopProof("passed")
         self.refuses = False
 
     def open(self, now_ns: int) -> None:
@@ -199,6 +216,9 @@ class Beacon:
             measurements.put("beacon", now_ns, (now_ns * 1e-9,))
 
     def command(self, now_ns: int, setpoint: Array) -> Array:
+        return np.zeros(0)
+
+    def prove_stop(self, now_ns: int, begin: bool) -> Array:
         return np.zeros(0)
 
     def stop(self, now_ns: int, torque: bool) -> Array:
@@ -1000,3 +1020,41 @@ def test_whatever_is_in_the_mailboxes_setpoints_stay_within_limits(
             assert name == "stop"
             sent_before = np.array([0.0, sent_before[1]])
     rig.guardian.close()
+
+
+def refused(rig: Rig) -> None:
+    """Ask for arming; it must end in a category-1 stop that says why, without ever having driven."""
+    rig.guardian.start()
+    rig.run(0.1)
+    rig.operator["enable"] = 1
+    rig.run(0.05)
+    rig.press("arm")
+    rig.run(1.0)
+    assert SafetyState.ACTIVE not in rig.states()
+    assert (rig.state, rig.cause) == (SafetyState.FAULT, Cause.UNPROVEN)
+    assert not [c for c in rig.cart.calls if c[0] == "command"]
+
+
+def test_a_drive_that_does_not_stop_by_itself_is_not_armed(rig: Rig) -> None:
+    rig.cart.proves = "failed"
+    refused(rig)
+    assert any(e.startswith("stop_unproven: base") for e in rig.events())
+
+
+def test_a_drive_that_proves_nothing_in_time_is_not_armed(rig: Rig) -> None:
+    rig.cart.proves = "running"
+    refused(rig)
+    assert any("no proof within arming_s" in e for e in rig.events())
+
+
+def test_each_arming_is_proven_anew_and_told(rig: Rig) -> None:
+    rig.activate()
+    rig.press("stop")
+    rig.run(1.0, lambda: rig.state == SafetyState.FAULT)
+    rig.operator["enable"] = 0
+    rig.run(0.05)
+    rig.press("reset")
+    rig.run(0.1)
+    rig.arm()
+    assert len([e for e in rig.events() if e.startswith("stop_proven: base")]) == 2
+    assert (rig.ticks()["devices"][-1, 0] & DeviceFlag.PROVEN) == DeviceFlag.PROVEN
