@@ -6,6 +6,7 @@
 | command        | mailbox | pilot           | guardian                     |
 | operator       | mailbox | operator        | guardian                     |
 | pose           | mailbox | a pose feeder   | guardian                     |
+| estop_NAME     | mailbox | its feeder      | guardian                     |
 | pilot          | mailbox | pilot           | courier, terminal view       |
 | policy         | mailbox | courier         | pilot                        |
 | courier        | mailbox | courier         | terminal view                |
@@ -23,6 +24,7 @@ import numpy as np
 from robot.contract import TaskContract, step_dtype
 from robot.messages import (
     COURIER_DTYPE,
+    ESTOP_DTYPE,
     EVENT_DTYPE,
     OPERATOR_DTYPE,
     PILOT_DTYPE,
@@ -59,6 +61,7 @@ class Board:
         self.command = mailbox("command", command_dtype(spec))
         self.operator = mailbox("operator", OPERATOR_DTYPE)
         self.pose = mailbox("pose", POSE_DTYPE)
+        self.estops = {s.name: mailbox(f"estop_{s.name}", ESTOP_DTYPE) for s in spec.estop.sources}
         self.pilot = mailbox("pilot", PILOT_DTYPE)
         self.policy = mailbox("policy", POLICY_DTYPE)
         self.courier = mailbox("courier", COURIER_DTYPE)

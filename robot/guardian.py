@@ -14,6 +14,8 @@ import numpy as np
 
 from robot.board import Board
 from robot.clock import Clock, Ticker
+from robot.enable_channel import EnableChannel
+from robot.estop_inbox import EstopInbox
 from robot.event_log import EventLog
 from robot.inbox import Inbox, OperatorInbox, PoseInbox
 from robot.interface import Driver, Estimate, Estimator, Measurements
@@ -55,12 +57,16 @@ class Guardian:
         self._monitors = SensorMonitors(spec)
         self._projection = Projection(spec.actuators, spec.rates.guardian_hz)
         self._hold = SetpointHold(spec)
-        self._operator = OperatorInbox(board.operator, spec.enable.timeout_s)
+        lease_s = spec.enable.lease_s if spec.enable.source == "attendance" else None
+        self._operator = OperatorInbox(board.operator, spec.enable.timeout_s, lease_s)
+        self._estops = EstopInbox(spec.estop, board.estops)
         self._pose = PoseInbox(board.pose)
         self._command = Inbox(board.command)
         self._gate = CommandGate(len(spec.actuators), spec.safety.command_timeout_s)
 
         self._measurements = Measurements(spec)
+        by_radio = spec.enable.source == "transmitter"
+        self._channel = EnableChannel(spec, self._measurements) if by_radio else None
         record = self._measurements.record
         self._times = np.zeros(len(spec.sensors), np.int64)
         self._sequences = np.zeros(len(spec.sensors), np.uint64)
@@ -147,12 +153,14 @@ class Guardian:
         before = self._kernel
         verdict = worse(verdict, Verdict(*self._gate.request(now, before.state in _TIMED)))
         self._operator.update(self._clock)
+        verdict = worse(verdict, self._estops.update(self._clock))
         self._outbox.judged_by(
             self._operator.read_ns,
             self._command.newest,
             self._operator.newest,
             self._links.flags,
             self._ending,
+            self._estops.summary,
         )
         self._advance(now, verdict)
         self._act(now)
@@ -234,8 +242,10 @@ class Guardian:
                 now_ns=now,
                 request=verdict.request,
                 cause=verdict.cause,
-                estop=operator.estop,
-                enable=operator.enable,
+                estop=operator.estop or self._estops.pressed,
+                enable=operator.enable
+                if self._channel is None
+                else self._channel.enabled(self._monitors.freshness.stale),
                 fresh=operator.fresh,
                 arm=operator.arm,
                 reset=operator.reset,

@@ -35,11 +35,14 @@ class Inbox:
 
 class OperatorInbox:
     """The operator's levels and press counters. ``enable`` lapses ``timeout_s`` after it was last renewed;
-    buttons count only from a record that young; ``estop`` and ``stop`` count at any age."""
+    buttons count only from a record that young; ``estop`` and ``stop`` count at any age. ``lease_s``: with it
+    ``enable`` lapses that long after a person's last key press, too, whatever the writer says of it."""
 
-    def __init__(self, mailbox: Mailbox, timeout_s: float) -> None:
+    def __init__(self, mailbox: Mailbox, timeout_s: float, lease_s: float | None = None) -> None:
         self._inbox = Inbox(mailbox)
         self._timeout_ns = round(timeout_s * 1e9)
+        self._lease_ns = None if lease_s is None else round(lease_s * 1e9)
+        self._pressed_ns = 0
         self._time_ns: int | None = None
         self._enable = False
         self.read_ns = 0
@@ -60,13 +63,15 @@ class OperatorInbox:
         if record is not None:
             self._time_ns = int(record["time_ns"][0])
             self._enable = int(record["enable"][0]) == 1
+            self._pressed_ns = int(record["pressed_ns"][0])
             self.estop = int(record["estop"][0]) != 0
             self.arm = int(record["arm"][0])
             self.reset = int(record["reset"][0])
             self.resume = int(record["resume"][0])
             self.stop = int(record["stop"][0])
         self.fresh = self._time_ns is not None and 0 <= now_ns - self._time_ns <= self._timeout_ns
-        self.enable = self.fresh and self._enable
+        leased = self._lease_ns is None or 0 <= now_ns - self._pressed_ns <= self._lease_ns
+        self.enable = self.fresh and self._enable and leased
 
 
 class PoseInbox:

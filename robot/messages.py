@@ -104,11 +104,28 @@ OPERATOR_DTYPE = np.dtype(
         ("stop", "<u4"),
         ("enable", "u1"),
         ("estop", "u1"),
+        ("pressed_ns", "<i8"),
     ],
     align=True,
 )
 """Operator to guardian. ``enable`` and ``estop`` are levels renewed by writing; ``arm``, ``reset``,
-``resume`` and ``stop`` are press counters, so that an edge is never lost and a held button does nothing."""
+``resume`` and ``stop`` are press counters, so that an edge is never lost and a held button does nothing.
+``pressed_ns``: when a person last pressed a key, which is what a leased permission is counted from."""
+
+
+class EstopState(enum.IntEnum):
+    """What an emergency stop's source says of itself. An empty record says nothing."""
+
+    UNKNOWN = 0
+    CLOSED = 1  # not pressed
+    OPEN = 2  # pressed
+
+
+ESTOP_DTYPE = np.dtype(
+    [("sequence", "<u8"), ("time_ns", "<i8"), ("presses", "<u4"), ("state", "u1")], align=True
+)
+"""An emergency stop's source to the guardian: a level, renewed by writing, and a counter of presses, so that
+a short one is not lost."""
 
 
 POSE_DTYPE = np.dtype(
@@ -171,7 +188,8 @@ def tick_dtype(spec: RobotSpec) -> np.dtype[np.void]:
     """One guardian tick as it is logged: due and actual time, requested, allowed, sent and measured, and all
     that the safety kernel judged by, so that it can be judged again: ``command`` and ``operator`` are the
     newest records it had taken by ``read_ns``, ``devices`` holds a ``DeviceFlag`` each in the spec's order,
-    ``ending`` says that the guardian had been asked to end."""
+    ``ending`` says that the guardian had been asked to end, ``estop`` what the emergency stops said together:
+    0 all is well, 1 one of them is silent, 2 one of them is pressed."""
     size, actuators = spec.state_layout.size, len(spec.actuators)
     return np.dtype(
         [
@@ -188,6 +206,7 @@ def tick_dtype(spec: RobotSpec) -> np.dtype[np.void]:
             ("altered", "?"),
             ("converged", "?"),
             ("ending", "?"),
+            ("estop", "u1"),
             ("devices", "u1", (len(spec.devices),)),
             ("requested", "<f8", (actuators,)),
             ("allowed", "<f8", (actuators,)),

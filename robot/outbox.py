@@ -42,15 +42,18 @@ class Outbox:
         operator: Record | None,
         devices: NDArray[np.uint8],
         ending: bool,
+        estop: int,
     ) -> None:
         """Note for the log what the kernel judges this tick by: the newest records taken by ``read_ns`` (None
-        before the first), a ``DeviceFlag`` for each device, and whether the guardian was asked to end."""
+        before the first), a ``DeviceFlag`` for each device, whether the guardian was asked to end, and what
+        the emergency stops said."""
         for to, record in zip(self._inputs_to, (command, operator), strict=True):
             if record is not None:
                 np.copyto(to, _bytes(record))
         np.copyto(self._devices, devices)
         self.tick["read_ns"] = read_ns
         self.tick["ending"] = ending
+        self.tick["estop"] = estop
 
     def send(
         self,

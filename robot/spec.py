@@ -165,10 +165,40 @@ class StopBehaviour(Struct):
 
 
 class Enable(Struct):
-    """Who may enable motion, and after how long without renewal the permission lapses."""
+    """Who may enable motion, and after how long without renewal [s] the permission lapses.
+
+    ``held_key``: while a key is held. ``attendance``: for ``lease_s`` [s] after a person last pressed a
+    key. ``transmitter``: while ``channel``, a ``sensor.element`` that the guardian reads itself, is fresh and
+    above ``threshold``.
+    """
 
     source: Literal["held_key", "transmitter", "attendance", "simulated_operator"]
     timeout_s: float
+    lease_s: float = 0.0
+    channel: str = ""
+    threshold: float = 0.0
+
+
+class EstopSource(Struct):
+    """An emergency stop's input beside the operator's key; silent for ``timeout_s``, it stops the robot too.
+
+    ``line``: a normally closed loop on the modem line ``signal`` of the serial port ``port``. ``gamepad``:
+    the ``button`` (its Linux key code) of the input device ``port``. ``network``: ``sandlot stop`` from
+    another machine, listened for on ``port``, HOST:PORT.
+    """
+
+    name: str
+    kind: Literal["line", "gamepad", "network"]
+    port: str
+    timeout_s: float
+    signal: Literal["cts", "dsr", "dcd"] = "cts"
+    button: int = 0
+
+
+class Estop(Struct):
+    """The emergency stops that must be there; any one of them stops the robot."""
+
+    sources: tuple[EstopSource, ...] = ()
 
 
 class Limit(Struct):
@@ -246,11 +276,13 @@ class RobotSpec(Struct):
     safety: Safety
     practice: PracticeConfig
     calibration: dict[str, Calibration]
+    estop: Estop = Estop()
     twin: str = ""
     version: int = 1
 
     def __post_init__(self) -> None:
         _check(self)
+        _check_people(self)
 
     @property
     def actuator_layout(self) -> Layout:
@@ -379,6 +411,44 @@ def _all_keys(kind: type) -> set[str]:
                 if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
                     pending.append(inner)
     return keys
+
+
+def _check_people(spec: RobotSpec) -> None:
+    """Who may enable motion, and who may stop it."""
+    enable = spec.enable
+    if not enable.timeout_s > 0.0:
+        raise SpecError(f"{spec.name}: enable.timeout_s {enable.timeout_s} must be more than 0")
+    if enable.source == "attendance" and not enable.lease_s > enable.timeout_s:
+        raise SpecError(
+            f"{spec.name}: attendance needs enable.lease_s, how long a key press lasts, of more than its "
+            f"timeout_s {enable.timeout_s:g}; got {enable.lease_s:g} [s]"
+        )
+    if enable.source == "transmitter":
+        elements = {f"{s.name}.{name}": s for s in spec.sensors for name in s.layout.names}
+        if enable.channel not in elements:
+            raise SpecError(
+                f"{spec.name}: enable.channel {enable.channel!r} is no sensor.element; "
+                f"{nearest(enable.channel, elements)}"
+            )
+        stale_s = elements[enable.channel].stale_s
+        if stale_s > enable.timeout_s:
+            raise SpecError(
+                f"{spec.name}: {enable.channel} may be {stale_s:g} s old, but a permission only "
+                f"enable.timeout_s = {enable.timeout_s:g} s; make the sensor's stale_s shorter"
+            )
+    names = [source.name for source in spec.estop.sources]
+    for source in spec.estop.sources:
+        if not re.fullmatch("[a-z][a-z0-9_]*", source.name) or names.count(source.name) > 1:
+            raise SpecError(
+                f"{spec.name}: estop source {source.name!r} needs a name of its own in lower-case letters, "
+                "digits and underscores"
+            )
+        if not (source.timeout_s > 0.0 and source.port):
+            raise SpecError(
+                f"{spec.name}: estop source {source.name} needs a port, and timeout_s of more than 0"
+            )
+        if source.kind == "gamepad" and source.button <= 0:
+            raise SpecError(f"{spec.name}: estop source {source.name} needs button, a Linux key code")
 
 
 def _check(spec: RobotSpec) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,11 +22,13 @@ from robot.errors import PortError
 from robot.guardian import Guardian
 from robot.interface import Estimate, LinkHealth, Measurements, StopProof
 from robot.messages import (
+    ESTOP_DTYPE,
     OPERATOR_DTYPE,
     POSE_DTYPE,
     Actor,
     Cause,
     DeviceFlag,
+    EstopState,
     SafetyState,
     command_dtype,
 )
@@ -1058,3 +1061,107 @@ def test_each_arming_is_proven_anew_and_told(rig: Rig) -> None:
     rig.arm()
     assert len([e for e in rig.events() if e.startswith("stop_proven: base")]) == 2
     assert (rig.ticks()["devices"][-1, 0] & DeviceFlag.PROVEN) == DeviceFlag.PROVEN
+
+
+LINE = {"name": "post", "kind": "line", "port": "/dev/x", "timeout_s": 0.1}
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Rig]:
+    """A rig whose robot has an emergency stop that somebody feeds, and a radio that enables it."""
+    sensors = [*map(plain_sensor, cart_spec().sensors)]
+    sensors[1] |= {"stale_s": 0.15}
+    enable = {"source": "transmitter", "timeout_s": 0.2, "channel": "beacon.x", "threshold": 0.5}
+    rig = Rig(tmp_path, cart_spec(estop={"sources": [LINE]}, enable=enable, sensors=sensors))
+    rig.board_estop = np.zeros(1, ESTOP_DTYPE)  # type: ignore[attr-defined]
+    rig.board_estop["state"] = EstopState.CLOSED  # type: ignore[attr-defined]
+    rig.stick, rig.fed, tick = 0.0, True, rig.tick  # type: ignore[attr-defined]
+
+    def fed_tick(wait_ns: int = PERIOD) -> None:
+        if rig.fed:  # type: ignore[attr-defined]
+            rig.board_estop["time_ns"] = rig.clock.now_ns()  # type: ignore[attr-defined]
+            rig.board.estops["post"].write(rig.board_estop)  # type: ignore[attr-defined]
+        tick(wait_ns)
+
+    def poll(now_ns: int, measurements: Measurements) -> None:
+        if rig.stick is not None:  # type: ignore[attr-defined]
+            measurements.put("beacon", now_ns, (rig.stick,))  # type: ignore[attr-defined]
+
+    rig.tick, rig.beacon.poll = fed_tick, poll  # type: ignore[method-assign]
+    yield rig
+    rig.guardian.close()
+
+
+def plain_sensor(sensor: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(sensor)
+    return plain
+
+
+def start_by_radio(rig: Any) -> None:
+    rig.guardian.start()
+    rig.run(0.1)
+    rig.stick = 1.0
+    rig.run(0.05)
+    rig.press("arm")
+    rig.run(0.5)
+    assert rig.state == SafetyState.ACTIVE
+
+
+def test_a_radio_channel_enables_and_the_mailbox_does_not(guarded: Any) -> None:
+    guarded.operator["enable"] = 1
+    guarded.guardian.start()
+    guarded.run(0.1)
+    guarded.press("arm")
+    guarded.run(0.3)
+    assert guarded.state == SafetyState.STANDBY
+    guarded.operator["enable"] = 0
+    guarded.stick = 1.0
+    guarded.run(0.05)
+    guarded.press("arm")
+    guarded.run(0.3)
+    assert guarded.state == SafetyState.ACTIVE
+
+
+@pytest.mark.parametrize("stick", [0.5, 0.0, -1.0, np.nan, -np.inf])
+def test_a_stick_that_is_let_go_stops(guarded: Any, stick: float) -> None:
+    start_by_radio(guarded)
+    guarded.stick = stick
+    guarded.run(0.02)
+    assert (guarded.state, guarded.cause) == (SafetyState.HOLD, Cause.ENABLE_RELEASED)
+
+
+def test_a_receiver_that_falls_silent_is_a_stick_let_go(guarded: Any) -> None:
+    start_by_radio(guarded)
+    guarded.stick = None
+    ticks = guarded.run(1.0, lambda: guarded.state == SafetyState.HOLD)
+    assert ticks * PERIOD <= 150_000_000 + 2 * PERIOD
+
+
+def test_an_emergency_stop_of_the_robots_file_is_powerless_in_the_same_tick(guarded: Any) -> None:
+    start_by_radio(guarded)
+    guarded.board_estop["state"] = EstopState.OPEN
+    guarded.tick()
+    assert (guarded.state, guarded.cause) == (SafetyState.ESTOP, Cause.ESTOP_PRESSED)
+    assert guarded.cart.calls[-1] == ("stop", False)
+    guarded.press("reset")
+    guarded.run(0.1)
+    assert guarded.state == SafetyState.ESTOP
+    guarded.board_estop["state"] = EstopState.CLOSED
+    guarded.run(0.5)
+    assert guarded.state == SafetyState.ESTOP, "let go, but nobody has reset"
+
+
+def test_an_emergency_stop_that_falls_silent_brakes_and_keeps_the_robot_from_arming(guarded: Any) -> None:
+    start_by_radio(guarded)
+    guarded.fed = False
+    ticks = guarded.run(1.0, lambda: guarded.state == SafetyState.STOP1)
+    assert ticks * PERIOD <= 100_000_000 + 2 * PERIOD
+    assert guarded.cause == Cause.ESTOP_SILENT
+    guarded.run(1.0)
+    assert guarded.state == SafetyState.FAULT
+    guarded.stick = 0.0
+    guarded.run(0.05)
+    guarded.press("reset")
+    guarded.run(0.1)
+    assert guarded.state == SafetyState.FAULT, "its cause is still there"
+    assert guarded.ticks()["estop"][-1] == 1

@@ -101,3 +101,35 @@ def test_layout_slices_tile_the_vector_in_order() -> None:
         layout.index("a_xx")
     with pytest.raises(SpecError, match="declared twice"):
         Layout([Field(name="a", unit="m"), Field(name="a", unit="m")])
+
+
+LINE = {"name": "post", "kind": "line", "port": "/dev/ttyUSB9", "timeout_s": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"enable": {"timeout_s": 0.0}}, "timeout_s"),
+        ({"enable": {"source": "attendance"}}, "lease_s"),
+        ({"enable": {"source": "attendance", "lease_s": 0.4}}, "lease_s"),
+        ({"enable": {"source": "transmitter"}}, "no sensor.element"),
+        ({"enable": {"source": "transmitter", "channel": "drive.erpn"}}, r"drive\.erpm"),
+        ({"enable": {"source": "transmitter", "channel": "gnss.fix_type"}}, "stale_s"),
+        ({"estop": {"sources": [LINE | {"name": "Post 1"}]}}, "name of its own"),
+        ({"estop": {"sources": [LINE, LINE]}}, "name of its own"),
+        ({"estop": {"sources": [LINE | {"timeout_s": 0.0}]}}, "timeout_s"),
+        ({"estop": {"sources": [LINE | {"port": ""}]}}, "port"),
+        ({"estop": {"sources": [LINE | {"kind": "gamepad"}]}}, "button"),
+        ({"estop": {"sources": [LINE | {"kind": "wish"}]}}, "wish"),
+    ],
+)
+def test_who_may_enable_and_who_may_stop_is_checked(plain: dict, change: dict, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        racer(plain, **change)
+
+
+def test_people_are_part_of_neither_hash(plain: dict) -> None:
+    a = racer(plain)
+    b = racer(plain, enable={"source": "attendance", "lease_s": 30.0}, estop={"sources": [LINE]})
+    assert digest(a.contract()) == digest(b.contract())
+    assert a.calibration_hash() == b.calibration_hash()
