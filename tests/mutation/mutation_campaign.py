@@ -1,0 +1,86 @@
+"""Mutant by mutant: the tests that run its line first, and the whole suite for whatever lives on."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from mutants import Mutant, Source
+from mutation_plan import Baseline, Plan
+from mutation_results import Journal, Result
+from mutation_run import Told, run_tests
+
+QUICK_EXAMPLES = 25
+FULL_EXAMPLES = 100
+PRELOADED = (
+    "numpy",
+    "hypothesis.extra.numpy",
+    "pytest",
+    "_pytest.pytester",
+    "msgspec",
+    "coverage",
+    "lz4.frame",
+)
+"""Imported once, before the forks. Nothing of the project's: a mutant's own modules must be new."""
+
+
+def prepare(plan: Plan) -> None:
+    """Make this process the parent of the children: in the copy, with the heavy libraries imported."""
+    os.environ["SANDLOT_MUTATION"] = "1"
+    os.chdir(plan.tree)
+    sys.path.insert(0, str(plan.tree))
+    for name in PRELOADED:
+        importlib.import_module(name)
+
+
+def run_campaign(
+    plan: Plan,
+    context: str,
+    baseline: Baseline,
+    sources: dict[str, Source],
+    mutants: Sequence[Mutant],
+    journal: Journal,
+    quick: bool = False,
+    tell: Callable[[int, Mutant, Told], None] = lambda number, mutant, told: None,
+) -> None:
+    """Find what has no result yet; every result is in the journal as soon as it is found. ``quick``: only the
+    tests that run the mutant's line, with few examples."""
+    known, hints = journal.of(context), journal.hints()
+    for number, mutant in enumerate(mutants):
+        if mutant.digest in known:
+            continue
+        code = sources[mutant.file].code(mutant.digest)
+        told = judge_mutant(plan, baseline, mutant, code, hints.get(mutant.digest, ""), quick)
+        journal.add(Result(context, mutant.digest, told.outcome, told.detail, told.seconds, told.failed))
+        tell(number, mutant, told)
+
+
+def judge_mutant(
+    plan: Plan, baseline: Baseline, mutant: Mutant, code: object, hint: str, quick: bool
+) -> Told:
+    """Run a mutant's tests."""
+    tests = baseline.choose(mutant, hint)
+    spent = 0.0
+    if tests:
+        told = _run(plan, baseline, mutant, code, tests, QUICK_EXAMPLES)
+        if told.outcome != "survived" or quick:
+            return told
+        spent = told.seconds
+    told = _run(plan, baseline, mutant, code, None, FULL_EXAMPLES)
+    told.seconds += spent
+    return told
+
+
+def _run(
+    plan: Plan, baseline: Baseline, mutant: Mutant, code: object, tests: list[str] | None, examples: int
+) -> Told:
+    # Tests in the files' own order are a file at a time; only these files need to be imported.
+    files = plan.suite if tests is None else tuple(dict.fromkeys(test.partition("::")[0] for test in tests))
+    expected = sum(
+        baseline.seconds.get(test, 0.0) for test in baseline.seconds if tests is None or test in tests
+    )
+    # Seconds were measured under coverage, which is slower; four times that is far more than chance.
+    limit = 10.0 + 4.0 * expected * max(examples / QUICK_EXAMPLES, 1.0)
+    return run_tests(plan.tree, files, plan.log, (mutant.file, code), tests, examples, limit)
