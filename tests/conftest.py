@@ -13,7 +13,7 @@ import pytest
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as robot.policy sets it, for tests that do without
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two cores are shared by everything that runs here
 
-# Stand-ins, the conformance suite and the harnesses are imported by name; nothing else of tests/ is on the path.
+# Stand-ins and harnesses are imported by name; nothing else of tests/ is on the path.
 for folder in ("contract", "doubles", "fuzz", "mutation"):
     sys.path.append(str(Path(__file__).parent / folder))
 

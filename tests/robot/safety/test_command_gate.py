@@ -14,13 +14,14 @@ from robot.safety.command_gate import NOT_FINITE_LIMIT, CommandGate
 from robot.safety.state_machine import Request
 
 MS = 1_000_000
-TIMEOUT = 100 * MS
+TIMEOUT = 1001 * MS
+"""1.001e9 is no whole number in floating point: a timeout that is not rounded is a nanosecond off."""
 
 
 @dataclass
 class Model:
-    """``accepted``: time and content of the commands accepted in this epoch, in order; ``refused``: why, since
-    the last accepted one or the epoch's begin."""
+    """``accepted``: time and content of the commands accepted in this epoch, in order; ``refused``: why others
+    were not, since the last accepted one or the epoch's begin."""
 
     epoch: int
     highest: int
