@@ -20,8 +20,8 @@ TIMEOUT = 1001 * MS
 
 @dataclass
 class Model:
-    """``accepted``: time and content of the commands accepted in this epoch, in order; ``refused``: why others
-    were not, since the last accepted one or the epoch's begin."""
+    """``accepted``: time and content of the commands accepted in this epoch, in order; ``refused``: why not,
+    for those since the last accepted one or the epoch's begin."""
 
     epoch: int
     highest: int
