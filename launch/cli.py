@@ -53,6 +53,7 @@ COMMANDS: dict[str, Command] = {
     "bench transport": Command(options.BenchTransportOptions, "launch.bench.command:transport"),
     "bench policy": Command(options.BenchPolicyOptions, "launch.bench.command:policy"),
     "bench kill": Command(options.BenchKillOptions, "launch.bench.command:kill"),
+    "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),
 }
 

@@ -298,6 +298,37 @@ class BenchKillOptions:
 
 
 @dataclass(frozen=True)
+class BenchFaultsOptions:
+    """Faults of every kind injected while the robot drives, and what becomes of it; resumable.
+
+    Example: sandlot bench faults
+
+    Two of them: sandlot bench faults pilot_silent serial_drop_all_replies --runs 100
+
+    One run again: sandlot bench faults serial_delay --seed 17
+    """
+
+    cells: Annotated[tuple[str, ...], Positional] = ()
+    """Which faults (--list names them); all without any."""
+    runs: int = 1000
+    """Runs of each, at random moments of random drives."""
+    defect_runs: int = 10
+    """Runs of each robot that is defective on purpose and must be caught."""
+    seed: int | None = None
+    """Only the run of this seed, told in full and not written down."""
+    defect: str = ""
+    """With --seed: on the defective robot of this name."""
+    csv: Path = Path("runs/faults.csv")
+    """Rows are appended here; a run that is there is not run again."""
+    workers: int = 1
+    """Processes to share the work."""
+    list: bool = False
+    """Only list the faults."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchPracticeOptions:
     """How well a robot learns: whole sessions on the twin in lockstep, one CSV row each; resumable.
 

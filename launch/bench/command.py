@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from launch.manifest import machine
 from launch.options import (
+    BenchFaultsOptions,
     BenchKillOptions,
     BenchLoopOptions,
     BenchPolicyOptions,
     BenchPracticeOptions,
     BenchTransportOptions,
 )
+from robot.errors import SandlotError
 
 
 def loop(options: BenchLoopOptions) -> int:
@@ -46,6 +49,32 @@ def kill(options: BenchKillOptions) -> int:
     say = Console(stderr=options.json).print
     figures = run(options.repeats, options.speed, options.seed, progress=say)
     return _show("bench kill", figures, options.json)
+
+
+def faults(options: BenchFaultsOptions) -> int:
+    """Faults injected while the robot drives. 1 if one escaped, or a defective robot went uncaught."""
+    from launch.bench import faults_table as shown
+    from launch.bench.faults import once, run
+    from launch.bench.faults_cell import chosen
+
+    console = Console(stderr=options.json)
+    if options.list:
+        console.print(shown.catalogue(chosen(options.cells)))
+        return 0
+    if options.seed is not None or options.defect:
+        if len(options.cells) != 1 or options.seed is None:
+            raise SandlotError("--seed and --defect repeat one run: name one cell and a --seed")
+        outcome = once(options.cells[0], options.seed, options.defect)
+        console.print(shown.in_full(outcome), highlight=False)
+        if options.json:
+            print(msgspec.json.encode(outcome).decode())
+        return 0 if outcome.verdict == "passed" else 1
+    with shown.watching(console) as progress:
+        lines = run(options.cells, options.runs, options.defect_runs, options.csv, options.workers, progress)
+    console.print(shown.table(f"bench faults: {machine()}", lines), shown.defects(lines))
+    if options.json:
+        print(json.dumps(shown.figures(lines)))
+    return int(any(line.escapes or line.broken or line.uncaught for line in lines))
 
 
 def practice(options: BenchPracticeOptions) -> int:

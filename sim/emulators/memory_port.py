@@ -54,7 +54,14 @@ class MemoryPort:
         if not self._open:
             raise PortError("the emulated port is not open; call open() first")
         if self.device.faults.unplugged(now):
-            self._open = False
-            self.device.transmit(now)
+            self._lose(now)
+            self.device.faults.note("unplug", now)
             raise PortError("the emulated port was lost: a fault has it unplugged")
+        if self.device.faults.fails(now):
+            self._lose(now)
+            raise PortError("the emulated port was lost: a fault makes it fail (EIO)")
         return now
+
+    def _lose(self, now_ns: int) -> None:
+        self._open = False
+        self.device.transmit(now_ns)

@@ -1,0 +1,153 @@
+"""Faults in what people do: contacts that bounce, buttons that stick, permission that ends."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from launch.bench import faults_defects as defective
+from launch.bench.faults_cell import cell
+from launch.bench.faults_judge import Expected
+from launch.bench.faults_run import Run
+from launch.bench.faults_serial import HOLD, STOP0, STOP1, period
+from robot.messages import SafetyState
+from robot.shared_memory import Record
+
+ESTOP = SafetyState.ESTOP
+
+
+def press(run: Run, change: Callable[[Record], None]) -> None:
+    """Write the person's record, changed, now."""
+    mailbox, state = run.drive.board.operator, run.drive.board.state.read()
+    record = mailbox.read()
+    if record is None or state is None:
+        return
+    record = record.copy()
+    record["time_ns"] = state["time_ns"]
+    change(record)
+    mailbox.write(record)
+
+
+def _bounce(run: Run, name: str, first: int, settled: int) -> None:
+    """A contact that bounces: random for a while, beginning with ``first``, then ``settled``."""
+    end_ns = run.drive.now_ns + round(run.uniform("bounce_s", 0.02, 0.3) * 1e9)
+
+    def bounce(now_ns: int) -> None:
+        if now_ns < end_ns:
+            level = first if not run.hits else int(run.rng.integers(2))
+            run.hit(now_ns)
+        else:
+            level = settled
+        press(run, lambda record: record.__setitem__(name, level))
+
+    run.on_tick.append(bounce)
+    run.drive.person.step = lambda now_ns: None  # type: ignore[method-assign]
+    run.watch_s = 1.0
+
+
+@cell("e-stop bounce", defective.guardian_without_latch)
+def estop_bounces(run: Run) -> Expected:
+    """The emergency stop is hit and its contact bounces: one stop, torque off in the same tick, latched. The
+    robot then rolls: a cut of power does not brake."""
+    _bounce(run, "estop", 1, int(run.rng.integers(2)))
+    entered: list[SafetyState] = []
+
+    def follow(now_ns: int) -> None:
+        entered.append(run.drive.state)
+
+    def once() -> str | None:
+        changes = sum(a != b for a, b in itertools.pairwise(entered))
+        return None if changes == 0 else f"{changes} changes of state after the first"
+
+    run.on_seen.append(follow)
+    run.checks.append(once)
+    return Expected("must", (ESTOP,), period(run), reaction_s=None, torque_off_s=period(run))
+
+
+@cell("enable bounce", defective.guardian_without_enable, defective.guardian_that_resumes_by_itself)
+def enable_bounces(run: Run) -> Expected:
+    """The enabling contact bounces and is held again: one stop, and no way back without a press."""
+    _bounce(run, "enable", 0, 1)
+    return Expected("must", (HOLD, STOP1), period(run))
+
+
+@cell("enable released", defective.guardian_without_enable, defective.guardian_that_keeps_driving)
+def enable_released(run: Run) -> Expected:
+    """The permission is withdrawn."""
+
+    def release(now_ns: int) -> None:
+        press(run, lambda record: record.__setitem__("enable", 0))
+        run.hit(now_ns)
+
+    run.on_tick.append(release)
+    run.drive.person.step = lambda now_ns: None  # type: ignore[method-assign]
+    return Expected("must", (HOLD, STOP1), period(run))
+
+
+@cell("operator dies", defective.guardian_without_enable)
+def operator_silent(run: Run) -> Expected:
+    """Whoever renews the permission dies."""
+    run.drive.person.step = lambda now_ns: None  # type: ignore[method-assign]
+    run.hit()
+    return Expected("must", (HOLD, STOP1), run.drive.spec.enable.timeout_s + period(run))
+
+
+@cell("stuck reset", defective.guardian_that_reads_buttons_as_levels, defective.guardian_without_latch)
+def reset_stuck(run: Run) -> Expected:
+    """A stop is asked for while the reset button repeats for ever and the permission comes and goes: it never
+    arms."""
+    stop_pressed = False
+
+    def repeat(now_ns: int) -> None:
+        nonlocal stop_pressed
+
+        def change(record: Record) -> None:
+            record["reset"] += 1
+            record["stop"] += not stop_pressed
+            record["enable"] = int(run.rng.integers(2)) if stop_pressed else 1
+
+        press(run, change)
+        stop_pressed = True
+        run.hit(now_ns)
+
+    run.on_tick.append(repeat)
+    run.drive.person.step = lambda now_ns: None  # type: ignore[method-assign]
+    run.watch_s = 2.0
+    return Expected("must", (STOP1, STOP0), period(run))
+
+
+@cell("stuck arm", defective.guardian_that_reads_buttons_as_levels)
+def arm_stuck(run: Run) -> Expected:
+    """The arm button is held down from before a stop until after its reset: held is not pressed."""
+    begin_ns = run.drive.now_ns
+    pressed: set[str] = set()
+
+    def once(record: Record, button: str) -> None:
+        if button not in pressed:
+            pressed.add(button)
+            record[button] += 1
+
+    def go_through(now_ns: int) -> None:
+        elapsed_s = (now_ns - begin_ns) * 1e-9
+        standing = run.drive.state == SafetyState.FAULT
+
+        def change(record: Record) -> None:
+            once(record, "stop")
+            if standing and elapsed_s > 1.5:
+                record["enable"] = 0
+                once(record, "reset")
+            elif run.drive.state == SafetyState.STANDBY:
+                record["enable"] = 1 if elapsed_s > 2.0 else 0
+
+        press(run, change)
+        run.hit(now_ns)
+
+    run.on_tick.append(go_through)
+    run.drive.person.step = lambda now_ns: None  # type: ignore[method-assign]
+    run.watch_s = 2.5
+
+    def came_to_standby() -> str | None:
+        return None if run.drive.state == SafetyState.STANDBY else f"ended in {run.drive.state.name}"
+
+    run.checks.append(came_to_standby)
+    return Expected("must", (STOP1, STOP0), period(run))
