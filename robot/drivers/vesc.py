@@ -2,14 +2,14 @@
 
 A tick is ``poll`` (what came back) and ``command`` (ask for the next samples, set speed and steering). The
 controller samples when it reads a request, so a sample's time is when the request's last byte reached it: the
-time of writing plus bytes * 10 bits / baud. Replies carry no ids: at most one request of a kind is
-outstanding, and one not answered within ``late_s`` is counted ``late`` and given up.
+time of writing plus bytes * 10 bits / baud. At most one request of a kind is outstanding; one not answered
+within ``late_s`` is counted ``late`` and given up, and its answer, should it still come, is told from the
+next one's (``vesc_question``).
 """
 
 from __future__ import annotations
 
 import math
-import struct
 from typing import Literal
 
 import numpy as np
@@ -21,19 +21,16 @@ from robot.drivers.vesc_frame import FrameParser
 from robot.drivers.vesc_proof import Phase, TimeoutProof, duration_s
 from robot.drivers.vesc_protocol import (
     GET_FW_VERSION,
-    IMU_MOTION_MASK,
+    IMU_MOTION,
     Command,
     decode_firmware,
     fault_name,
-    get_imu_data,
-    get_values_selective,
-    mask_of,
-    masked_layout,
     set_current,
     set_current_brake,
     set_rpm,
     set_servo_position,
 )
+from robot.drivers.vesc_question import Question
 from robot.errors import PortError, SpecError, WireError
 from robot.interface import Array, LinkHealth, Measurements, Port, StopProof
 from robot.spec import Device, RobotSpec
@@ -115,15 +112,11 @@ class VescDriver:
 
         drive = next(s for s in spec.sensors if s.name == "drive")
         names = tuple(field.name for field in drive.fields)
-        mask = mask_of(names)
-        self._drive_layout = masked_layout(Command.GET_VALUES_SELECTIVE, mask)
-        self._drive_order = [self._drive_layout.names.index(name) for name in names]
-        self._fault_at = self._drive_layout.names.index("fault_code")
-        self._current_at = self._drive_layout.names.index("motor_current")
-        self._imu_head = struct.pack(">BH", Command.GET_IMU_DATA, IMU_MOTION_MASK)
-        self._imu_fields = struct.Struct(">6f")
-        self._requests = ((50, get_values_selective(mask)), (65, get_imu_data(IMU_MOTION_MASK)))
-        self._both = b"".join(request for _, request in self._requests)
+        self._questions: dict[int, Question] = {
+            Command.GET_VALUES_SELECTIVE: Question(Command.GET_VALUES_SELECTIVE, names),
+            Command.GET_IMU_DATA: Question(Command.GET_IMU_DATA, IMU_MOTION),
+        }
+        self._fault_at, self._current_at = names.index("fault_code"), names.index("motor_current")
         self._asked: dict[int, tuple[int, int]] = {}  # command: (written, sampled) [ns]
         self._unsent = b""
         self._unasked = False
@@ -152,6 +145,7 @@ class VescDriver:
         late = [c for c, (written, _) in self._asked.items() if now_ns - written > self._late_ns]
         for command in late:
             del self._asked[command]
+            self._questions[command].reword()
             self.health.count("late", f"no reply to {Command(command).name} from {self._where}")
         if late and self._parser.pending and not data:
             # The line is silent in the middle of a frame: its end is not coming.
@@ -261,19 +255,18 @@ class VescDriver:
         if not self._link.is_open:
             return False
         asked = self._asked
-        requests: tuple[tuple[int, bytes], ...] = ()
+        questions: list[Question] = []
+        ask = b""
         if not self.health.firmware:
-            ask = b""
             if now_ns - self._greeted_ns >= GREETING_NS:
                 self._greeted_ns = now_ns
                 ask = GET_FW_VERSION
-        elif not asked:
-            requests, ask = self._requests, self._both
-            # Nothing is owed, so a frame that has begun is not the answer to what is asked now.
-            self._unasked = self._parser.pending > 0
         else:
-            requests = tuple(r for r in self._requests if r[0] not in asked)
-            ask = b"".join(request for _, request in requests)
+            if not asked:
+                # Nothing is owed, so a frame that has begun is not the answer to what is asked now.
+                self._unasked = self._parser.pending > 0
+            questions = [q for q in self._questions.values() if q.command not in asked]
+            ask = b"".join([q.request for q in questions])
         data = frames + ask if stop_first else ask + frames
         try:
             if self._unsent:
@@ -284,10 +277,10 @@ class VescDriver:
             self._link.lose(now_ns, error)
             return False
         at = len(frames) if stop_first else 0
-        for command, request in requests:
-            at += len(request)
+        for question in questions:
+            at += len(question.request)
             if at <= written:
-                asked[command] = (now_ns, now_ns + round(at * self._byte_ns))
+                asked[question.command] = (now_ns, now_ns + round(at * self._byte_ns))
         if written < len(data):
             self.health.count("write_overflow", f"{self._where} takes no more bytes")
             if written:
@@ -302,27 +295,9 @@ class VescDriver:
             self._unasked = False
             self.health.count("unexpected_packet", f"command {command} before it was asked for")
             return
-        asked = self._asked.pop(command, None)
-        if command == Command.GET_VALUES_SELECTIVE and asked:
-            try:
-                values = self._drive_layout.decode(payload)
-            except WireError as error:
-                self.health.count("short_frame", str(error))
-                return
-            self.health.fault = fault_name(int(values[self._fault_at]))
-            measurements.put("drive", asked[1], [values[i] for i in self._drive_order])
-            self._proof.sample(asked[1], values[self._current_at])
-        elif command == Command.GET_IMU_DATA and asked:
-            if not payload.startswith(self._imu_head) or len(payload) < 27:
-                self.health.count("short_frame", f"IMU reply of {len(payload)} bytes, 27 expected")
-                return
-            ax, ay, az, wx, wy, wz = self._imu_fields.unpack_from(payload, 3)
-            g, rad = STANDARD_GRAVITY, math.pi / 180.0
-            sample = (ax * g, ay * g, az * g, wx * rad, wy * rad, wz * rad)
-            if not all(map(math.isfinite, sample)):
-                self.health.count("not_finite", "IMU sample")
-                return
-            measurements.put("imu", asked[1], sample)
+        question = self._questions.get(command)
+        if question is not None and command in self._asked and question.answered_by(payload):
+            self._answer(question, payload, self._asked.pop(question.command)[1], measurements)
         elif command == Command.FW_VERSION:
             try:
                 self.health.firmware = str(decode_firmware(payload))
@@ -330,3 +305,22 @@ class VescDriver:
                 self.health.count("short_frame", str(error))
         else:
             self.health.count("unexpected_packet", f"command {command}, {len(payload)} bytes")
+
+    def _answer(self, question: Question, payload: bytes, time_ns: int, measurements: Measurements) -> None:
+        """Store a sample taken at ``time_ns``."""
+        try:
+            values = question.decode(payload)
+        except WireError as error:
+            self.health.count("short_frame", str(error))
+            return
+        if question.command == Command.GET_VALUES_SELECTIVE:
+            self.health.fault = fault_name(int(values[self._fault_at]))
+            measurements.put("drive", time_ns, values)
+            self._proof.sample(time_ns, values[self._current_at])
+            return
+        if not all(map(math.isfinite, values)):
+            self.health.count("not_finite", "IMU sample")
+            return
+        ax, ay, az, wx, wy, wz = values
+        g, rad = STANDARD_GRAVITY, math.pi / 180.0
+        measurements.put("imu", time_ns, (ax * g, ay * g, az * g, wx * rad, wy * rad, wz * rad))

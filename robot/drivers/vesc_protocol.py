@@ -124,7 +124,8 @@ IMU = tuple(
 )
 """The fields of COMM_GET_IMU_DATA, in wire order. "float32_auto" is IEEE 754 single precision, big endian."""
 
-IMU_MOTION_MASK = 0x01F8  # acceleration x, y, z and rate x, y, z
+IMU_MOTION = tuple(f"{kind}_{axis}" for kind in ("acceleration", "rate") for axis in "xyz")
+"""What the state estimate needs of the IMU."""
 
 
 def mask_of(names: Mapping[str, object] | tuple[str, ...], fields: tuple[WireField, ...] = VALUES) -> int:
