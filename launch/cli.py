@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "onboard": Command(options.OnboardOptions, "launch.practice:onboard"),
     "learner": Command(options.LearnerOptions, "launch.practice:learn"),
     "operator": Command(options.OperatorOptions, "launch.practice:attend"),
+    "stop": Command(options.StopOptions, "launch.stop:stop"),
     "course from-demo": Command(options.FromDemoOptions, "launch.course:from_demo"),
     "report": Command(options.ReportOptions, "launch.report:report"),
     "doctor": Command(options.DoctorOptions, "launch.doctor:doctor"),

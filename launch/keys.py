@@ -2,7 +2,7 @@
 
 In the keys folder: ``NAME.key`` (this machine's secret), ``NAME.pub`` (to give away), ``allowed/`` (the
 public keys of those who may connect), ``session.key`` (the secret that authenticates streamed policies, on
-both machines).
+both machines), ``stop/`` (the public keys of those who may only stop this robot).
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from robot.keys import (
 from robot.transport import endpoints, is_local, new_pair
 
 ALLOWED = "allowed"
+STOPPERS = "stop"
+"""In the keys folder: the public keys of those who may stop this robot, and do nothing else."""
 
 
 def make(options: KeysMakeOptions) -> int:
@@ -39,12 +41,13 @@ def make(options: KeysMakeOptions) -> int:
 def allow(options: KeysAllowOptions) -> int:
     """Copy a peer's public key, and only that, into the allow-list."""
     public = load_public(options.file)
-    target = options.keys.expanduser() / ALLOWED / f"{options.file.stem}.pub"
+    folder = STOPPERS if options.stop_only else ALLOWED
+    target = options.keys.expanduser() / folder / f"{options.file.stem}.pub"
     if target.exists() and load_public(target) != public:
         raise SandlotError(f"{target} holds another key; remove it first if this one replaces it")
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     target.write_text(f'public = "{public}"\n')
-    print(f"{options.file.stem} may connect ({public})")
+    print(f"{options.file.stem} may {'stop this robot' if options.stop_only else 'connect'} ({public})")
     return 0
 
 
@@ -62,12 +65,17 @@ def show(options: KeysShowOptions) -> int:
     folder = options.keys.expanduser()
     own = {path.stem: load_public(path) for path in sorted(folder.glob("*.pub"))}
     peers = {path.stem: load_public(path) for path in sorted((folder / ALLOWED).glob("*.pub"))}
+    stoppers = {path.stem: load_public(path) for path in sorted((folder / STOPPERS).glob("*.pub"))}
     shared = (folder / SHARED_KEY).exists()
     if options.json:
-        print(json.dumps({"folder": str(folder), "own": own, "allowed": peers, "session_key": shared}))
+        print(
+            json.dumps(
+                {"folder": str(folder), "own": own, "allowed": peers, "stop": stoppers, "session_key": shared}
+            )
+        )
         return 0
     print(f"keys in {folder}")
-    for title, listed in (("this machine", own), ("may connect", peers)):
+    for title, listed in (("this machine", own), ("may connect", peers), ("may stop", stoppers)):
         for name, public in listed.items():
             print(f"  {title:<13} {name:<16} {public}")
         if not listed:
@@ -100,6 +108,22 @@ def learner_keys(folder: Path, own: str | None, address: str) -> LearnerKeys | N
         return None
     folder = folder.expanduser()
     return LearnerKeys(load_pair(folder / f"{own}.key"), load_allowed(folder / ALLOWED))
+
+
+def stop_keys(folder: Path, own: str | None, address: str) -> LearnerKeys | None:
+    """The robot's side of ``sandlot stop``: whoever may connect may stop it, and so may those who may do
+    nothing else."""
+    if own is None:
+        _need_none(address)
+        return None
+    folder = folder.expanduser()
+    files = [*(folder / ALLOWED).glob("*.pub"), *(folder / STOPPERS).glob("*.pub")]
+    if not files:
+        raise SandlotError(
+            f"nobody may stop this robot by network: {folder} holds no public keys. Fetch NAME.pub from the "
+            "machine that may and run: sandlot keys allow NAME.pub --stop-only"
+        )
+    return LearnerKeys(load_pair(folder / f"{own}.key"), frozenset(map(load_public, files)))
 
 
 def _need_none(address: str) -> None:

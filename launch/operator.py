@@ -7,17 +7,15 @@ permission lapses and the guardian stops the robot.
 from __future__ import annotations
 
 import os
-import select
-import sys
-import termios
-import tty
 from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
+from launch.keyboard import Keyboard
+from launch.operator_panel import Panel
 from robot.errors import SandlotError, SharedMemoryError
-from robot.messages import OPERATOR_DTYPE, POSE_DTYPE, Cause, PilotPhase, SafetyState
+from robot.messages import POSE_DTYPE, Cause, PilotPhase, SafetyState
 from robot.shared_memory import Mailbox, Record
 
 STOPPED = (SafetyState.BOOT, SafetyState.STANDBY, SafetyState.FAULT, SafetyState.ESTOP)
@@ -33,26 +31,6 @@ class Operator(Protocol):
         """Withdraw the permission and ask for a stop; from now on nothing is ever enabled again."""
 
     def close(self) -> None: ...
-
-
-class _Panel:
-    """The operator's record and the edges pressed on it."""
-
-    def __init__(self, mailbox: Mailbox) -> None:
-        self._mailbox = mailbox
-        last = mailbox.read()
-        # Counters go on from where an earlier writer left them, so that no edge appears out of nothing.
-        self.record = np.zeros(1, OPERATOR_DTYPE) if last is None else last.copy()
-
-    def press(self, button: str) -> None:
-        self.record[button] += 1
-
-    def send(self, now_ns: int, enable: bool, state: Record | None = None) -> None:
-        # A permission is given for the robot as it was last seen: it lapses too when there is nothing new to
-        # see, and is never dated later than the guardian's tick that reads it.
-        self.record["time_ns"] = now_ns if state is None else min(now_ns, int(state["time_ns"][0]))
-        self.record["enable"] = enable
-        self._mailbox.write(self.record)
 
 
 POSE_SIGMA = (0.1, 0.1, 0.15)
@@ -99,7 +77,7 @@ class SimulatedOperator:
         patience_s: float = 1.0,
         start: StartLine | None = None,
     ) -> None:
-        self._panel = _Panel(mailbox)
+        self._panel = Panel(mailbox)
         self._place = place
         self._start = start
         self._patience_ns = round(patience_s * 1e9)
@@ -168,6 +146,15 @@ HELD_NS = 300_000_000
 """A key counts as held for this long after its last repeat; terminals repeat about 30 times a second."""
 
 
+def claimed(mailbox: Mailbox) -> int:
+    """The claim on a session's permission. Raises SandlotError if somebody else has it."""
+    try:
+        return mailbox.claim()
+    except SharedMemoryError:
+        # Two writers would show the guardian each other's presses again and again.
+        raise SandlotError("somebody already enables motion in this session; only one may") from None
+
+
 class HeldKeyOperator:
     """A person at this terminal. Space held: motion enabled (let go: the robot stops). A tap enables nothing:
     a key counts as held from its first repeat on. ``r`` resets a fault while space is up, ``s`` stops, ``x``
@@ -177,19 +164,10 @@ class HeldKeyOperator:
     def __init__(
         self, mailbox: Mailbox, descriptor: int | None = None, start: StartLine | None = None
     ) -> None:
-        try:
-            self._claim = mailbox.claim()
-        except SharedMemoryError:
-            # Two writers would show the guardian each other's presses again and again.
-            raise SandlotError("somebody already enables motion in this session; only one may") from None
-        self._panel = _Panel(mailbox)
+        self._claim = claimed(mailbox)
+        self._panel = Panel(mailbox)
         self._start = start
-        self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
-        self._poll = select.poll()  # select() cannot take descriptors from 1024 on
-        self._poll.register(self._descriptor, select.POLLIN)
-        self._saved = termios.tcgetattr(self._descriptor) if os.isatty(self._descriptor) else None
-        if self._saved is not None:
-            tty.setcbreak(self._descriptor)
+        self._keyboard = Keyboard(descriptor)
         self._last_ns = 0
         self._held_since_ns: int | None = None
         self._armed_this_hold = False
@@ -197,8 +175,8 @@ class HeldKeyOperator:
 
     def step(self, now_ns: int, state: Record | None, pilot: Record | None) -> None:
         current = SafetyState.BOOT if state is None else SafetyState(int(state["safety_state"][0]))
-        for key in self._keys():
-            self._press(key, now_ns)
+        for key, new in self._keyboard.read(now_ns):
+            self._press(key, new, now_ns)
         if self._held_since_ns is not None and now_ns - self._last_ns > HELD_NS:
             self._held_since_ns = None
         held = self._held_since_ns is not None and not self._halted
@@ -216,13 +194,14 @@ class HeldKeyOperator:
             self._start.step(state)
         self._panel.send(now_ns, held, state)
 
-    def _press(self, key: str, now_ns: int) -> None:
+    def _press(self, key: str, new: bool, now_ns: int) -> None:
         if key == " ":
             repeated = now_ns - self._last_ns <= HELD_NS
             self._last_ns = now_ns
             if repeated and self._held_since_ns is None:
                 self._held_since_ns = now_ns
-        elif key == "r" and self._held_since_ns is None:
+        elif key == "r" and new and self._held_since_ns is None:
+            # Only a new press: a key that is stuck must not undo an emergency stop as soon as it is pressed.
             self._panel.record["estop"] = 0
             self._panel.press("reset")
         elif key == "p" and self._start is not None:
@@ -232,19 +211,13 @@ class HeldKeyOperator:
         elif key == "x":
             self._panel.record["estop"] = 1
 
-    def _keys(self) -> str:
-        if not self._poll.poll(0):
-            return ""
-        return os.read(self._descriptor, 256).decode(errors="ignore")
-
     def halt(self, now_ns: int) -> None:
         self._halted = True
         self._panel.press("stop")
         self._panel.send(now_ns, False)
 
     def close(self) -> None:
-        if self._saved is not None:
-            termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._saved)
+        self._keyboard.close()
         os.close(self._claim)
 
 
@@ -259,7 +232,7 @@ class AbsentOperator:
         return
 
     def halt(self, now_ns: int) -> None:
-        panel = _Panel(self._mailbox)
+        panel = Panel(self._mailbox)
         panel.press("stop")
         panel.send(now_ns, False)
 

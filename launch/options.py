@@ -127,13 +127,39 @@ class LearnerOptions:
 
 @dataclass(frozen=True)
 class OperatorOptions:
-    """Attend a session that runs without a keyboard: hold space to enable motion.
+    """Attend a session that runs without a keyboard: enable motion as the robot's file says.
+
+    Held key: hold space. Attendance: space now and then, g to go. Transmitter: its stick, g to go. Always: r
+    resets, s stops, x is the software emergency stop.
 
     Example: sandlot operator
     """
 
     run: Annotated[Path, Positional] = Path("runs/racer/latest")
     """The run's folder."""
+
+
+@dataclass(frozen=True)
+class StopOptions:
+    """Stop a robot from another machine: a pressed emergency stop, latched until a person resets it there.
+
+    Example: sandlot stop 192.168.1.30:5590 --key laptop --robot-key racer
+    """
+
+    address: Annotated[str, Positional] = "127.0.0.1:5590"
+    """HOST:PORT where the robot listens: the port of a network source under [estop] in its file."""
+    key: str | None = None
+    """Name of this machine's key pair; required off loopback."""
+    robot_key: str = "racer"
+    """Name under which the robot's public key was allowed here (sandlot keys allow)."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept."""
+    reason: str = "asked for by sandlot stop"
+    """Goes into the robot's log."""
+    seconds: float = 5.0
+    """How long to go on asking until the robot answers that it has stopped [s]."""
+    json: bool = False
+    """Print the answer as one JSON object on the last line."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +235,8 @@ class KeysAllowOptions:
 
     file: Annotated[Path, Positional]
     """The public key file NAME.pub that the other machine's 'sandlot keys make' wrote."""
+    stop_only: bool = False
+    """It may stop this robot (sandlot stop) and do nothing else."""
     keys: Path = Path("~/.config/sandlot/keys")
     """Where this machine's keys are kept."""
 

@@ -17,11 +17,14 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from launch.attendance import AttendingOperator, Warn
 from launch.conductor import PERIOD_NS, VIEW_NS, Conductor, Ending, EventLog, StopSignals
+from launch.keyboard import Keyboard
 from launch.manifest import Setup
 from launch.map import BrailleMap
 from launch.operator import AbsentOperator, HeldKeyOperator, Operator, SimulatedOperator, StartLine
 from launch.options import LearnerOptions, OnboardOptions, OperatorOptions, PracticeOptions
+from launch.processes import wired_estops
 from launch.session import Session, create_session, open_session
 from launch.snapshot import Reader, Snapshot
 from launch.status_log import FILE as STATUS
@@ -150,16 +153,16 @@ def learn(options: LearnerOptions) -> int:
 
 
 def attend(options: OperatorOptions) -> int:
-    """A person's held key, for a session that runs elsewhere on this machine (as a service, say)."""
+    """A person's keys, for a session that runs elsewhere on this machine (as a service, say)."""
     session = open_session(options.run)
-    if session.spec.enable.source != "held_key":
-        raise SandlotError(f"motion is enabled by {session.spec.enable.source} in this session, not by a key")
+    if session.spec.enable.source == "simulated_operator":
+        raise SandlotError("motion is enabled by a simulated operator in this session, not by a person")
     if not os.isatty(sys.stdin.fileno()):
         raise SandlotError("standard input is not a keyboard; run this in a terminal, or over ssh -t")
     board, clock = session.board(), MonotonicClock()
     reader, view = Reader(board, session.spec), _view(session, "auto")
-    operator = HeldKeyOperator(board.operator, start=StartLine(board.pose, session.course.start))
     began_ns = clock.now_ns()
+    operator = _person(session, board, lambda now_ns, text: view.say((now_ns - began_ns) / 1e9, text))
     with StopSignals() as stop:
         try:
             while stop.count == 0 and session.board_directory.exists():
@@ -189,6 +192,9 @@ def plans(session: Session, board: Board, with_learner: bool) -> list[Plan]:
         made.append(plan("emulator", lambda: all(link.exists() for link in links)))
     # A guardian that a person has to enable may come up before its operator; its state is what tells.
     made.append(plan("guardian", lambda: board.state.sequence > 0, stop_s=_standstill_s(session)))
+    wired = [board.estops[source.name] for source in wired_estops(session)]
+    if wired:
+        made.append(plan("estop", lambda: all(mailbox.sequence > 0 for mailbox in wired)))
     made.append(plan("courier", stop_s=DRAINING_S))
     made.append(plan("pilot", lambda: board.pilot.sequence > 0))
     if with_learner:
@@ -207,7 +213,7 @@ def conduct(session: Session, view_kind: str, with_learner: bool) -> Ending:
         reader = Reader(board, session.spec)
         events = EventLog(session.directory / "processes.jsonl")
         supervisor = Supervisor(plans(session, board, with_learner), session.output, clock, events.note)
-        operator = _operator(session, board)
+        operator = _operator(session, board, lambda now_ns, text: events.note(now_ns, "operator", text))
         view = _view(session, view_kind)
         limit, status = session.manifest.minutes, StatusLog(session.directory / STATUS)
         conductor = Conductor(supervisor, operator, reader, view, clock, session.spec, limit, status)
@@ -264,7 +270,7 @@ def _board(session: Session) -> Iterator[Board]:
         session.remove_board()
 
 
-def _operator(session: Session, board: Board) -> Operator:
+def _operator(session: Session, board: Board, warn: Warn) -> Operator:
     source = session.spec.enable.source
     if source == "simulated_operator":
         from sim.emulators.control import Place, ask
@@ -275,14 +281,24 @@ def _operator(session: Session, board: Board) -> Operator:
                 ask(session.ports, Place())
 
         return SimulatedOperator(board.operator, place)
-    if source == "held_key":
-        if not os.isatty(sys.stdin.fileno()):
-            print("no keyboard here; somebody has to enable motion from a terminal: sandlot operator")
-            return AbsentOperator(board.operator)
-        return HeldKeyOperator(board.operator, start=StartLine(board.pose, session.course.start))
-    raise SandlotError(
-        f"no operator for enable.source {source!r} comes with this command; set held_key in the robot's file"
-    )
+    if not os.isatty(sys.stdin.fileno()):
+        print("no keyboard here; somebody has to enable motion from a terminal: sandlot operator")
+        return AbsentOperator(board.operator)
+    return _person(session, board, warn)
+
+
+def _person(session: Session, board: Board, warn: Warn) -> Operator:
+    """The person at this terminal, with what they do to enable motion."""
+    enable, start = session.spec.enable, StartLine(board.pose, session.course.start)
+    if enable.source == "held_key":
+        return HeldKeyOperator(board.operator, start=start)
+
+    def ring(now_ns: int, text: str) -> None:
+        print("\a", end="", file=sys.stderr, flush=True)
+        warn(now_ns, text)
+
+    lease_s = enable.lease_s if enable.source == "attendance" else None
+    return AttendingOperator(board.operator, Keyboard(), lease_s, ring, start)
 
 
 def _view(session: Session, kind: str) -> View:

@@ -26,15 +26,20 @@ from robot.board import Board
 from robot.clock import Clock, MonotonicClock, Ticker
 from robot.errors import ContractMismatchError, SandlotError, SpecError
 from robot.interface import Driver, load_class, make_driver
+from robot.messages import Event
 
 if TYPE_CHECKING:
     from learners.server import ServerConfig
+    from robot.estop.stop_receiver import StopReceiver
     from robot.guardian import Guardian
     from robot.pilot import Pilot
     from robot.policy import PolicyLoader, PolicySource
+    from robot.spec import EstopSource
 
-GUARDIAN_PRIORITY, EMULATOR_PRIORITY, PILOT_PRIORITY = 80, 60, 40
+GUARDIAN_PRIORITY, ESTOP_PRIORITY, EMULATOR_PRIORITY, PILOT_PRIORITY = 80, 70, 60, 40
 """SCHED_FIFO priorities: whoever stops the robot comes first, then the world it stops in, then who drives."""
+ESTOP_ROUNDS = 5
+"""How often an emergency stop is read within the shortest silence that stops the robot."""
 COURIER_NICE, LEARNER_NICE = 5, 15
 PUMP_S = 0.02
 """The courier's round, at most [s]."""
@@ -44,11 +49,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Stop:
-    """SIGTERM and SIGINT as a flag."""
+    """SIGTERM, SIGINT and SIGHUP as a flag: each ends a process in its own orderly way."""
 
     def __init__(self) -> None:
         self.asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._take)
 
     def _take(self, number: int, frame: types.FrameType | None) -> None:
@@ -90,6 +95,38 @@ def pilot(session: Session, stop: Stop) -> None:
         driver.finish()
     finally:
         policies.close()
+
+
+def estop(session: Session, stop: Stop) -> None:
+    """The emergency stops on wires, told to the guardian. Alone with them, so that nothing delays it."""
+    from robot.estop.feeder import EstopFeeder, EstopInput
+    from robot.estop.gamepad import GamepadButton
+    from robot.estop.modem_line import ModemLine
+
+    clock, board, inputs = MonotonicClock(), session.board(), dict[str, EstopInput]()
+    sources = wired_estops(session)
+    for source in sources:
+        if source.kind == "line":
+            inputs[source.name] = ModemLine(source.port, source.signal)
+        else:
+            inputs[source.name] = GamepadButton(source.port, source.button)
+    feeder = EstopFeeder(
+        inputs, board.estops, clock, lambda _, name, text: print(f"{name}: {text}", flush=True)
+    )
+    _realtime(ESTOP_PRIORITY)
+    ticker = Ticker(clock, ESTOP_ROUNDS / min(source.timeout_s for source in sources))
+    try:
+        while not stop():
+            ticker.wait()
+            feeder.step()
+            ticker.advance()
+    finally:
+        feeder.close()
+
+
+def wired_estops(session: Session) -> tuple[EstopSource, ...]:
+    """The robot's emergency stops that a feeder has to read."""
+    return tuple(s for s in session.spec.estop.sources if s.kind != "network")
 
 
 def make_guardian(session: Session, drivers: Sequence[Driver], board: Board, clock: Clock) -> Guardian:
@@ -144,12 +181,13 @@ def courier(session: Session, stop: Stop) -> None:
 
     manifest, setup, clock = session.manifest, session.manifest.setup, MonotonicClock()
     os.nice(COURIER_NICE)
+    board = session.board()
     keys = robot_keys(Path(setup.keys), setup.key or None, setup.learner_key, setup.address)
     link = RobotLink(*endpoints(setup.address), keys)
     carrier = Courier(
         session.spec,
         session.contract,
-        session.board(),
+        board,
         session.directory,
         link,
         clock,
@@ -158,12 +196,39 @@ def courier(session: Session, stop: Stop) -> None:
         manifest.calibration_hash,
         about={"manifest": (session.directory / MANIFEST).read_text()},
     )
+
+    def tell(kind: str, value: float, text: str) -> None:
+        carrier.recorder.event("courier", Event(clock.now_ns(), kind, value, text))
+
+    receivers = stop_receivers(session, board, clock, tell)
     try:
         while not stop():
             carrier.pump()
+            for receiver in receivers:
+                receiver.pump()
             link.wait(PUMP_S)
     finally:
+        for receiver in receivers:
+            receiver.close()
         carrier.close(DRAIN_S)
+
+
+def stop_receivers(
+    session: Session, board: Board, clock: Clock, tell: Callable[[str, float, str], None]
+) -> list[StopReceiver]:
+    """Where ``sandlot stop`` is listened for. Raises SandlotError if keys are missing or a port is taken."""
+    from launch.keys import stop_keys
+    from robot.estop.stop_receiver import StopReceiver
+    from robot.transport import LearnerLink, endpoints
+
+    setup, made = session.manifest.setup, list[StopReceiver]()
+    for source in session.spec.estop.sources:
+        if source.kind == "network":
+            keys = stop_keys(Path(setup.keys), setup.key or None, source.port)
+            link = LearnerLink(*endpoints(source.port), keys)
+            mailbox = board.estops[source.name]
+            made.append(StopReceiver(link, mailbox, board.state, session.manifest.session, clock, tell))
+    return made
 
 
 def learner(session: Session, stop: Stop) -> None:
@@ -201,6 +266,7 @@ def server_config(setup: Setup) -> ServerConfig:
 PROCESSES: dict[str, Callable[[Session, Stop], None]] = {
     "emulator": emulator,
     "guardian": guardian,
+    "estop": estop,
     "pilot": pilot,
     "courier": courier,
     "learner": learner,

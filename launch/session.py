@@ -27,7 +27,7 @@ from robot.errors import SandlotError, SpecError
 from robot.interface import load_class
 from robot.keys import load_session_key, make_session_key
 from robot.practice.course import Course, CourseFile, load_course
-from robot.spec import RobotSpec, decode_struct, load_spec
+from robot.spec import Estop, RobotSpec, decode_struct, load_spec
 from robot.task import Task
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -171,6 +171,8 @@ def create_session(
     directory = _folder(runs / spec.name, now)
     if twin:
         spec = on_twin(spec, board_directory(session, directory) / PORTS)
+        if fast:  # simulated time has no network either
+            spec = msgspec.structs.replace(spec, estop=Estop())
     contract = contract_of(spec, make_task(spec, course_data))
     manifest = Manifest(
         session=session,
@@ -221,11 +223,13 @@ def contract_of(spec: RobotSpec, task: Task) -> TaskContract:
 
 
 def on_twin(spec: RobotSpec, ports: Path) -> RobotSpec:
-    """The robot with its devices on the emulator's ports and an operator who is simulated. Neither is part of
-    the contract."""
+    """The robot with its devices on the emulator's ports, an operator who is simulated, and no emergency stop
+    but the network's: the twin has no wires. None of that is part of the contract."""
     devices = tuple(msgspec.structs.replace(d, port=str(ports / d.name)) for d in spec.devices)
     enable = msgspec.structs.replace(spec.enable, source="simulated_operator")
-    return msgspec.structs.replace(spec, devices=devices, enable=enable)
+    sources = tuple(source for source in spec.estop.sources if source.kind == "network")
+    estop = msgspec.structs.replace(spec.estop, sources=sources)
+    return msgspec.structs.replace(spec, devices=devices, enable=enable, estop=estop)
 
 
 def on_start_line(spec: RobotSpec, course: Course) -> RobotSpec:

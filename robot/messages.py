@@ -329,6 +329,21 @@ class Acknowledgement(Struct, tag=True):
     policy_version: int
 
 
+class Stop(Struct, tag=True):
+    """Anybody who may, to a robot: stop at once. ``reason``: for the log."""
+
+    schema: int
+    reason: str
+
+
+class Stopped(Struct, tag=True):
+    """The robot's answer: it has pressed its emergency stop; ``safety_state`` when it did (-1: unknown)."""
+
+    schema: int
+    session: str
+    safety_state: int
+
+
 class PolicyMessage(Struct, tag=True):
     """Learner to robots, newest only, one frame: an ONNX file and what proves it is ours and whole."""
 

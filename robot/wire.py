@@ -24,16 +24,20 @@ from robot.messages import (
     PolicyMessage,
     Refusal,
     Steps,
+    Stop,
+    Stopped,
     Welcome,
 )
 
 Rows = NDArray[np.void]
 FromRobot = Hello | Steps
 FromLearner = Welcome | Refusal | Acknowledgement
-Message = FromRobot | FromLearner | PolicyMessage
+Message = FromRobot | FromLearner | PolicyMessage | Stop | Stopped
 
 MAX_HEADER: Final = 1 << 20
 """Largest header [bytes]; a contract with thousands of named terms fits."""
+MAX_STOP: Final = 1 << 10
+"""Largest request to stop, and its answer [bytes]."""
 MAX_ROWS: Final = 1 << 26
 """Largest array frame [bytes]: 64 MiB, a thousand 128 x 128 colour images."""
 MAX_POLICY: Final = 1 << 26
@@ -54,6 +58,8 @@ M = TypeVar("M", bound=_Versioned)
 _from_robot: msgspec.msgpack.Decoder[FromRobot] = msgspec.msgpack.Decoder(FromRobot)
 _from_learner: msgspec.msgpack.Decoder[FromLearner] = msgspec.msgpack.Decoder(FromLearner)
 _policy = msgspec.msgpack.Decoder(PolicyMessage)
+_stop = msgspec.msgpack.Decoder(Stop)
+_stopped = msgspec.msgpack.Decoder(Stopped)
 _any = msgspec.msgpack.Decoder()
 _encoder = msgspec.msgpack.Encoder()
 
@@ -84,6 +90,16 @@ def decode_from_robot(frames: list[bytes]) -> FromRobot:
 def decode_from_learner(frames: list[bytes]) -> FromLearner:
     """A learner's message. Raises WireError."""
     return _decode(frames, _from_learner, MAX_HEADER, (1,))
+
+
+def decode_stop(frames: list[bytes]) -> Stop:
+    """A request to stop. Raises WireError."""
+    return _decode(frames, _stop, MAX_STOP, (1,))
+
+
+def decode_stopped(frames: list[bytes]) -> Stopped:
+    """A robot's answer to one. Raises WireError."""
+    return _decode(frames, _stopped, MAX_STOP, (1,))
 
 
 def decode_policy(frame: bytes) -> PolicyMessage:
