@@ -33,6 +33,7 @@ def from_demo(options: FromDemoOptions) -> int:
         straight_spacing=options.spacing,
         task=driven_on.task,
         options=driven_on.options,
+        site=driven_on.site,
     )
     output = options.output or Path(f"{options.name}.toml")
     save_course(course, output)

@@ -27,7 +27,7 @@ from robot.errors import SandlotError, SpecError
 from robot.interface import load_class
 from robot.keys import load_session_key, make_session_key
 from robot.practice.course import Course, CourseFile, load_course
-from robot.spec import Estop, RobotSpec, decode_struct, load_spec
+from robot.spec import Estop, RobotSpec, at_site, decode_struct, load_spec
 from robot.task import Task
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -159,8 +159,8 @@ def create_session(
     world_path = _world(world, course_path.stem) if twin else None
     setup = setup or Setup()
     session = secrets.token_hex(6)
-    spec = load_spec(spec_path)
     course_data = load_course(course_path)
+    spec = at_site(load_spec(spec_path), course_data.file.site)
     spec = on_start_line(spec, course_data)
     if not twin and spec.enable.source == "simulated_operator":
         raise SpecError(

@@ -22,8 +22,11 @@ from robot.interface import Driver, Estimate, Estimator, Measurements
 from robot.links import Links
 from robot.messages import Actor, Cause, SafetyState
 from robot.outbox import Outbox
+from robot.safety.barrier import Barrier
 from robot.safety.command_gate import CommandGate
-from robot.safety.monitors import CLEAR, OverrunMonitor, SensorMonitors, Verdict, worse
+from robot.safety.elements import HEARTBEATS
+from robot.safety.heartbeats import Heartbeats
+from robot.safety.monitors import CLEAR, Monitors, OverrunMonitor, Verdict, worse
 from robot.safety.projection import Projection
 from robot.safety.restart_brake import RestartBrake
 from robot.safety.setpoint_hold import SetpointHold
@@ -54,8 +57,11 @@ class Guardian:
         self._overrun = OverrunMonitor(period_ns, spec.safety.overrun_s)
         self.events = EventLog(board.guardian_events)
         self._links = Links(spec, drivers, self.events)
-        self._monitors = SensorMonitors(spec)
+        self._monitors = Monitors(spec)
+        self._barrier = Barrier(spec, self._monitors.fence)
         self._projection = Projection(spec.actuators, spec.rates.guardian_hz)
+        self._heartbeats = Heartbeats(len(HEARTBEATS))
+        self._speakers = tuple(getattr(board, process) for process in HEARTBEATS)
         self._hold = SetpointHold(spec)
         lease_s = spec.enable.lease_s if spec.enable.source == "attendance" else None
         self._operator = OperatorInbox(board.operator, spec.enable.timeout_s, lease_s)
@@ -73,16 +79,15 @@ class Guardian:
         self._time_views = [record[s.name]["time_ns"] for s in spec.sensors]
         self._sequence_views = [record[s.name]["sequence"] for s in spec.sensors]
         self._value_views = [record[s.name]["values"][0] for s in spec.sensors]
-        self._n_state = spec.state_layout.size
-        self._elements = np.full(self._n_state + sum(s.layout.size for s in spec.sensors), np.nan)
-        self._state = self._elements[: self._n_state]
-        self._sensor_values = self._elements[self._n_state :]
-        self._deviation = np.full(self._n_state, np.inf)
+        monitors = self._monitors
+        self._state, self._deviation = monitors.state, monitors.deviation
         self._standstill = spec.state_layout.index(spec.stop.standstill)
         self._converged = self._still = False
         self._standing = Standstill()
         self._anchor = np.array([a.rest for a in spec.actuators])
         """What the drives are taken to be doing, shape (n_actuators,): the base of the slew limit."""
+        self._before = self._anchor.copy()
+        """The anchor one tick earlier."""
         self._previous_sent = self._anchor.copy()
         self._kernel = boot(0)
         self._restart_brake = RestartBrake(0, 0.0, taking_over=False)
@@ -202,10 +207,12 @@ class Guardian:
     def _sense(self, now: int) -> Verdict:
         np.concatenate(self._time_views, out=self._times)
         np.concatenate(self._sequence_views, out=self._sequences)
-        np.concatenate(self._value_views, out=self._sensor_values)
-        return self._monitors.update(
-            now, self._times, self._sequences, self._elements, self._n_state, not self._slow()
-        )
+        monitors = self._monitors
+        np.concatenate(self._value_views, out=monitors.sensors)
+        self._heartbeats.update(now, [speaker.sequence for speaker in self._speakers])
+        monitors.silence[:] = self._heartbeats.silence
+        monitors.sent[:] = self._previous_sent
+        return monitors.update(now, self._times, self._sequences, not self._slow())
 
     def _slow(self) -> bool:
         # Written so that a speed that is not a number is not slow.
@@ -225,6 +232,7 @@ class Guardian:
             int(record["policy_version"][0]),
         )
         if verdict == "accepted":
+            self._monitors.novelty[0] = record["novelty"][0]
             self._hold.take(self._gate.setpoint, self._anchor)
         elif verdict != "repeated" and self._kernel.state in AUTHORITY:
             count = self._gate.rejected[verdict]
@@ -281,11 +289,13 @@ class Guardian:
         if state in AUTHORITY and valid:
             requested = self._hold.target()
             scale = self.spec.safety.reduced_scale if state == SafetyState.REDUCED else 1.0
-            allowed = self._projection.project(requested, self._anchor, scale)
+            safe = self._barrier.filter(requested, self._anchor, self._state, self._deviation)
+            allowed = self._projection.project(safe, self._anchor, scale, self._before)
             self._links.command(now, allowed, outbox.sent)
             went = np.isfinite(outbox.sent)
             # The slew limit starts from what was allowed, not from what the drive made of it: a drive with a
             # dead band would otherwise never be let out of it.
+            np.copyto(self._before, self._anchor)
             np.copyto(self._anchor, allowed, where=went)
             outbox.allowed[:] = allowed
             outbox.requested[:] = requested
@@ -297,6 +307,7 @@ class Guardian:
                 self._links.stop(now, state in TORQUE or (rolling and state in _WAITING), outbox.sent)
             went = np.isfinite(outbox.sent)
             np.copyto(self._anchor, outbox.sent, where=went)
+            np.copyto(self._before, self._anchor)
             outbox.allowed[:] = self._anchor
             outbox.requested[:] = self._gate.setpoint
             outbox.altered = valid and state in TORQUE
@@ -320,5 +331,8 @@ class Guardian:
             deviation=self._deviation,
             converged=self._converged,
             overruns=self._overrun.count,
+            request=verdict.request,
+            margin=self._monitors.limits.margin,
+            silence=self._monitors.silence,
         )
         self._outbox.finish(self._clock.now_ns() - now)

@@ -42,6 +42,8 @@ def tick_names(spec: RobotSpec) -> Names:
     actuators, state = spec.actuator_layout.names, spec.state_layout.names
     names = {field: [f"{field}_{a}" for a in actuators] for field in ("requested", "allowed", "sent")}
     names |= {field: [f"{field}_{s}" for s in state] for field in ("state", "deviation")}
+    names["silence"] = [f"silence_{process}" for process in ("pilot", "courier")]
+    names["margin"] = [f"margin_{limit.name}" for limit in spec.safety.limits]
     names["devices"] = [f"device_{device.name}" for device in spec.devices]
     names["command.setpoint"] = [f"command_{a}" for a in actuators]
     for sensor in spec.sensors:

@@ -80,7 +80,8 @@ class PilotPhase(enum.IntEnum):
 
 
 def command_dtype(spec: RobotSpec) -> np.dtype[np.void]:
-    """Pilot to guardian. ``setpoint`` in actuator units; ``epoch`` echoes the guardian's arming epoch."""
+    """Pilot to guardian. ``setpoint`` in actuator units; ``epoch`` echoes the guardian's arming epoch;
+    ``novelty`` is the policy's own score of how far it is from what it was trained on, advisory only."""
     return np.dtype(
         [
             ("sequence", "<u8"),
@@ -88,6 +89,7 @@ def command_dtype(spec: RobotSpec) -> np.dtype[np.void]:
             ("epoch", "<u4"),
             ("policy_version", "<u4"),
             ("actor", "u1"),
+            ("novelty", "<f4"),
             ("setpoint", "<f8", (len(spec.actuators),)),
         ],
         align=True,
@@ -136,7 +138,8 @@ of capture."""
 
 
 def state_dtype(spec: RobotSpec) -> np.dtype[np.void]:
-    """Guardian to everyone who reads the robot's state: the estimate and the safety kernel's verdict."""
+    """Guardian to everyone who reads the robot's state: the estimate, the safety kernel's verdict, and the
+    margin to each of the spec's limits, in the limit's unit."""
     size, actuators = spec.state_layout.size, len(spec.actuators)
     return np.dtype(
         [
@@ -147,7 +150,9 @@ def state_dtype(spec: RobotSpec) -> np.dtype[np.void]:
             ("epoch", "<u4"),
             ("safety_state", "u1"),
             ("cause", "u1"),
+            ("request", "u1"),
             ("converged", "?"),
+            ("margin", "<f8", (len(spec.safety.limits),)),
             ("state", "<f8", (size,)),
             ("deviation", "<f8", (size,)),
             ("allowed", "<f8", (actuators,)),
@@ -188,8 +193,10 @@ def tick_dtype(spec: RobotSpec) -> np.dtype[np.void]:
     """One guardian tick as it is logged: due and actual time, requested, allowed, sent and measured, and all
     that the safety kernel judged by, so that it can be judged again: ``command`` and ``operator`` are the
     newest records it had taken by ``read_ns``, ``devices`` holds a ``DeviceFlag`` each in the spec's order,
-    ``ending`` says that the guardian had been asked to end, ``estop`` what the emergency stops said together:
-    0 all is well, 1 one of them is silent, 2 one of them is pressed."""
+    ``silence`` [s] is the pilot's and the courier's, ``ending`` says that the guardian had been asked to end,
+    ``estop`` what the emergency stops said together: 0 all is well, 1 one is silent, 2 one is pressed.
+    What it made of it: ``request``, the worst of all verdicts, and the ``margin`` to each of the spec's
+    limits, in the limit's unit."""
     size, actuators = spec.state_layout.size, len(spec.actuators)
     return np.dtype(
         [
@@ -207,7 +214,10 @@ def tick_dtype(spec: RobotSpec) -> np.dtype[np.void]:
             ("converged", "?"),
             ("ending", "?"),
             ("estop", "u1"),
+            ("request", "u1"),
             ("devices", "u1", (len(spec.devices),)),
+            ("silence", "<f8", (2,)),
+            ("margin", "<f8", (len(spec.safety.limits),)),
             ("requested", "<f8", (actuators,)),
             ("allowed", "<f8", (actuators,)),
             ("sent", "<f8", (actuators,)),

@@ -33,6 +33,8 @@ class Outbox:
         self._copied = [
             (self.state[name][0], self.tick[name][0]) for name in ("state", "deviation", "allowed", "sent")
         ]
+        self._margins: tuple[Array, ...] = (self.tick["margin"][0], self.state["margin"][0])
+        self._silence: Array = self.tick["silence"][0]
         self.altered = False
 
     def judged_by(
@@ -67,6 +69,9 @@ class Outbox:
         deviation: Array,
         converged: bool,
         overruns: int,
+        request: int,
+        margin: Array,
+        silence: Array,
     ) -> None:
         """Publish the state; ``finish`` completes the tick's record once its duration is known."""
         tick, state = self.tick, self.state
@@ -80,6 +85,9 @@ class Outbox:
         tick["safety_state"] = kernel.state
         tick["cause"] = cause
         tick["actor"] = actor
+        tick["request"] = state["request"] = request
+        self._margins[0][:] = self._margins[1][:] = margin
+        self._silence[:] = silence
         tick["altered"] = self.altered
         tick["converged"] = converged
         for to, source in self._copied:

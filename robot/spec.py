@@ -80,7 +80,11 @@ class Layout:
 
 
 class Actuator(Struct):
-    """One commanded quantity. ``lower``, ``upper`` in ``unit``; ``slew`` in unit/s (the hardware's limit)."""
+    """One commanded quantity. ``lower``, ``upper`` in ``unit``; ``slew`` in unit/s (the hardware's limit).
+
+    ``acceleration`` [unit/s^2] bounds how fast the setpoint's own rate may change (None: unbounded), for a
+    joint whose load would otherwise be thrown: the setpoint can then always still stop before its range ends.
+    """
 
     name: str
     device: str
@@ -88,6 +92,7 @@ class Actuator(Struct):
     lower: float
     upper: float
     slew: float
+    acceleration: float | None = None
     rest: float = 0.0
     source: str = ""
 
@@ -202,8 +207,11 @@ class Estop(Struct):
 
 
 class Limit(Struct):
-    """A monitor of one state or sensor element: beyond ``lower``/``upper`` for ``debounce_s``, request
-    ``action``. ``element`` is a full element name of the state layout, or ``sensor.element``."""
+    """A monitor of one element: beyond ``lower``/``upper`` for ``debounce_s``, request ``action``.
+
+    ``element`` is named as in ``robot.safety.elements``: a state element, ``sensor.element``, a signal and so
+    on; ``unit`` must be the element's own.
+    """
 
     name: str
     element: str
@@ -213,10 +221,83 @@ class Limit(Struct):
     lower: float | None = None
     upper: float | None = None
     debounce_s: float = 0.0
+    blind: Literal["stop", "ignore"] = "stop"
+    """What it means that the element cannot be seen (a stale sensor, a value that is not finite): a reason to
+    stop with category 2, or, for a cross-check with an optional sensor, nothing."""
+
+
+class Signal(Struct):
+    """A quantity computed from elements ``of`` the robot, each times its ``scale`` (1 if none are given).
+
+    ``sum``, ``product``, ``norm`` (square root of the sum of squares); ``rate``: the derivative of one
+    element, low-passed with ``time_constant_s``; ``excess``: how far the magnitude of the first element lies
+    above that of the second (a setpoint), which is let down at ``decay`` [unit/s], as fast as the robot
+    can be expected to follow.
+    """
+
+    name: str
+    kind: Literal["sum", "product", "norm", "rate", "excess"]
+    of: tuple[str, ...]
+    unit: str
+    scale: tuple[float, ...] = ()
+    time_constant_s: float = 0.0
+    decay: float = 0.0
+
+
+class Obstacle(Struct):
+    """A round keep-out, world frame [m]."""
+
+    x: float
+    y: float
+    radius: float
+
+
+class Site(Struct):
+    """Where a robot may be: inside the convex ``polygon`` (corners x, y [m], anticlockwise, world frame;
+    none: anywhere) and outside the ``obstacles``."""
+
+    polygon: tuple[tuple[float, float], ...] = ()
+    obstacles: tuple[Obstacle, ...] = ()
+
+
+class Fence(Struct):
+    """What a robot needs to stay inside a site.
+
+    ``radius`` [m]: from the position to the robot's outermost point. ``deceleration`` [m/s^2] and
+    ``reaction_s``: what it can surely brake with, and after what delay. ``sigmas``: how many standard
+    deviations of the estimate are kept free. ``actuator``: the one that commands the speed along ``heading``
+    and is held back before the fence (none: the fence is only watched). ``position``, ``velocity`` and
+    ``heading`` name state fields; ``heading`` is empty if ``velocity`` is in the world frame. The ``site`` is
+    usually the course's.
+    """
+
+    radius: float
+    deceleration: float
+    reaction_s: float
+    source: str
+    site: Site = Site()
+    sigmas: float = 2.0
+    actuator: str = ""
+    position: str = "position_world"
+    velocity: str = "velocity_body"
+    heading: str = "heading"
+
+
+class Turn(Struct):
+    """What an Ackermann vehicle may ask of its track width: ``lateral_acceleration`` [m/s^2] by kinematics,
+    from actuators ``speed`` [m/s] and ``steering`` [rad], the state element ``measured`` [m/s] and the
+    calibration value ``wheelbase`` [m]."""
+
+    lateral_acceleration: float
+    speed: str
+    steering: str
+    measured: str
+    wheelbase: str
+    source: str
 
 
 class Safety(Struct):
-    """The safety kernel's settings: command lifetime, limits, and the derating of REDUCED."""
+    """The safety kernel's settings: command lifetime, limits, barriers, and the derating of REDUCED."""
 
     command_timeout_s: float
     arming_s: float
@@ -224,6 +305,9 @@ class Safety(Struct):
     reduced_dwell_s: float
     overrun_s: float
     limits: tuple[Limit, ...] = ()
+    signals: tuple[Signal, ...] = ()
+    fence: Fence | None = None
+    turn: Turn | None = None
 
 
 class RecoveryStep(Struct):
@@ -340,6 +424,20 @@ class RobotSpec(Struct):
 
     def calibration_hash(self) -> str:
         return digest({name: msgspec.to_builtins(c.value) for name, c in self.calibration.items()})
+
+
+def at_site(spec: RobotSpec, site: Site) -> RobotSpec:
+    """The robot at a site. Raises SpecError if the site has bounds and the robot does not know how to keep
+    them."""
+    if site == Site():
+        return spec
+    if spec.safety.fence is None:
+        raise SpecError(
+            f"{spec.name}: the site has a fence, but the robot's file says nothing of how it stops; add "
+            "[safety.fence] with radius, deceleration and reaction_s"
+        )
+    fence = msgspec.structs.replace(spec.safety.fence, site=site)
+    return msgspec.structs.replace(spec, safety=msgspec.structs.replace(spec.safety, fence=fence))
 
 
 def digest(plain: Mapping[str, Any]) -> str:
@@ -482,6 +580,9 @@ def _check(spec: RobotSpec) -> None:
             )
         if not ((term.slew is None or term.slew > 0) and 0 < term.smoothing <= 1):
             raise SpecError(f"{spec.name}: action {term.name} needs slew > 0 and smoothing in (0, 1]")
+        if a.acceleration is not None and not a.acceleration > 0:
+            raise SpecError(f"{spec.name}: actuator {a.name} needs acceleration > 0; got {a.acceleration}")
+    _check_safety(spec)
     ratio = spec.rates.guardian_hz / spec.rates.policy_hz
     if ratio < 1 or abs(ratio - round(ratio)) > 1e-9:
         raise SpecError(
@@ -489,3 +590,49 @@ def _check(spec: RobotSpec) -> None:
             f"policy_hz {spec.rates.policy_hz}"
         )
     spec.state_layout.index(spec.stop.standstill)
+
+
+def _check_safety(spec: RobotSpec) -> None:
+    """What can be said of limits, signals and barriers without their elements."""
+
+    def need(good: bool, what: str) -> None:
+        if not good:
+            raise SpecError(f"{spec.name}: {what}")
+
+    safety = spec.safety
+    need(0.0 < safety.reduced_scale <= 1.0, f"safety.reduced_scale {safety.reduced_scale} must lie in (0, 1]")
+    for limit in safety.limits:
+        need(
+            limit.lower is not None or limit.upper is not None,
+            f"limit {limit.name!r} needs lower, upper or both",
+        )
+        need(
+            limit.element != "command.novelty" or limit.action == "reduce",
+            f"limit {limit.name!r}: a novelty score is advisory; its action must be reduce",
+        )
+    for signal in safety.signals:
+        where = f"signal {signal.name!r}"
+        count = {"rate": 1, "excess": 2}.get(signal.kind, max(1, len(signal.of)))
+        need(len(signal.of) == count, f"{where}: {signal.kind} takes {count} elements, got {len(signal.of)}")
+        need(
+            not signal.scale or len(signal.scale) == len(signal.of),
+            f"{where}: {len(signal.of)} elements but {len(signal.scale)} scales",
+        )
+        need(
+            (signal.kind == "rate") == (signal.time_constant_s > 0.0),
+            f"{where}: a rate, and only a rate, needs time_constant_s > 0",
+        )
+        need(
+            (signal.kind == "excess") == (signal.decay > 0.0),
+            f"{where}: an excess, and only an excess, needs decay > 0",
+        )
+    if safety.fence is not None:
+        fence = safety.fence
+        need(
+            min(fence.radius, fence.reaction_s, fence.sigmas) >= 0.0
+            and fence.deceleration > 0.0
+            and all(o.radius > 0.0 for o in fence.site.obstacles),
+            "safety.fence needs radius, reaction_s, sigmas >= 0, deceleration > 0, and obstacles radius > 0",
+        )
+    if safety.turn is not None:
+        need(safety.turn.lateral_acceleration > 0.0, "safety.turn needs lateral_acceleration > 0")

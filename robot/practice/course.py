@@ -19,7 +19,7 @@ import tomli_w
 from numpy.typing import NDArray
 
 from robot.errors import SpecError, nearest
-from robot.spec import OptionValue, Struct, decode_struct
+from robot.spec import OptionValue, Site, Struct, decode_struct
 
 Array = NDArray[np.float64]
 
@@ -41,7 +41,8 @@ class Checkpoint(Struct):
 
 
 class CourseFile(Struct):
-    """What a course's TOML file holds. ``task`` is ``module:Class``; ``options`` are the task's."""
+    """What a course's TOML file holds. ``task`` is ``module:Class``; ``options`` are the task's; ``site``:
+    where around it the robot may be."""
 
     name: str
     task: str
@@ -50,6 +51,7 @@ class CourseFile(Struct):
     closed: bool = True
     source: str = ""
     options: dict[str, OptionValue] = msgspec.field(default_factory=dict)
+    site: Site = Site()
 
     def points(self) -> Array:
         """Checkpoints [m], shape (n, 2)."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from robot.errors import SpecError
 from robot.practice.course import Array, Checkpoint, Course, CourseFile
-from robot.spec import OptionValue
+from robot.spec import OptionValue, Site
 
 LAP_TASK = "robot.practice.lap_task:LapTask"
 SHORTEST_LAP = 4.0
@@ -31,6 +31,7 @@ def course_from_trajectory(
     shortest_spacing: float = 0.3,
     task: str = LAP_TASK,
     options: dict[str, OptionValue] | None = None,
+    site: Site | None = None,
 ) -> Course:
     """Positions [m], shape (n, 2), recorded in order over at least one lap, to a course.
 
@@ -60,6 +61,7 @@ def course_from_trajectory(
         start_heading=round(float(np.angle(z[1] - z[-1])), 4) + 0.0,
         source=source,
         options=options or {},
+        site=site or Site(),
     )
     return Course(file)
 

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.messages import Cause
+from robot.safety.elements import ElementLayout
+from robot.safety.fence import Fence
 from robot.safety.freshness import Counts, Freshness, Times
 from robot.safety.limits import Limits
+from robot.safety.signals import Signals
 from robot.safety.state_machine import Request
 from robot.spec import RobotSpec
 
@@ -36,12 +39,27 @@ def worse(a: Verdict, b: Verdict) -> Verdict:
     return b if b.request > a.request else a
 
 
-class SensorMonitors:
-    """Freshness of the required sensors, then the spec's limits. One robot; the parts are batch-first."""
+class Monitors:
+    """Freshness of the required sensors, then the spec's limits on everything it names. One robot; the parts
+    are batch-first. Write ``state`` and the other views into ``elements``, then ``update``."""
 
     def __init__(self, spec: RobotSpec) -> None:
+        layout = self.layout = ElementLayout(spec)
+        self.elements: Array = np.full(layout.size, np.nan)
+        self.state = self.elements[layout.state]
+        self.sensors = self.elements[layout.sensors]
+        self.deviation = self.elements[layout.deviation]
+        self.sent = self.elements[layout.sent]
+        self.silence = self.elements[layout.heartbeats]
+        self.novelty = self.elements[layout.novelty : layout.novelty + 1]
+        self.deviation.fill(np.inf)
+        self.sent[:] = [a.rest for a in spec.actuators]
+        self.silence.fill(0.0)
+        self.novelty.fill(0.0)
         self.freshness = Freshness(spec)
-        self.limits = Limits(spec)
+        self.fence = None if spec.safety.fence is None else Fence(spec, spec.safety.fence)
+        self._signals = Signals(spec, layout)
+        self.limits = Limits(spec, layout)
         self._names = tuple(s.name for s in spec.sensors)
         self._limits = spec.safety.limits
 
@@ -51,18 +69,18 @@ class SensorMonitors:
         fresh = self.freshness
         return not bool((fresh.required & (fresh.stale | ~fresh.finite)).any())
 
-    def update(
-        self, now_ns: int, times_ns: Times, sequences: Counts, elements: Array, n_state: int, moving: bool
-    ) -> Verdict:
-        """``elements``: state then sensor values, shape (n_elements,), of which the first ``n_state`` are the
-        state; ``times_ns`` and ``sequences``: of the newest samples, shape (n_sensors,). ``moving``: a sensor
-        whose values stand still is then a dead one."""
+    def update(self, now_ns: int, times_ns: Times, sequences: Counts, moving: bool) -> Verdict:
+        """The worst of what is seen now. ``times_ns`` and ``sequences``: of the newest samples, shape
+        (n_sensors,). ``moving``: a sensor whose values stand still is then a dead one."""
         fresh = self.freshness
-        fresh.update(now_ns, times_ns, sequences, elements[n_state:])
+        fresh.update(now_ns, times_ns, sequences, self.sensors)
         dead = fresh.stale | fresh.frozen if moving else fresh.stale
         bad = fresh.required & (dead | ~fresh.finite)
         verdict = self._sensor_verdict(bad) if bad.any() else CLEAR
-        requests = self.limits.update(now_ns, elements, fresh.stale)
+        if self.fence is not None:
+            self.elements[self.layout.fence] = self.fence.margin(self.state, self.deviation)
+        self._signals.update(now_ns, self.elements)
+        requests = self.limits.update(now_ns, self.elements, fresh.stale)
         if requests.any():
             worst = int(requests.argmax())
             limit = self._limits[worst]

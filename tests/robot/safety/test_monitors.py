@@ -14,8 +14,9 @@ from robot.errors import SpecError
 from robot.messages import Cause
 from robot.safety.command_gate import NOT_FINITE_LIMIT, CommandGate
 from robot.safety.freshness import FROZEN_NS, Freshness
-from robot.safety.limits import Limits, element_names
-from robot.safety.monitors import OverrunMonitor, SensorMonitors
+from robot.safety.elements import ElementLayout
+from robot.safety.limits import Limits
+from robot.safety.monitors import Monitors, OverrunMonitor
 from robot.safety.state_machine import Request
 from robot.spec import RobotSpec, decode_struct
 
@@ -67,11 +68,20 @@ def limit(element: str, action: str = "category1", **bounds: float) -> dict[str,
     return {"name": element, "element": element, "unit": "1", "action": action, "reason": "", **bounds}
 
 
+def watch(spec: RobotSpec, batch: tuple[int, ...] = ()) -> Limits:
+    return Limits(spec, ElementLayout(spec), batch)
+
+
 FRESH = np.zeros(2, bool)
 
 
 def test_elements_are_named_state_first_then_sensor_by_sensor() -> None:
-    assert element_names(robot()) == ("a", "b", "one.a", "one.b", "two.a", "two.b")
+    names = ElementLayout(robot()).names
+    assert names[:6] == ("a", "b", "one.a", "one.b", "two.a", "two.b")
+    assert names[6:] == (
+        *("deviation.a", "deviation.b", "sent.u"),
+        *("heartbeat.pilot", "heartbeat.courier", "command.novelty"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,14 +89,14 @@ def test_elements_are_named_state_first_then_sensor_by_sensor() -> None:
 )
 def test_limit_that_makes_no_sense_is_refused_by_name(bad: dict[str, Any], says: str) -> None:
     with pytest.raises(SpecError, match=says):
-        Limits(robot([bad]))
+        watch(robot([bad]))
 
 
 @given(
     st.lists(st.sampled_from([0.0, 0.999, 1.0, 1.001, -1.0, -1.001, np.nan, np.inf]), min_size=1, max_size=30)
 )
 def test_debounce_counts_unbroken_violation(values: list[float]) -> None:
-    limits = Limits(robot([limit("a", lower=-1.0, upper=1.0, debounce_s=0.03)]))
+    limits = watch(robot([limit("a", lower=-1.0, upper=1.0, debounce_s=0.03)]))
     elements = np.zeros(6)
     broken = 0
     for k, value in enumerate(values):
@@ -99,13 +109,13 @@ def test_debounce_counts_unbroken_violation(values: list[float]) -> None:
 
 
 def test_margin_is_the_distance_to_the_nearer_bound() -> None:
-    limits = Limits(robot([limit("a", lower=-1.0, upper=3.0), limit("two.b", upper=2.0)]))
+    limits = watch(robot([limit("a", lower=-1.0, upper=3.0), limit("two.b", upper=2.0)]))
     limits.update(0, np.array([2.5, 0, 0, 0, 0, 5.0]), FRESH)
     assert limits.margin.tolist() == [0.5, -3.0]
 
 
 def test_limit_on_a_sensor_that_cannot_be_seen_stops_and_never_lets_go() -> None:
-    limits = Limits(robot([limit("two.a", "category0", upper=1.0), limit("one.a", "reduce", upper=1.0)]))
+    limits = watch(robot([limit("two.a", "category0", upper=1.0), limit("one.a", "reduce", upper=1.0)]))
     assert limits.update(0, np.zeros(6), np.array([True, True])).tolist() == [
         Request.CATEGORY2,
         Request.REDUCE,
@@ -117,7 +127,7 @@ def test_limit_on_a_sensor_that_cannot_be_seen_stops_and_never_lets_go() -> None
 def test_limits_in_batch_equal_one_by_one() -> None:
     spec = robot([limit("a", upper=1.0, debounce_s=0.02), limit("one.b", "reduce", lower=-1.0)])
     generator = np.random.default_rng(3)
-    many, each = Limits(spec, (7,)), [Limits(spec) for _ in range(7)]
+    many, each = watch(spec, (7,)), [watch(spec) for _ in range(7)]
     for k in range(50):
         elements = generator.normal(size=(7, 6))
         stale = generator.random((7, 2)) < 0.1
@@ -168,13 +178,14 @@ def test_finite_is_judged_sensor_by_sensor() -> None:
     assert freshness.finite.tolist() == [True, False]
 
 
-def sense(monitors: SensorMonitors, now: int, count: int, elements: Any, moving: bool = False) -> Any:
+def sense(monitors: Monitors, now: int, count: int, elements: Any, moving: bool = False) -> Any:
     times = np.array([now, now], np.int64)
-    return monitors.update(now, times, np.array([count] * 2, np.uint64), np.asarray(elements), 2, moving)
+    monitors.elements[:6] = elements
+    return monitors.update(now, times, np.array([count] * 2, np.uint64), moving)
 
 
 def test_worst_wins_and_the_sensor_comes_before_its_limits() -> None:
-    monitors = SensorMonitors(
+    monitors = Monitors(
         robot([limit("a", "reduce", upper=1.0), limit("one.a", "category2", upper=1.0)])
     )
     assert sense(monitors, 100 * MS, 1, np.zeros(6)) == (Request.NONE, Cause.NONE, "")
@@ -189,7 +200,7 @@ def test_worst_wins_and_the_sensor_comes_before_its_limits() -> None:
 
 
 def test_frozen_values_matter_only_in_motion() -> None:
-    monitors = SensorMonitors(robot())
+    monitors = Monitors(robot())
     for k in range(120):
         assert sense(monitors, k * 10 * MS, k + 1, np.ones(6)).request == Request.NONE
     assert sense(monitors, 1300 * MS, 121, np.ones(6), moving=True).cause == Cause.SENSOR_STALE

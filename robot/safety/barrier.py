@@ -1,0 +1,94 @@
+"""Limits that tie actuators to the state and to each other, in closed form: it only ever reduces.
+
+``fence``: a speed whose stopping distance ends at the fence. ``turn``: the lateral acceleration of an
+Ackermann vehicle, v^2 tan(steering) / wheelbase, stays below what tips it over: the speed is bounded by where
+the wheels point, the steering by how fast the vehicle is, so that the pair never leaves the region however
+the policy moves it. Both leave standing still and driving straight, so the region is never empty.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot.errors import SpecError, nearest
+from robot.safety.fence import Fence
+from robot.spec import RobotSpec
+
+Array = NDArray[np.float64]
+
+_STEEPEST = np.pi / 2.0 - 1e-6
+
+
+class Barrier:
+    """The barriers a spec declares; none is the identity. For one robot or a batch."""
+
+    def __init__(self, spec: RobotSpec, fence: Fence | None) -> None:
+        declared = spec.safety.fence
+        guarded = declared is not None and declared.actuator and fence is not None and fence.edges
+        self._fence = fence if guarded else None
+        order = {a.name: i for i, a in enumerate(spec.actuators)}
+
+        def index(name: str, where: str) -> int:
+            if name not in order:
+                raise SpecError(f"{spec.name}: {where} bounds actuator {name!r}; {nearest(name, order)}")
+            return order[name]
+
+        if self._fence is not None and declared is not None:
+            self._fenced = index(declared.actuator, "safety.fence")
+        turn = self._turn = spec.safety.turn
+        if turn is not None:
+            self._speed = index(turn.speed, "safety.turn")
+            self._steering = index(turn.steering, "safety.turn")
+            self._measured = spec.state_layout.index(turn.measured)
+            self._tightest = turn.lateral_acceleration * spec.scalar(turn.wheelbase)
+            """Largest v^2 tan(steering) [m^2/s^2]."""
+            self._gain = spec.actuators[self._speed].slew / spec.rates.guardian_hz
+            """How much faster the vehicle may be one tick from now [m/s]."""
+
+    def filter(self, requested: Array, last: Array, state: Array, deviation: Array) -> Array:
+        """The request with its magnitude reduced where a barrier says so, shape (..., n_actuators).
+
+        ``last``: the setpoints the drives are at; ``state``, ``deviation``: in the spec's layout. What is not
+        finite stays so: the projection behind deals with it.
+        """
+        if self._fence is None and self._turn is None:
+            return requested
+        allowed = np.array(requested)
+        if self._fence is not None:
+            lower, upper = _speed_bounds(self._fence, state, deviation)
+            speed = allowed[..., self._fenced]
+            allowed[..., self._fenced] = np.minimum(np.maximum(speed, lower), upper)
+        if self._turn is not None:
+            self._bound_turn(allowed, last, state)
+        return allowed
+
+    def _bound_turn(self, allowed: Array, last: Array, state: Array) -> None:
+        pointing = np.abs(np.tan(np.clip(last[..., self._steering], -_STEEPEST, _STEEPEST)))
+        with np.errstate(divide="ignore"):
+            fastest = np.sqrt(self._tightest / pointing)
+        fastest = np.where(np.isnan(fastest), 0.0, fastest)
+        speed = allowed[..., self._speed]
+        allowed[..., self._speed] = np.minimum(np.maximum(speed, -fastest), fastest)
+        # As fast as it will be: what it is now, or one tick nearer to what it is told.
+        now = np.abs(state[..., self._measured])
+        soon = np.maximum(now, np.minimum(np.abs(allowed[..., self._speed]), now + self._gain))
+        with np.errstate(divide="ignore"):
+            steepest = np.arctan(self._tightest / np.square(soon))
+        steepest = np.where(np.isnan(steepest), 0.0, steepest)
+        steering = allowed[..., self._steering]
+        allowed[..., self._steering] = np.minimum(np.maximum(steering, -steepest), steepest)
+
+
+def _speed_bounds(fence: Fence, state: Array, deviation: Array) -> tuple[Array, Array]:
+    """Fastest backward (<= 0) and forward (>= 0) motion that can still stop at the fence [m/s]."""
+    distance, outward = fence.distances(state, deviation)
+    along = (outward @ fence.direction(state)[..., None])[..., 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        fastest = fence.fastest(distance) / np.abs(along)
+    # A distance or heading that is not a number allows nothing.
+    fastest = np.where(np.isnan(fastest), 0.0, fastest)
+    upper = np.where(along > 0.0, fastest, np.inf).min(axis=-1, initial=np.inf)
+    lower = -np.where(along < 0.0, fastest, np.inf).min(axis=-1, initial=np.inf)
+    unknown = ~np.isfinite(along).all(axis=-1)
+    return np.where(unknown, 0.0, lower), np.where(unknown, 0.0, upper)

@@ -1,0 +1,117 @@
+"""Where the robot may be: a convex region with round obstacles inside it, and the stopping distance built in.
+
+The margin to an edge is what would be left of the distance to it if the robot kept its velocity for the
+reaction time and then braked: d - radius - k sigma - v t - v^2 / (2 a), where v is the speed towards the
+edge. It is zero exactly when braking has to begin (PX4's geofence documentation asks for the same margin and
+leaves it to the user).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot.errors import SpecError
+from robot.spec import Fence as FenceSpec
+from robot.spec import RobotSpec
+
+Array = NDArray[np.float64]
+
+FAR = 1000.0
+"""The margin where there is no edge [m]."""
+
+
+class Fence:
+    """A robot's fence, for one robot or a batch. Raises SpecError if the polygon is not convex."""
+
+    def __init__(self, spec: RobotSpec, fence: FenceSpec) -> None:
+        layout = spec.state_layout
+        self._position = layout[fence.position]
+        self._velocity = layout[fence.velocity]
+        self._heading = layout.index(fence.heading) if fence.heading else None
+        dimensions = self._position.stop - self._position.start
+        if dimensions != 2 or self._velocity.stop - self._velocity.start < 2:
+            raise SpecError(
+                f"{spec.name}: safety.fence needs a position and a velocity of two elements; "
+                f"{fence.position} has {dimensions}"
+            )
+        self._sigmas = fence.sigmas
+        self._reaction = fence.reaction_s
+        self._deceleration = fence.deceleration
+        self._normals, self._offsets = _half_planes(spec.name, fence.site.polygon)
+        self._offsets = self._offsets - fence.radius
+        self._centres = np.array([(o.x, o.y) for o in fence.site.obstacles]).reshape(-1, 2)
+        self._radii = np.array([o.radius for o in fence.site.obstacles]) + fence.radius
+        self.edges = len(self._offsets) + len(self._radii)
+        """How many edges and obstacles there are."""
+
+    def distances(self, state: Array, deviation: Array) -> tuple[Array, Array]:
+        """Clear distance [m] to every edge and obstacle, and the outward unit vectors towards them, shapes
+        (..., n) and (..., n, 2). ``state``, ``deviation``: in the spec's layout, shape (..., n_state)."""
+        position = state[..., self._position]
+        sigma = np.sqrt(np.square(deviation[..., self._position]).sum(axis=-1))[..., None]
+        to_edges = self._offsets - position @ self._normals.T
+        outward = np.broadcast_to(self._normals, (*to_edges.shape, 2))
+        if len(self._radii):
+            away = self._centres - position[..., None, :]
+            apart = np.sqrt(np.square(away).sum(axis=-1))
+            towards = away / np.maximum(apart, 1e-9)[..., None]
+            to_edges = np.concatenate((to_edges, apart - self._radii), axis=-1)
+            outward = np.concatenate((outward, towards), axis=-2)
+        return to_edges - self._sigmas * sigma, outward
+
+    def velocity(self, state: Array) -> Array:
+        """Velocity in the world [m/s], shape (..., 2)."""
+        velocity = state[..., self._velocity][..., :2]
+        if self._heading is None:
+            return np.asarray(velocity)
+        heading = state[..., self._heading]
+        cos, sin = np.cos(heading), np.sin(heading)
+        x, y = velocity[..., 0], velocity[..., 1]
+        return np.stack((cos * x - sin * y, sin * x + cos * y), axis=-1)
+
+    def direction(self, state: Array) -> Array:
+        """The unit vector of forward motion in the world, shape (..., 2). Needs a heading."""
+        heading = state[..., self._heading]
+        return np.stack((np.cos(heading), np.sin(heading)), axis=-1)
+
+    def margin(self, state: Array, deviation: Array) -> Array:
+        """The smallest margin over all edges [m], shape (...): negative where braking should have begun. A
+        heading that is not known lets the whole speed count towards every edge."""
+        distance, outward = self.distances(state, deviation)
+        velocity = self.velocity(state)
+        closing = (outward @ velocity[..., None])[..., 0]
+        if self._heading is not None:
+            speed = np.sqrt(np.square(velocity).sum(axis=-1))[..., None]
+            doubt = np.fmin(self._sigmas * deviation[..., self._heading][..., None], 1.0)
+            closing = np.minimum(closing + speed * doubt, speed)
+        closing = np.maximum(closing, 0.0)
+        braking = closing * self._reaction + np.square(closing) / (2.0 * self._deceleration)
+        return np.asarray((distance - braking).min(axis=-1, initial=FAR))
+
+    def fastest(self, distance: Array) -> Array:
+        """The speed towards an edge [m/s] whose stopping distance is ``distance`` [m]: 0 beyond it."""
+        lag = self._deceleration * self._reaction
+        room = np.maximum(distance, 0.0)
+        return np.asarray(np.sqrt(np.square(lag) + 2.0 * self._deceleration * room) - lag)
+
+
+def _half_planes(robot: str, polygon: tuple[tuple[float, float], ...]) -> tuple[Array, Array]:
+    """Outward unit normals (n, 2) and offsets (n,): inside is normals @ p <= offsets."""
+    if not polygon:
+        return np.zeros((0, 2)), np.zeros(0)
+    points = np.array(polygon, np.float64)
+    if points.ndim != 2 or len(points) < 3 or not np.isfinite(points).all():
+        raise SpecError(f"{robot}: safety.fence needs at least three finite corners [x, y]; got {polygon}")
+    edges = np.roll(points, -1, axis=0) - points
+    following = np.roll(edges, -1, axis=0)
+    turns = edges[:, 0] * following[:, 1] - edges[:, 1] * following[:, 0]
+    around = np.arctan2(turns, (edges * following).sum(axis=1)).sum()
+    if not (turns > 0.0).all() or not np.isclose(around, 2.0 * np.pi):
+        raise SpecError(
+            f"{robot}: the corners of safety.fence must go round a convex region anticlockwise once; got "
+            f"{polygon}"
+        )
+    normals = np.stack((edges[:, 1], -edges[:, 0]), axis=-1)
+    normals /= np.sqrt(np.square(normals).sum(axis=1))[:, None]
+    return normals, (normals * points).sum(axis=1)
