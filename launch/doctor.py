@@ -16,9 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from rich.console import Console
@@ -26,6 +25,8 @@ from rich.table import Table
 from rich.text import Text
 
 from launch import catalogue
+from launch import doctor_people as people
+from launch.finding import Finding, Status
 from launch.manifest import load_manifest
 from launch.options import DoctorOptions
 from launch.session import SHARED_MEMORY, contract_of, make_task
@@ -37,7 +38,6 @@ from robot.messages import tick_dtype
 from robot.practice.course import load_course
 from robot.spec import RobotSpec, differences, load_spec
 
-Status = Literal["ok", "warning", "failed", "skipped"]
 MARKS: dict[Status, tuple[str, str]] = {
     "ok": ("ok", "green"),
     "warning": ("!", "bold yellow"),
@@ -54,16 +54,6 @@ LISTEN_S = 1.5
 ONBOARD = ("numpy", "msgspec", "zmq", "serial", "onnxruntime", "mcap", "lz4", "pyubx2")
 SLOW_CLOCKS = ("hpet", "acpi_pm", "jiffies", "refined-jiffies")
 LOG_HOURS = 1.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: what was looked at, how it is, and what to do where it is not well."""
-
-    check: str
-    status: Status
-    text: str
-    remedy: str = ""
 
 
 def doctor(options: DoctorOptions) -> int:
@@ -106,7 +96,9 @@ def examine(options: DoctorOptions) -> Iterator[Finding]:
         yield from contracts(spec, contract, options.runs)
     if spec is not None:
         yield from ports(spec, options.twin)
-        yield from enable(spec, options.twin)
+        yield from people.enable(spec, options.twin)
+        yield from people.estops(spec, options.twin)
+        yield from people.proof(spec)
     yield from realtime()
     yield from clocks()
     if spec is not None:
@@ -227,16 +219,6 @@ def groups(spec: RobotSpec) -> Iterator[Finding]:
             "not in the group dialout, which usually owns serial ports",
             "If a port is refused: sudo usermod -aG dialout $USER, and log in again.",
         )
-
-
-def enable(spec: RobotSpec, twin: bool) -> Iterator[Finding]:
-    """Who may enable motion."""
-    source = "simulated_operator" if twin else spec.enable.source
-    if not twin and source == "simulated_operator":
-        text = "enable.source is simulated_operator, which is for the twin only"
-        yield Finding("enable", "failed", text, "Set held_key, transmitter or attendance in its file.")
-    else:
-        yield Finding("enable", "ok", f"{source}, lapses after {spec.enable.timeout_s:g} s")
 
 
 def realtime() -> Iterator[Finding]:

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 from driver_conformance import DriverConformance
 from point_plant import PointPlant
+from radio_racer import radio_racer
 
 from robot.clock import MonotonicClock, SimulatedClock
 from robot.interface import make_driver
-from robot.spec import RobotSpec, load_spec
+from robot.spec import RobotSpec
 from sim.emulators.bench import Bench
 from sim.emulators.control import SetFaults, ask
 from sim.emulators.faults import Fault
 from sim.emulators.rig import Rig
 
-SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
+SPEC = radio_racer()
 DEVICES = [device.name for device in SPEC.devices]
 
 

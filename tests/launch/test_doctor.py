@@ -47,3 +47,21 @@ def test_a_simulated_operator_on_hardware_fails(tmp_path: Path) -> None:
 
 def test_an_unknown_robot_is_a_finding_not_an_exception(tmp_path: Path) -> None:
     assert by_check(DoctorOptions(robot="racr", runs=tmp_path))["contract"] == ["failed"]
+
+
+def test_each_emergency_stop_is_read_and_an_absent_one_fails(tmp_path: Path) -> None:
+    robot = tmp_path / "racer.toml"
+    sources = "".join(
+        f'[[estop.sources]]\nname = "{name}"\nkind = "{kind}"\nport = "{port}"\ntimeout_s = 1\nbutton = 314\n'
+        for name, kind, port in (
+            ("post", "line", tmp_path / "nothing"),
+            ("pad", "gamepad", tmp_path / "nothing"),
+            ("net", "network", "127.0.0.1:5590"),
+            ("bad", "network", "somewhere"),
+        )
+    )
+    robot.write_text(f"{find('robots', 'racer').read_text()}\n{sources}")
+    found = by_check(DoctorOptions(robot=str(robot), runs=tmp_path))
+    told = [found[f"estop {name}"] for name in ("post", "pad", "net", "bad")]
+    assert told == [["failed"], ["failed"], ["ok"], ["failed"]]
+    assert found["drive timeout"] == ["skipped"]
