@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from launch.margins import Margin, Margins
 from robot.board import Board
 from robot.messages import Actor, Cause, PilotPhase, SafetyState
 from robot.shared_memory import Record
@@ -38,7 +39,8 @@ class Snapshot:
     """Plain numbers; times in seconds, speeds in the unit of the spec's standstill element. NaN: not known
     yet.
 
-    ``lateness_*_us``: how late the guardian's last ticks began after they were due [us].
+    ``lateness_*_us``: how late the guardian's last ticks began after they were due [us]. ``margins``: to every
+    limit, nearest first.
     """
 
     safety: SafetyState = SafetyState.BOOT
@@ -75,6 +77,7 @@ class Snapshot:
     updates_per_s: float = float("nan")
     update_ratio: float = float("nan")
     disk_full: bool = False
+    margins: tuple[Margin, ...] = ()
 
 
 class Reader:
@@ -88,6 +91,7 @@ class Reader:
         self._rings = {"guardian": board.guardian_events, "pilot": board.pilot_events}
         self._told = {name: ring.written for name, ring in self._rings.items()}
         self._speed = layout.index(spec.stop.standstill)
+        self._margins = Margins(spec)
         self._position: slice | None = None
         if "position_world" in layout:
             self._position = layout["position_world"]
@@ -135,6 +139,7 @@ class Reader:
                 "position": position,
                 "altered_ticks": int(row["altered_ticks"]),
                 "overruns": int(row["overruns"]),
+                "margins": self._margins.nearest_first(row["margin"]),
             }
         if pilot is not None:
             row = pilot[0]

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from launch.map import BrailleMap
+from launch.margins import Margin
 from launch.snapshot import Snapshot
 from robot.messages import Cause, PilotPhase, SafetyState
 
@@ -23,6 +24,8 @@ GOOD, WATCH, BAD, QUIET = "bold green", "bold yellow", "bold red", "grey62"
 
 FULL_ROWS, FULL_COLUMNS = 33, 100
 """The smallest terminal that everything fits on."""
+NEAREST = 3
+"""So many limits are shown on it; a taller terminal shows more of them."""
 
 _SAFETY_STYLE = {
     SafetyState.ACTIVE: GOOD,
@@ -158,6 +161,8 @@ class LiveView:
         if self._course is not None:
             left.append(self._panel("course", self._course.draw(now.position)))
         right.append(self._panel("what happened", self._history(restarts)))
+        spare = max(0, self._console.height - FULL_ROWS)
+        right.append(self._panel("nearest limits", margins(now.margins, NEAREST + spare)))
         grid.add_row(Group(*left), Group(*right))
         return Group(self._top(elapsed_s), grid)
 
@@ -261,6 +266,26 @@ def facts(*rows: tuple[str, RenderableType]) -> Table:
     for label, value in rows:
         table.add_row(label, value)
     return table
+
+
+def margins(nearest: tuple[Margin, ...], most: int) -> Table:
+    """Limits with what is left to each of them, nearest first."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(style=QUIET, min_width=24)
+    table.add_column(justify="right", min_width=10)
+    table.add_column()
+    for margin in nearest[:most]:
+        share = margin.share if math.isfinite(margin.share) else 0.0
+        style = BAD if share <= 0.0 else WATCH if share < 0.1 else GOOD
+        left = f"{number(margin.value, '.3g')} {margin.unit}"
+        table.add_row(margin.name, left, Text(bar(share, 12), style))
+    return table
+
+
+def bar(share: float, cells: int) -> str:
+    """A horizontal bar of eighths, full at 1."""
+    eighths = round(min(1.0, max(0.0, share)) * cells * 8)
+    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
 
 
 def clock(seconds_: float) -> str:

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from launch.catalogue import find
 from launch.map import BrailleMap
+from launch.margins import Margin, Margins
 from launch.snapshot import Snapshot
 from launch.view import Header, LiveView, NoView, PlainView, make_view, sparkline
 from robot.messages import Actor, Cause, PilotPhase, SafetyState
+from robot.spec import load_spec
 
 HEADER = Header("racer on oval", "twin, seed 0", "runs/racer/x", minutes=20.0)
 ANGLE = np.linspace(0, 2 * np.pi, 200)
@@ -32,6 +35,8 @@ DRIVING = Snapshot(
     connected=True,
     policy_version=7,
     policy_age_s=2.0,
+    margins=(Margin("blind one", "m", float("nan"), float("nan")), Margin("battery low", "V", 0.4, 0.04))
+    + tuple(Margin(f"limit {k}", "A", 1.0 + k, k / 20) for k in range(2, 20)),
 )
 
 
@@ -39,11 +44,12 @@ def console(width: int, height: int) -> Console:
     return Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
 
 
-@pytest.mark.parametrize(("width", "height"), [(120, 40), (80, 24), (200, 60)])
+@pytest.mark.parametrize(("width", "height"), [(100, 33), (120, 40), (80, 24), (200, 60)])
 def test_everything_is_on_the_screen_and_fits(width: int, height: int) -> None:
     made = console(width, height)
     view = LiveView(made, HEADER, BrailleMap(LINE))
-    view.say(3.0, "failure: crash")
+    for second in range(5):
+        view.say(float(second), "failure: crash")
     drawing = view.draw(65.0, DRIVING, {"learner": 2})
     view.close()
     plain = Console(width=width, height=height, color_system=None, file=io.StringIO(), record=True)
@@ -62,6 +68,9 @@ def test_everything_is_on_the_screen_and_fits(width: int, height: int) -> None:
     ):
         assert said in text, said
     assert "crash" in text and "learner 2" in text
+    shown = [margin.name in text for margin in DRIVING.margins]
+    assert shown == sorted(shown, reverse=True)  # the nearest ones
+    assert sum(shown) >= (0 if height < 33 else 3) and (all(shown) or height < 60)
 
 
 def test_nothing_known_yet_is_drawn_too() -> None:
@@ -95,3 +104,15 @@ def test_the_map_shows_the_robot_where_it_is() -> None:
 
 def test_the_lowest_bar_is_the_fastest_lap() -> None:
     assert sparkline([9.0, 8.0, 7.0]) == "█▄▁"
+
+
+def test_margins_are_shares_of_the_way_to_the_limit_nearest_first() -> None:
+    spec = load_spec(find("robots", "racer"))
+    limits = spec.safety.limits
+    values = np.array([limit.upper if limit.lower is None else -limit.lower for limit in limits])
+    values[3] = np.nan
+    found = Margins(spec).nearest_first(np.abs(values))
+    assert found[0].name == limits[3].name
+    assert len(found) == len(limits)
+    one_sided = {m.lower is None or m.upper is None: m.name for m in limits}[True]
+    assert next(m for m in found if m.name == one_sided).share == pytest.approx(1.0)
