@@ -13,7 +13,7 @@ ARGS ?=
 # One thread per process in tests: the machine's cores are shared between a robot and its learner.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MUJOCO_GL=disabled
 
-.PHONY: practice test check lint coverage mutants help clean
+.PHONY: practice test check lint coverage mutants fuzz help clean
 .DEFAULT_GOAL := help
 
 help: ## show these targets
@@ -39,6 +39,9 @@ coverage: $(VENV)/.installed-dev ## every line and branch of robot/safety is run
 
 mutants: $(VENV)/.installed-dev ## mutation testing of robot/safety; goes on where it was stopped (ARGS="sample" for CI's)
 	$(TEST_ENVIRONMENT) $(BIN)/python tests/mutation $(or $(ARGS),run)
+
+fuzz: $(VENV)/.installed-dev ## fuzz whatever reads bytes from outside: make fuzz ARGS="--bytes 1e9"
+	$(TEST_ENVIRONMENT) $(BIN)/python tests/fuzz $(ARGS)
 
 clean: ## remove the environment and the caches; runs stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .mutation

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.frame_file import FrameFile
+from robot.frame_file import Frame, FrameFile, StorageError
 from robot.wire import describe
 
 Rows = NDArray[np.void]
@@ -32,7 +32,7 @@ class Journal:
         """Rows in it."""
         self._unsynced = False
         for frame in self._file.frames():
-            self._count(frame.tag.decode(), frame.number, frame.size // dtype.itemsize)
+            self._count(self._session(frame), frame.number, frame.size // dtype.itemsize)
         self.sync(force=True)
 
     def next_sequence(self, session: str) -> int:
@@ -56,7 +56,7 @@ class Journal:
     def replay(self) -> Iterator[tuple[str, Rows]]:
         """All rows in the order they arrived, with their session."""
         for frame in self._file.frames():
-            yield frame.tag.decode(), np.frombuffer(self._file.read(frame), self.dtype)
+            yield self._session(frame), np.frombuffer(self._file.read(frame), self.dtype)
 
     def sync(self, force: bool = False) -> None:
         """Return once everything appended is on the disk; ``durable`` moves up to it."""
@@ -69,6 +69,18 @@ class Journal:
         """Sync and close."""
         self.sync()
         self._file.close()
+
+    def _session(self, frame: Frame) -> str:
+        """Whose rows a frame holds. Raises StorageError for a frame that no journal wrote."""
+        try:
+            if frame.size % self.dtype.itemsize == 0:
+                return frame.tag.decode()
+        except UnicodeDecodeError:
+            pass
+        raise StorageError(
+            f"{self._file.path}: {frame.size} bytes of {frame.tag!r} are no session's rows of "
+            f"{self.dtype.itemsize} bytes; move the file away"
+        )
 
     def _count(self, session: str, first: int, count: int) -> None:
         self._next[session] = first + count

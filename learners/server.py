@@ -243,8 +243,6 @@ class LearnerServer:
             return (
                 f"a session name has 1 to {MAX_SESSION_NAME} printable characters; got {hello.session[:80]!r}"
             )
-        if hello.first_sequence < 0:
-            return f"the first sequence must not be negative; got {hello.first_sequence}"
         if digest(hello.contract) == self._hash:
             return None
         lines = differences(self._plain, hello.contract)

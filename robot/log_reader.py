@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -35,8 +36,10 @@ Rows = NDArray[np.void]
 MAGIC: Final = b"\x89MCAP0\r\n"
 _RECORD: Final = struct.Struct("<BQ")
 _MESSAGE: Final = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence, log time, publish time
-_MOST: Final = 1 << 30
-"""A record longer than this is damage, not data [bytes]."""
+_MOST: Final = 1 << 28
+"""A record longer than this, packed or not, is damage, not data [bytes]."""
+_NONSENSE: Final = (RuntimeError, ValueError, KeyError, TypeError, OverflowError, struct.error, McapError)
+"""What reading raises on records that are whole, but not what a recorder of ours writes."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,11 @@ def read_log(path: Path, topics: Sequence[str] | None = None) -> Log:
     if not files:
         raise SandlotError(f"no log.mcap in {path}; is it a run's folder?")
     # A courier that was killed while making its log leaves an empty file.
-    logs = [_read(file, topics) for file in files if not (path.is_dir() and file.stat().st_size < len(MAGIC))]
+    found = [file for file in files if not (path.is_dir() and file.stat().st_size < len(MAGIC))]
+    logs: list[Log] = []
+    for file in found:
+        with _understood(file):
+            logs.append(_read(file, topics))
     readable = [log for log in logs if log.arrays or log.events]
     if not readable:
         raise SandlotError(f"{files[0]} has no whole chunk; nothing was recorded before it was cut off")
@@ -133,36 +140,44 @@ def repair(path: Path, out: Path) -> int:
     """
     if out.exists():
         raise SandlotError(f"{out} exists; choose another name for the repaired log")
+    try:
+        with _understood(path), path.open("rb") as file, out.open("wb") as target:
+            return _rewrite(file, path, target)
+    except SandlotError:
+        out.unlink(missing_ok=True)
+        raise
+
+
+def _rewrite(file: BinaryIO, path: Path, target: BinaryIO) -> int:
     count = 0
-    with path.open("rb") as file, out.open("wb") as target:
-        writer = Writer(target, compression=CompressionType.LZ4, chunk_size=1 << 20)
-        schemas: dict[int, int] = {0: 0}
-        channels: dict[int, int] = {}
-        for opcode, _, body in _records(file, path):
-            stream = ReadDataStream(BytesIO(body))
-            if opcode == Opcode.HEADER:
-                writer.start(profile=Header.read(stream).profile, library="sandlot")
-            elif opcode == Opcode.METADATA:
-                metadata = Metadata.read(stream)
-                writer.add_metadata(metadata.name, metadata.metadata)
-            elif opcode == Opcode.CHUNK:
-                for kind, inner in _inside(_chunk_data(body)):
-                    if kind == Opcode.SCHEMA:
-                        schema = Schema.read(ReadDataStream(BytesIO(inner)))
-                        schemas[schema.id] = writer.register_schema(schema.name, schema.encoding, schema.data)
-                    elif kind == Opcode.CHANNEL:
-                        channel = Channel.read(ReadDataStream(BytesIO(inner)))
-                        channels[channel.id] = writer.register_channel(
-                            channel.topic,
-                            channel.message_encoding,
-                            schemas[channel.schema_id],
-                            channel.metadata,
-                        )
-                    elif kind == Opcode.MESSAGE:
-                        number, sequence, log_time, publish_time = struct.unpack_from("<HIQQ", inner)
-                        writer.add_message(channels[number], log_time, inner[22:], publish_time, sequence)
-                        count += 1
-        writer.finish()
+    writer = Writer(target, compression=CompressionType.LZ4, chunk_size=1 << 20)
+    schemas: dict[int, int] = {0: 0}
+    channels: dict[int, int] = {}
+    for opcode, _, body in _records(file, path):
+        stream = ReadDataStream(BytesIO(body))
+        if opcode == Opcode.HEADER:
+            writer.start(profile=Header.read(stream).profile, library="sandlot")
+        elif opcode == Opcode.METADATA:
+            metadata = Metadata.read(stream)
+            writer.add_metadata(metadata.name, metadata.metadata)
+        elif opcode == Opcode.CHUNK:
+            for kind, inner in _inside(_chunk_data(body)):
+                if kind == Opcode.SCHEMA:
+                    schema = Schema.read(ReadDataStream(BytesIO(inner)))
+                    schemas[schema.id] = writer.register_schema(schema.name, schema.encoding, schema.data)
+                elif kind == Opcode.CHANNEL:
+                    channel = Channel.read(ReadDataStream(BytesIO(inner)))
+                    channels[channel.id] = writer.register_channel(
+                        channel.topic,
+                        channel.message_encoding,
+                        schemas[channel.schema_id],
+                        channel.metadata,
+                    )
+                elif kind == Opcode.MESSAGE:
+                    number, sequence, log_time, publish_time = struct.unpack_from("<HIQQ", inner)
+                    writer.add_message(channels[number], log_time, inner[22:], publish_time, sequence)
+                    count += 1
+    writer.finish()
     return count
 
 
@@ -219,6 +234,17 @@ def _read(path: Path, topics: Sequence[str] | None) -> Log:
         elif channel.topic == EVENTS:
             _events(log, messages[number])
     return log
+
+
+@contextmanager
+def _understood(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except _NONSENSE as error:
+        raise SandlotError(
+            f"{path} holds records that no recorder of this version wrote ({type(error).__name__}: {error}); "
+            "read it with the version that did"
+        ) from None
 
 
 def _sort(
@@ -297,8 +323,12 @@ def _sound(opcode: int, body: bytes) -> bool:
 def _chunk_data(body: bytes) -> bytes:
     """A chunk's content. Raises ValueError, RuntimeError or struct.error if it is damaged."""
     chunk = Chunk.read(ReadDataStream(BytesIO(body)))
+    if chunk.uncompressed_size > _MOST:
+        raise ValueError(f"a chunk of {chunk.uncompressed_size} bytes")
     if chunk.compression == "lz4":
-        data: bytes = lz4.frame.decompress(chunk.data)
+        # Never more than is announced: a few bytes can unpack to gigabytes.
+        decompressor = lz4.frame.LZ4FrameDecompressor()
+        data: bytes = decompressor.decompress(chunk.data, chunk.uncompressed_size + 1)
     elif chunk.compression == "":
         data = chunk.data
     else:

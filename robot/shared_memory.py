@@ -24,6 +24,8 @@ _HEADER = struct.Struct("<8sQQQQQ")  # magic, layout CRC, slots, written, read, 
 _HEADER_SIZE = 64
 _MAGIC = b"sandlot1"
 _RETRIES = 8
+_COUNTER = (1 << 64) - 1
+"""Counters wrap: whatever somebody else wrote over them, neither end may raise."""
 
 Record = NDArray[np.void]
 
@@ -79,7 +81,7 @@ class Mailbox:
 
     def write(self, record: Record) -> None:
         """Publish ``record`` (shape (1,)); its ``sequence`` becomes one more than the last published one."""
-        sequence = int(self._region._written[0]) + 1
+        sequence = (int(self._region._written[0]) + 1 & _COUNTER) or 1
         record["sequence"] = sequence
         data = record.tobytes()
         slot = self._slots[sequence & 1]
@@ -151,33 +153,34 @@ class Ring:
 
     @property
     def waiting(self) -> int:
+        """How many records were written and not yet consumed."""
         return int(self._region._written[0]) - int(self._region._read[0])
 
     def push(self, record: Record) -> bool:
         """Append one record (shape (1,) or ()). False if the ring is full and the record was dropped."""
         written = int(self._region._written[0])
         if written - int(self._region._read[0]) >= self._slots:
-            self._region._dropped[0] += 1
+            self._region._dropped[0] = int(self._region._dropped[0]) + 1 & _COUNTER
             return False
         self._records[written % self._slots] = record
-        self._region._written[0] = written + 1
+        self._region._written[0] = written + 1 & _COUNTER
         return True
 
     def peek(self, most: int) -> Record:
         """Copies of up to ``most`` waiting records, oldest first, without consuming them."""
         first = int(self._region._read[0])
-        count = min(most, int(self._region._written[0]) - first)
-        return self._copy(first, first + count)
+        return self._copy(first, min(most, self._slots, int(self._region._written[0]) - first))
 
     def newest(self, most: int) -> Record:
         """Copies of up to ``most`` of the newest records, oldest first, consumed or not: for onlookers."""
         written = int(self._region._written[0])
         count = min(most, written, self._slots // 2)
-        return self._copy(written - count, written)
+        return self._copy(written - count, count)
 
-    def _copy(self, first: int, end: int) -> Record:
-        return self._bytes[np.arange(first, end) % self._slots].view(self._records.dtype)[:, 0]
+    def _copy(self, first: int, count: int) -> Record:
+        slots = (first % self._slots + np.arange(max(count, 0))) % self._slots
+        return self._bytes[slots].view(self._records.dtype)[:, 0]
 
     def consume(self, count: int) -> None:
         """Drop the ``count`` oldest records: call once what was peeked is safe elsewhere."""
-        self._region._read[0] = int(self._region._read[0]) + count
+        self._region._read[0] = int(self._region._read[0]) + count & _COUNTER

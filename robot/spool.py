@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.frame_file import Frame, FrameFile, StorageError, sync_directory
-from robot.wire import describe
+from robot.wire import MAX_COUNT, describe
 
 Rows = NDArray[np.void]
+
+_NAME: Final = re.compile(r"[0-9]{20}\.steps")
 
 SEGMENT_BYTES: Final = 4 << 20
 """A segment is the unit of trimming: 4 MiB is a quarter of an hour of state-only rows at 20 Hz."""
@@ -136,12 +139,20 @@ class Spool:
         self._files.clear()
 
     def _open(self, path: Path) -> None:
+        if not _NAME.fullmatch(path.name) or int(path.stem) > MAX_COUNT:
+            raise StorageError(f"{path} is no spool's file; move it out of the session's folder")
         file = FrameFile(path, self._about)
         self._files.append(file)
         self.cut_bytes += file.cut_bytes
         # Its name is the first sequence it was made for: what is below has been here, even if no row is left.
         self.next_sequence = max(self.next_sequence, int(path.stem))
         for frame in file.frames():
-            count = frame.size // self.dtype.itemsize
+            count, rest = divmod(frame.size, self.dtype.itemsize)
+            follows = self.next_sequence <= frame.number <= MAX_COUNT - count
+            if rest or not count or not follows:
+                raise StorageError(
+                    f"{path}: {frame.size} bytes from sequence {frame.number} on are not rows of "
+                    f"{self.dtype.itemsize} bytes that follow {self.next_sequence}; move the file away"
+                )
             self._batches.append(_Batch(frame.number, count, file, frame))
             self.next_sequence = frame.number + count

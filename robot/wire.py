@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 import zlib
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -43,12 +43,19 @@ MAX_ROWS: Final = 1 << 26
 MAX_POLICY: Final = 1 << 26
 """Largest policy message [bytes]."""
 
+MAX_COUNT: Final = (1 << 63) - 1
+"""Largest sequence or count in a message: they are kept in 64-bit fields."""
+MAX_VERSION: Final = (1 << 32) - 1
+"""Largest policy version: records hold it in 32 bits."""
+
 _PRIMITIVE = re.compile(r"[<|](?:[iu][1248]|f[248]|b1|S[1-9][0-9]{0,4})")
 _MAX_DEPTH = 16
 _MAX_FIELDS = 4096
 
 
 class _Versioned(Protocol):
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
     @property
     def schema(self) -> int: ...
 
@@ -139,6 +146,11 @@ def _decode(
         raise WireError(_why(header, error)) from None
     if message.schema != SCHEMA_VERSION:
         raise WireError(_other_schema(message.schema))
+    for name in message.__struct_fields__:
+        value = getattr(message, name)
+        most = MAX_VERSION if name in ("version", "policy_version") else MAX_COUNT
+        if isinstance(value, int) and not 0 <= value <= most:
+            raise WireError(f"{type(message).__name__}: {name} is {value}; expected 0 to {most}")
     return message
 
 

@@ -34,7 +34,13 @@ class UbxParser:
         self._buffer = bytearray()
         self._in_garbage = False
 
+    @property
+    def pending(self) -> int:
+        """How many bytes wait for the rest of their frame."""
+        return len(self._buffer)
+
     def reset(self) -> None:
+        """Forget a partial frame (after a reconnection)."""
         self._buffer.clear()
         self._in_garbage = False
 

@@ -88,7 +88,7 @@ def test_a_session_starts_where_the_learner_stands(tmp_path: Path) -> None:
         ({"session": ""}, "session name"),
         ({"session": "x" * 100}, "session name"),
         ({"session": "a\nb"}, "session name"),
-        ({"first_sequence": -1}, "negative"),
+        ({"first_sequence": -1}, "first_sequence is -1; expected 0 to"),
     ],
 )
 def test_a_refusal_says_why(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
