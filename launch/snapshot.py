@@ -39,8 +39,8 @@ class Snapshot:
     """Plain numbers; times in seconds, speeds in the unit of the spec's standstill element. NaN: not known
     yet.
 
-    ``lateness_*_us``: how late the guardian's last ticks began after they were due [us]. ``margins``: to every
-    limit, nearest first.
+    ``lateness_*_us``: how late the guardian's last ticks began after they were due [us]. ``margins``: to
+    every limit, nearest first.
     """
 
     safety: SafetyState = SafetyState.BOOT

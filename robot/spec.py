@@ -264,9 +264,10 @@ class Fence(Struct):
     """What a robot needs to stay inside a site.
 
     ``radius`` [m]: from the position to the robot's outermost point. ``deceleration`` [m/s^2] and
-    ``reaction_s``: what it can surely brake with, and after what delay. ``sigmas``: how many standard
-    deviations of the estimate are kept free. ``actuator``: the one that commands the speed along ``heading``
-    and is held back before the fence (none: the fence is only watched). ``position``, ``velocity`` and
+    ``reaction_s``: what it can surely brake with, and after what delay. ``turning_radius`` [m]: the tightest
+    it can turn while braking (0: on the spot). ``sigmas``: how many standard deviations of the estimate are
+    kept free. ``actuator``: the one that commands the speed along ``heading`` and is held back before the
+    fence (none: the fence is only watched). ``position``, ``velocity`` and
     ``heading`` name state fields; ``heading`` is empty if ``velocity`` is in the world frame. The ``site`` is
     usually the course's.
     """
@@ -276,6 +277,7 @@ class Fence(Struct):
     reaction_s: float
     source: str
     site: Site = Site()
+    turning_radius: float = 0.0
     sigmas: float = 2.0
     actuator: str = ""
     position: str = "position_world"
@@ -629,10 +631,11 @@ def _check_safety(spec: RobotSpec) -> None:
     if safety.fence is not None:
         fence = safety.fence
         need(
-            min(fence.radius, fence.reaction_s, fence.sigmas) >= 0.0
+            min(fence.radius, fence.reaction_s, fence.turning_radius, fence.sigmas) >= 0.0
             and fence.deceleration > 0.0
             and all(o.radius > 0.0 for o in fence.site.obstacles),
-            "safety.fence needs radius, reaction_s, sigmas >= 0, deceleration > 0, and obstacles radius > 0",
+            "safety.fence needs radius, reaction_s, turning_radius, sigmas >= 0, deceleration > 0, and "
+            "obstacles radius > 0",
         )
     if safety.turn is not None:
         need(safety.turn.lateral_acceleration > 0.0, "safety.turn needs lateral_acceleration > 0")

@@ -1,9 +1,9 @@
 """Limits that tie actuators to the state and to each other, in closed form: it only ever reduces.
 
-``fence``: a speed whose stopping distance ends at the fence. ``turn``: the lateral acceleration of an
-Ackermann vehicle, v^2 tan(steering) / wheelbase, stays below what tips it over: the speed is bounded by where
-the wheels point, the steering by how fast the vehicle is, so that the pair never leaves the region however
-the policy moves it. Both leave standing still and driving straight, so the region is never empty.
+``fence``: a speed at which the robot can stop inside it however it steers. ``turn``: the lateral acceleration
+of an Ackermann vehicle, v^2 tan(steering) / wheelbase, stays below what tips it over: the speed is bounded by
+where the wheels point, the steering by how fast the vehicle is, so that the pair never leaves the region
+however the policy moves it. Both leave standing still and driving straight, so the region is never empty.
 """
 
 from __future__ import annotations
@@ -55,26 +55,25 @@ class Barrier:
         if self._fence is None and self._turn is None:
             return requested
         allowed = np.array(requested)
-        if self._fence is not None:
-            lower, upper = _speed_bounds(self._fence, state, deviation)
-            speed = allowed[..., self._fenced]
-            allowed[..., self._fenced] = np.minimum(np.maximum(speed, lower), upper)
-        if self._turn is not None:
-            self._bound_turn(allowed, last, state)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # any bits may come in
+            if self._fence is not None:
+                lower, upper = _speed_bounds(self._fence, state, deviation)
+                speed = allowed[..., self._fenced]
+                allowed[..., self._fenced] = np.minimum(np.maximum(speed, lower), upper)
+            if self._turn is not None:
+                self._bound_turn(allowed, last, state)
         return allowed
 
     def _bound_turn(self, allowed: Array, last: Array, state: Array) -> None:
         pointing = np.abs(np.tan(np.clip(last[..., self._steering], -_STEEPEST, _STEEPEST)))
-        with np.errstate(divide="ignore"):
-            fastest = np.sqrt(self._tightest / pointing)
+        fastest = np.sqrt(self._tightest / pointing)
         fastest = np.where(np.isnan(fastest), 0.0, fastest)
         speed = allowed[..., self._speed]
         allowed[..., self._speed] = np.minimum(np.maximum(speed, -fastest), fastest)
         # As fast as it will be: what it is now, or one tick nearer to what it is told.
         now = np.abs(state[..., self._measured])
         soon = np.maximum(now, np.minimum(np.abs(allowed[..., self._speed]), now + self._gain))
-        with np.errstate(divide="ignore"):
-            steepest = np.arctan(self._tightest / np.square(soon))
+        steepest = np.arctan(self._tightest / np.square(soon))
         steepest = np.where(np.isnan(steepest), 0.0, steepest)
         steering = allowed[..., self._steering]
         allowed[..., self._steering] = np.minimum(np.maximum(steering, -steepest), steepest)
@@ -84,11 +83,9 @@ def _speed_bounds(fence: Fence, state: Array, deviation: Array) -> tuple[Array, 
     """Fastest backward (<= 0) and forward (>= 0) motion that can still stop at the fence [m/s]."""
     distance, outward = fence.distances(state, deviation)
     along = (outward @ fence.direction(state)[..., None])[..., 0]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        fastest = fence.fastest(distance) / np.abs(along)
-    # A distance or heading that is not a number allows nothing.
-    fastest = np.where(np.isnan(fastest), 0.0, fastest)
-    upper = np.where(along > 0.0, fastest, np.inf).min(axis=-1, initial=np.inf)
-    lower = -np.where(along < 0.0, fastest, np.inf).min(axis=-1, initial=np.inf)
-    unknown = ~np.isfinite(along).all(axis=-1)
-    return np.where(unknown, 0.0, lower), np.where(unknown, 0.0, upper)
+    bounds = []
+    for cosine in (along, -along):
+        fastest = fence.fastest(fence.path(distance, fence.facing(cosine, deviation)))
+        # What is not a number, of a state that is not known, allows nothing.
+        bounds.append(np.where(np.isnan(fastest), 0.0, fastest).min(axis=-1))
+    return -bounds[1], bounds[0]

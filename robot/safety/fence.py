@@ -38,6 +38,7 @@ class Fence:
         self._sigmas = fence.sigmas
         self._reaction = fence.reaction_s
         self._deceleration = fence.deceleration
+        self._turning = fence.turning_radius
         self._normals, self._offsets = _half_planes(spec.name, fence.site.polygon)
         self._offsets = self._offsets - fence.radius
         self._centres = np.array([(o.x, o.y) for o in fence.site.obstacles]).reshape(-1, 2)
@@ -75,19 +76,41 @@ class Fence:
         heading = state[..., self._heading]
         return np.stack((np.cos(heading), np.sin(heading)), axis=-1)
 
+    def facing(self, cosine: Array, deviation: Array) -> Array:
+        """Cosines of angles to edges, shape (..., n), after turning towards each by as much as the heading is
+        uncertain: with a heading that is anybody's guess, 1."""
+        if self._heading is None:
+            return cosine
+        doubt = self._sigmas * deviation[..., self._heading][..., None]
+        angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+        return np.asarray(np.cos(np.maximum(angle - doubt, 0.0)))
+
     def margin(self, state: Array, deviation: Array) -> Array:
-        """The smallest margin over all edges [m], shape (...): negative where braking should have begun. A
-        heading that is not known lets the whole speed count towards every edge."""
+        """The smallest margin over all edges [m], shape (...): negative where braking should have begun."""
         distance, outward = self.distances(state, deviation)
         velocity = self.velocity(state)
-        closing = (outward @ velocity[..., None])[..., 0]
-        if self._heading is not None:
-            speed = np.sqrt(np.square(velocity).sum(axis=-1))[..., None]
-            doubt = np.fmin(self._sigmas * deviation[..., self._heading][..., None], 1.0)
-            closing = np.minimum(closing + speed * doubt, speed)
-        closing = np.maximum(closing, 0.0)
+        speed = np.sqrt(np.square(velocity).sum(axis=-1))[..., None]
+        cosine = (outward @ velocity[..., None])[..., 0] / np.maximum(speed, 1e-9)
+        closing = np.maximum(speed * self.facing(cosine, deviation), 0.0)
         braking = closing * self._reaction + np.square(closing) / (2.0 * self._deceleration)
         return np.asarray((distance - braking).min(axis=-1, initial=FAR))
+
+    def path(self, distance: Array, cosine: Array) -> Array:
+        """How far the robot may still travel [m], steering as it likes, without crossing an edge ``distance``
+        away; ``cosine``: of the angle between its motion and the edge's outward normal.
+
+        The worst it can do in a path of length D is to turn towards the edge at its turning radius R and then
+        go straight: from angle t that is R (sin t - sin(t - D / R)), or R sin t + D - R t once it faces the
+        edge. Solved for D, and the larger solution where it faces away. Beyond the edge counts as on it:
+        turning back is allowed.
+        """
+        room, radius = np.maximum(distance, 0.0), self._turning
+        if radius == 0.0:
+            return room
+        angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+        sine = np.sin(angle)
+        left = np.arcsin(np.clip(sine - room / radius, 0.0, 1.0))
+        return np.asarray(radius * (angle - left) + np.maximum(room - radius * sine, 0.0))
 
     def fastest(self, distance: Array) -> Array:
         """The speed towards an edge [m/s] whose stopping distance is ``distance`` [m]: 0 beyond it."""

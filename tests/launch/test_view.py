@@ -35,8 +35,11 @@ DRIVING = Snapshot(
     connected=True,
     policy_version=7,
     policy_age_s=2.0,
-    margins=(Margin("blind one", "m", float("nan"), float("nan")), Margin("battery low", "V", 0.4, 0.04))
-    + tuple(Margin(f"limit {k}", "A", 1.0 + k, k / 20) for k in range(2, 20)),
+    margins=(
+        Margin("blind one", "m", float("nan"), float("nan")),
+        Margin("battery low", "V", 0.4, 0.04),
+        *(Margin(f"limit {k}", "A", 1.0 + k, k / 20) for k in range(2, 20)),
+    ),
 )
 
 

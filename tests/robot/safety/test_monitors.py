@@ -9,59 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from safety_robot import small_robot
 
 from robot.errors import SpecError
 from robot.messages import Cause
 from robot.safety.command_gate import NOT_FINITE_LIMIT, CommandGate
-from robot.safety.freshness import FROZEN_NS, Freshness
 from robot.safety.elements import ElementLayout
+from robot.safety.freshness import FROZEN_NS, Freshness
 from robot.safety.limits import Limits
 from robot.safety.monitors import Monitors, OverrunMonitor
 from robot.safety.state_machine import Request
-from robot.spec import RobotSpec, decode_struct
+from robot.spec import RobotSpec
 
 MS = 1_000_000
-
-
-def robot(limits: list[dict[str, Any]] | None = None) -> RobotSpec:
-    """One actuator, a required and an optional sensor, two state elements."""
-    field = [{"name": "a", "unit": "1"}, {"name": "b", "unit": "1"}]
-    sensor = {"device": "d", "rate_hz": 100, "latency_s": 0.0, "stale_s": 0.05}
-    plain: dict[str, Any] = {
-        "name": "r",
-        "description": "",
-        "rates": {"guardian_hz": 100, "policy_hz": 20},
-        "devices": [{"name": "d", "driver": "x:Y"}],
-        "actuators": [{"name": "u", "device": "d", "unit": "1", "lower": -1, "upper": 1, "slew": 1}],
-        "sensors": [
-            {"name": "one", "fields": field, **sensor},
-            {"name": "two", "fields": field, **sensor, "required": False},
-        ],
-        "actions": [],
-        "estimator": {"driver": "x:Y", "state": field},
-        "stop": {"kind": "brake", "hold_s": 1, "deadline_s": 1, "standstill": "a", "standstill_below": 0.1},
-        "enable": {"source": "held_key", "timeout_s": 0.2},
-        "safety": {
-            "command_timeout_s": 0.1,
-            "arming_s": 0.1,
-            "reduced_scale": 0.5,
-            "reduced_dwell_s": 0.2,
-            "overrun_s": 0.05,
-            "limits": limits or [],
-        },
-        "practice": {
-            "stuck_seconds": 1,
-            "stuck_metres": 1,
-            "crash_g": 1,
-            "flip_cosine": 0,
-            "settle_seconds": 1,
-            "recovery": [],
-            "recovered_metres": 1,
-            "cycles": 1,
-        },
-        "calibration": {},
-    }
-    return decode_struct(plain, RobotSpec, "r")
 
 
 def limit(element: str, action: str = "category1", **bounds: float) -> dict[str, Any]:
@@ -76,7 +36,7 @@ FRESH = np.zeros(2, bool)
 
 
 def test_elements_are_named_state_first_then_sensor_by_sensor() -> None:
-    names = ElementLayout(robot()).names
+    names = ElementLayout(small_robot()).names
     assert names[:6] == ("a", "b", "one.a", "one.b", "two.a", "two.b")
     assert names[6:] == (
         *("deviation.a", "deviation.b", "sent.u"),
@@ -89,14 +49,14 @@ def test_elements_are_named_state_first_then_sensor_by_sensor() -> None:
 )
 def test_limit_that_makes_no_sense_is_refused_by_name(bad: dict[str, Any], says: str) -> None:
     with pytest.raises(SpecError, match=says):
-        watch(robot([bad]))
+        watch(small_robot([bad]))
 
 
 @given(
     st.lists(st.sampled_from([0.0, 0.999, 1.0, 1.001, -1.0, -1.001, np.nan, np.inf]), min_size=1, max_size=30)
 )
 def test_debounce_counts_unbroken_violation(values: list[float]) -> None:
-    limits = watch(robot([limit("a", lower=-1.0, upper=1.0, debounce_s=0.03)]))
+    limits = watch(small_robot([limit("a", lower=-1.0, upper=1.0, debounce_s=0.03)]))
     elements = np.zeros(6)
     broken = 0
     for k, value in enumerate(values):
@@ -109,13 +69,13 @@ def test_debounce_counts_unbroken_violation(values: list[float]) -> None:
 
 
 def test_margin_is_the_distance_to_the_nearer_bound() -> None:
-    limits = watch(robot([limit("a", lower=-1.0, upper=3.0), limit("two.b", upper=2.0)]))
+    limits = watch(small_robot([limit("a", lower=-1.0, upper=3.0), limit("two.b", upper=2.0)]))
     limits.update(0, np.array([2.5, 0, 0, 0, 0, 5.0]), FRESH)
     assert limits.margin.tolist() == [0.5, -3.0]
 
 
 def test_limit_on_a_sensor_that_cannot_be_seen_stops_and_never_lets_go() -> None:
-    limits = watch(robot([limit("two.a", "category0", upper=1.0), limit("one.a", "reduce", upper=1.0)]))
+    limits = watch(small_robot([limit("two.a", "category0", upper=1.0), limit("one.a", "reduce", upper=1.0)]))
     assert limits.update(0, np.zeros(6), np.array([True, True])).tolist() == [
         Request.CATEGORY2,
         Request.REDUCE,
@@ -125,7 +85,7 @@ def test_limit_on_a_sensor_that_cannot_be_seen_stops_and_never_lets_go() -> None
 
 
 def test_limits_in_batch_equal_one_by_one() -> None:
-    spec = robot([limit("a", upper=1.0, debounce_s=0.02), limit("one.b", "reduce", lower=-1.0)])
+    spec = small_robot([limit("a", upper=1.0, debounce_s=0.02), limit("one.b", "reduce", lower=-1.0)])
     generator = np.random.default_rng(3)
     many, each = watch(spec, (7,)), [watch(spec) for _ in range(7)]
     for k in range(50):
@@ -144,26 +104,26 @@ def feed(freshness: Freshness, now: int, age: int, count: int, values: Any) -> N
     ("age", "stale"), [(0, False), (50 * MS, False), (50 * MS + 1, True), (-60 * MS, True)]
 )
 def test_sensor_is_stale_by_the_age_of_its_sample(age: int, stale: bool) -> None:
-    freshness = Freshness(robot())
+    freshness = Freshness(small_robot())
     feed(freshness, 1000 * MS, age, 1, np.zeros(4))
     assert freshness.stale.tolist() == [stale, stale]
 
 
 def test_sensor_that_never_spoke_is_stale() -> None:
-    freshness = Freshness(robot())
+    freshness = Freshness(small_robot())
     feed(freshness, 10 * MS, 0, 0, np.zeros(4))
     assert freshness.stale.all()
 
 
 def test_sensor_whose_counter_stands_is_stale_whatever_time_it_claims() -> None:
-    freshness = Freshness(robot())
+    freshness = Freshness(small_robot())
     for k in range(10):
         feed(freshness, (100 + k * 10) * MS, 0, 1, np.full(4, float(k)))
         assert freshness.stale.any() == (k * 10 > 50)
 
 
 def test_sensor_whose_values_stand_is_frozen_and_only_that_sensor() -> None:
-    freshness = Freshness(robot())
+    freshness = Freshness(small_robot())
     for k in range(150):
         feed(freshness, k * 10 * MS, 0, k + 1, [1.0, 2.0, float(k), 2.0])
         # The first update is the change from nothing.
@@ -171,7 +131,7 @@ def test_sensor_whose_values_stand_is_frozen_and_only_that_sensor() -> None:
 
 
 def test_finite_is_judged_sensor_by_sensor() -> None:
-    freshness = Freshness(robot())
+    freshness = Freshness(small_robot())
     feed(freshness, 0, 0, 1, [0.0, np.nan, 0.0, 0.0])
     assert freshness.finite.tolist() == [False, True]
     feed(freshness, 1, 0, 2, [0.0, 0.0, -np.inf, np.inf])
@@ -186,7 +146,7 @@ def sense(monitors: Monitors, now: int, count: int, elements: Any, moving: bool 
 
 def test_worst_wins_and_the_sensor_comes_before_its_limits() -> None:
     monitors = Monitors(
-        robot([limit("a", "reduce", upper=1.0), limit("one.a", "category2", upper=1.0)])
+        small_robot([limit("a", "reduce", upper=1.0), limit("one.a", "category2", upper=1.0)])
     )
     assert sense(monitors, 100 * MS, 1, np.zeros(6)) == (Request.NONE, Cause.NONE, "")
     assert sense(monitors, 110 * MS, 2, [2.0, 0, 0, 0, 0, 0]) == (Request.REDUCE, Cause.LIMIT, "a")
@@ -200,7 +160,7 @@ def test_worst_wins_and_the_sensor_comes_before_its_limits() -> None:
 
 
 def test_frozen_values_matter_only_in_motion() -> None:
-    monitors = Monitors(robot())
+    monitors = Monitors(small_robot())
     for k in range(120):
         assert sense(monitors, k * 10 * MS, k + 1, np.ones(6)).request == Request.NONE
     assert sense(monitors, 1300 * MS, 121, np.ones(6), moving=True).cause == Cause.SENSOR_STALE
