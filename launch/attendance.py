@@ -76,7 +76,7 @@ class AttendingOperator:
             self._panel.record["pressed_ns"] = now_ns
         elif key == "g" and current in (SafetyState.STANDBY, SafetyState.HOLD):
             self._panel.press("arm" if current == SafetyState.STANDBY else "resume")
-        elif key == "r" and self._pressed_ns is None:
+        elif key == "r":
             self._panel.record["estop"] = 0
             self._panel.press("reset")
         elif key == "p" and self._start is not None:

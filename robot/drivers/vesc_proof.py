@@ -19,10 +19,9 @@ SETTLE_NS = 40_000_000
 SLACK_NS = 30_000_000
 """Past the timeout until the current must be gone [ns]: the firmware looks every 10 ms (timeout.c), reports
 the mean since it was last asked, which was a tick ago, and its clock is not ours."""
-LATEST_NS = 65_000_000
-"""Past the timeout until the current may have ended [ns]: the slack, and three ticks of doubt about when."""
 SAMPLES = 10
-"""How many samples a mean is taken of: 0.3 A of noise becomes 0.1 A, a quarter of what is to be seen."""
+"""How many samples a mean is taken of: 0.3 A of noise becomes 0.1 A, a quarter of what is to be seen. So a
+timeout that is half of that many ticks too long passes: what is told apart is 0.1 s from 0.2 s and more."""
 PATIENCE_NS = 60_000_000
 """How long past its due time the last of those samples may be [ns]."""
 
@@ -101,8 +100,6 @@ class TimeoutProof:
                 f"{left:.2f} A still flow {(self._timeout_ns + SLACK_NS) * 1e-6:.0f} ms after the last "
                 f"command: the drive's own timeout is off, longer than {setting}, or something keeps it alive"
             )
-        elif after_ns > self._timeout_ns + LATEST_NS:
-            self._fail(f"the drive's own timeout took {after_ns * 1e-6:.0f} ms; it is to be set to {setting}")
         else:
             self.phase, self.measured_s = "passed", after_ns * 1e-9
             self.reason = f"the drive stopped by itself {after_ns * 1e-6:.0f} ms after the last command"

@@ -188,7 +188,7 @@ class Cart:
         return self._sent
 
     def prove_stop(self, now_ns: int, begin: bool) -> Array:
-        self.proof = StopProof(self.proves)
+        self.proof = StopProof(self.proves, "as its test says")
         if begin:
             self.proof = StopProof("running")
         return self.stop(now_ns, True)
@@ -1041,7 +1041,9 @@ def refused(rig: Rig) -> None:
 def test_a_drive_that_does_not_stop_by_itself_is_not_armed(rig: Rig) -> None:
     rig.cart.proves = "failed"
     refused(rig)
-    assert any(e.startswith("stop_unproven: base") for e in rig.events())
+    told = rig.events()
+    assert any(e.startswith("stop_unproven: base") for e in told)
+    assert any("ARMING -> STOP1: unproven (base: as its test says)" in e for e in told)
 
 
 def test_a_drive_that_proves_nothing_in_time_is_not_armed(rig: Rig) -> None:

@@ -147,8 +147,8 @@ def test_an_arming_that_is_too_short_for_its_proof_is_refused_when_the_robot_is_
         VescDriver(msgspec.structs.replace(SPEC, safety=safety), SPEC.devices[0])
 
 
-@pytest.mark.parametrize("fell_ms", [20, 60, 100, 140])
-def test_the_measured_time_is_when_the_current_ended(fell_ms: int) -> None:
+def proved(fell_ms: int) -> TimeoutProof:
+    """Of a controller without noise whose current ends so long after the last command."""
     proof = TimeoutProof(1.0, 0.1)
     proof.begin(0)
     now = 0
@@ -162,8 +162,21 @@ def test_the_measured_time_is_when_the_current_ended(fell_ms: int) -> None:
         now += TICK
         proof.sample(now - 5 * MS, 1.0 if now - 5 * MS <= last + fell_ms * MS else 0.0)
         proof.step(now)
+    return proof
+
+
+@pytest.mark.parametrize("fell_ms", [20, 60, 100, 140, 160])
+def test_the_measured_time_is_when_the_current_ended(fell_ms: int) -> None:
+    proof = proved(fell_ms)
     assert proof.phase == "passed"
     assert proof.measured_s == pytest.approx(fell_ms * 1e-3, abs=0.01)
+
+
+@pytest.mark.parametrize("fell_ms", [176, 200, 240])
+def test_a_current_that_ends_late_is_refused_although_it_ends(fell_ms: int) -> None:
+    proof = proved(fell_ms)
+    assert proof.phase == "failed"
+    assert "timeout" in proof.reason
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
