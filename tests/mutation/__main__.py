@@ -65,6 +65,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="tests of the mutant's own line only, few examples"
     )
+    parser.add_argument("--unkilled", action="store_true", help="only those that lived when last tried")
     parser.add_argument("--seed", type=int, default=1, help="which sample")
     parser.add_argument(
         "--revision", default="", metavar="REV", help="as committed there, not as it lies here"
@@ -105,6 +106,9 @@ def _look(options: argparse.Namespace, plan: Plan) -> int:
         print("\n".join(map(str, mutants)))
         return 0
     journal = Journal(PLAN.keep / f"results{'-quick' if options.quick else ''}.jsonl")
+    if options.unkilled:
+        chosen = journal.unkilled()
+        mutants = [m for m in mutants if m.digest in chosen]
     if options.what == "sample":
         mutants = sampled([m for m in mutants if m not in equivalents], options.seed)
     if options.what != "report":

@@ -52,6 +52,11 @@ class Journal:
         """The newest result of each mutant found in this very tree. Unrun is no result."""
         return {r.mutant: r for r in self.results if r.context == context and r.outcome != "unrun"}
 
+    def unkilled(self) -> set[str]:
+        """Mutants whose newest result, in whatever tree, is not that a test killed them."""
+        newest = {r.mutant: r.outcome for r in self.results}
+        return {mutant for mutant, outcome in newest.items() if outcome != "killed"}
+
     def hints(self) -> dict[str, str]:
         """By mutant, the test that killed it last, in whatever tree."""
         return {r.mutant: r.failed for r in self.results if r.failed}

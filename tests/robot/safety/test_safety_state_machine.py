@@ -83,6 +83,35 @@ EVERY_PRESS = list(itertools.product((0, 1), repeat=4))
 SINGLE_PRESSES = [(0, 0, 0, 0), (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (1, 1, 1, 0)]
 
 
+def require_sound(state: KernelState, *facts: object) -> None:
+    """What ``step`` returns is never what it would call corrupt."""
+    require(state.inverse == ~state.state and state.cause in list(Cause), "a state is sound", *facts)
+    times = (state.since_ns, state.cause_ns, state.advisory_ns)
+    require(max(times) <= state.time_ns, "nothing happened in the future", *facts)
+
+
+def expected_trigger(a: SafetyState, b: SafetyState, i: Inputs) -> Cause:
+    """Why the machine goes from ``a``, where there is torque, to another state: the worst of all that is
+    asked for, what a monitor says before what a person's hands say, and only without any such a timer."""
+    asked = [(i.request, i.cause)]
+    if i.stop:
+        asked.append((Request.CATEGORY1, Cause.OPERATOR_STOP))
+    if not i.enable and a in (S.ARMING, S.ACTIVE, S.REDUCED):
+        asked.append((Request.CATEGORY2, Cause.ENABLE_RELEASED))
+    severity, cause = max(asked, key=lambda pair: pair[0])
+    if b == S.ESTOP:
+        return Cause.ESTOP_PRESSED
+    if a == S.STOP1:
+        if b == S.FAULT:
+            return Cause.NONE
+        return cause if severity == Request.CATEGORY0 else Cause.DEADLINE
+    if a == S.HOLD:
+        if b == S.REDUCED:
+            return Cause.NONE
+        return cause if severity >= Request.CATEGORY1 else Cause.NOT_STILL
+    return Cause.NONE if b == S.ACTIVE else cause
+
+
 def check_transition(code: Any, before: KernelState, i: Inputs, seen_released: bool) -> KernelState:
     """One tick of ``code.step`` against every invariant that speaks of one transition."""
     after: KernelState = code.step(before, i, TIMING)
@@ -155,6 +184,15 @@ def check_transition(code: Any, before: KernelState, i: Inputs, seen_released: b
     require(
         a != S.BOOT or b in (S.BOOT, S.ESTOP) or (b == S.STANDBY and i.ready), "BOOT tests itself", *facts
     )
+    require_sound(after, *facts)
+    if a == b:
+        same = (before.since_ns, before.trigger, before.cause, before.cause_ns)
+        kept = (after.since_ns, after.trigger, after.cause, after.cause_ns)
+        require(kept == same, "time in a state counts from entering it, and so does its cause", *facts)
+    else:
+        require(after.since_ns == i.now_ns, "a state begins when it is entered", *facts)
+    if a in TORQUE and a != b:
+        require(after.trigger == expected_trigger(a, b, i), "I13 the trigger is the worst that asked", *facts)
     calm = not i.estop and not i.stop and i.request == Request.NONE
     if calm and (
         (a == S.STANDBY and arm and i.enable and seen_released)
@@ -233,6 +271,9 @@ def check_corruption(code: Any, graph: dict[Any, set[Any]]) -> None:
             require(after.cause == Cause.STATE_CORRUPT, "I11 and says so", corrupt, after)
             pressed = code.step(corrupt, Inputs(now_ns=BASE + 1, estop=True), TIMING)
             require(pressed.state == S.ESTOP, "I1 also when corrupt", corrupt, pressed)
+            require_sound(after, corrupt)
+            require_sound(pressed, corrupt)
+            require(pressed.cause == Cause.ESTOP_PRESSED, "I13 nothing of a corrupt state stays", corrupt)
 
 
 def check(code: Any, presses: list[tuple[int, ...]]) -> tuple[int, int]:
@@ -370,6 +411,57 @@ def test_seeded_defect_is_caught(defect: str) -> None:
             check(mutant, SINGLE_PRESSES)
     finally:
         del sys.modules[mutant.__name__]
+
+
+def test_facts_that_are_not_given_are_the_harmless_ones() -> None:
+    """Nothing is asked for, nobody presses or enables anything, and the robot neither stands nor is ready."""
+    assert Inputs(now_ns=5)._asdict() == {
+        "now_ns": 5,
+        "request": Request.NONE,
+        "cause": Cause.NONE,
+        "estop": False,
+        "enable": False,
+        "fresh": False,
+        "arm": 0,
+        "reset": 0,
+        "resume": 0,
+        "stop": 0,
+        "still": False,
+        "ready": False,
+    }
+
+
+@pytest.mark.parametrize("epoch", [0, 7])
+def test_the_state_at_power_up(epoch: int) -> None:
+    state = boot(5, epoch)
+    assert state._asdict() == {
+        "state": S.BOOT,
+        "inverse": ~S.BOOT,
+        "time_ns": 5,
+        "since_ns": 5,
+        "cause": Cause.NONE,
+        "cause_ns": 5,
+        "trigger": Cause.NONE,
+        "released": False,
+        "advisory_ns": 5,
+        "epoch": epoch,
+        "arm": 0,
+        "reset": 0,
+        "resume": 0,
+        "stop": 0,
+    }
+    assert boot(0) == KernelState() == boot(0, 0)
+
+
+def test_timers_are_the_specs_in_nanoseconds() -> None:
+    """1.001e9 and its like are no whole numbers in floating point: a timer must be rounded, not cut."""
+    spec: Any = types.SimpleNamespace(
+        safety=types.SimpleNamespace(arming_s=1.001, reduced_dwell_s=1.003),
+        stop=types.SimpleNamespace(hold_s=1.005, deadline_s=1.007),
+    )
+    timing = Timing.of(spec)
+    assert timing == (1_001_000_000, 1_003_000_000, 1_005_000_000, 1_007_000_000)
+    assert all(type(timer) is int for timer in timing)
 
 
 def test_counter_going_back_is_a_restarted_operator_and_no_press() -> None:
