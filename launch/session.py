@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from launch import catalogue
+from launch.first_fault import save_first_fault
 from launch.manifest import Manifest, Setup, git_revision, load_manifest, machine, versions, without_none
 from learners.config import LearnerConfig
 from robot.board import Board
@@ -71,6 +72,8 @@ class Session:
         return Board(self.board_directory, self.spec, self.contract, create)
 
     def remove_board(self) -> None:
+        """Take the shared memory away; what was last latched in it is kept as ``first_fault.toml``."""
+        save_first_fault(self.spec, self.board_directory, self.directory)
         shutil.rmtree(self.board_directory, ignore_errors=True)
 
     @property

@@ -285,7 +285,7 @@ def margins(nearest: tuple[Margin, ...], most: int) -> Table:
 def bar(share: float, cells: int) -> str:
     """A horizontal bar of eighths, full at 1."""
     eighths = round(min(1.0, max(0.0, share)) * cells * 8)
-    return "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def clock(seconds_: float) -> str:

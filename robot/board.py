@@ -3,6 +3,7 @@
 | record         | kind    | writer          | readers                      |
 |----------------|---------|-----------------|------------------------------|
 | state          | mailbox | guardian        | pilot, terminal view         |
+| first_fault    | mailbox | guardian        | who looks for the reason     |
 | command        | mailbox | pilot           | guardian                     |
 | operator       | mailbox | operator        | guardian                     |
 | pose           | mailbox | a pose feeder   | guardian                     |
@@ -30,6 +31,7 @@ from robot.messages import (
     PILOT_DTYPE,
     POSE_DTYPE,
     command_dtype,
+    fault_dtype,
     state_dtype,
     tick_dtype,
 )
@@ -58,6 +60,7 @@ class Board:
             return Ring(directory / f"{name}.ring", dtype, slots, create)
 
         self.state = mailbox("state", state_dtype(spec))
+        self.first_fault = mailbox("first_fault", fault_dtype(spec))
         self.command = mailbox("command", command_dtype(spec))
         self.operator = mailbox("operator", OPERATOR_DTYPE)
         self.pose = mailbox("pose", POSE_DTYPE)

@@ -35,6 +35,8 @@ from robot.safety.state_machine import AUTHORITY, TORQUE, Inputs, KernelState, R
 from robot.spec import RobotSpec
 
 _SHUTDOWN = Verdict(Request.CATEGORY1, Cause.SHUTDOWN, "asked to end")
+_WANTED = (Cause.NONE, Cause.ENABLE_RELEASED, Cause.OPERATOR_STOP, Cause.SHUTDOWN)
+"""Causes that are somebody's wish and no fault."""
 _WAITING = (SafetyState.BOOT, SafetyState.STANDBY)
 _TIMED = (SafetyState.ACTIVE, SafetyState.REDUCED, SafetyState.HOLD)
 """States in which a silent pilot is a reason to stop, or to stay stopped."""
@@ -92,6 +94,8 @@ class Guardian:
         self._kernel = boot(0)
         self._restart_brake = RestartBrake(0, 0.0, taking_over=False)
         self._outbox = Outbox(spec, board, record)
+        self._fault_ns = 0
+        """When the newest fault was latched."""
         self._started = self._closed = self._ending = False
 
     @property
@@ -335,4 +339,8 @@ class Guardian:
             margin=self._monitors.limits.margin,
             silence=self._monitors.silence,
         )
-        self._outbox.finish(self._clock.now_ns() - now)
+        stopped = kernel.cause not in _WANTED and kernel.state not in AUTHORITY
+        first = stopped and kernel.cause_ns != self._fault_ns
+        if first:
+            self._fault_ns = kernel.cause_ns
+        self._outbox.finish(self._clock.now_ns() - now, verdict.detail if first else None)

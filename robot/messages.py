@@ -231,6 +231,14 @@ def tick_dtype(spec: RobotSpec) -> np.dtype[np.void]:
     )
 
 
+def fault_dtype(spec: RobotSpec) -> np.dtype[np.void]:
+    """The tick in which the newest fault was latched, and what it is about. It stays until the next one,
+    whatever has become of the log."""
+    return np.dtype(
+        [("sequence", "<u8"), ("time_ns", "<i8"), ("detail", "S96"), ("tick", tick_dtype(spec))], align=True
+    )
+
+
 PILOT_DTYPE = np.dtype(
     [
         ("sequence", "<u8"),

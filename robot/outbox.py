@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.board import Board
-from robot.messages import Cause, state_dtype, tick_dtype
+from robot.messages import Cause, fault_dtype, state_dtype, tick_dtype
 from robot.safety.state_machine import KernelState
 from robot.shared_memory import Record
 from robot.spec import RobotSpec
@@ -22,6 +22,7 @@ class Outbox:
         self._board = board
         self.state: Record = np.zeros(1, state_dtype(spec))
         self.tick: Record = np.zeros(1, tick_dtype(spec))
+        self._fault: Record = np.zeros(1, fault_dtype(spec))
         self.requested: Array = self.tick["requested"][0]
         self.allowed: Array = self.tick["allowed"][0]
         self.sent: Array = self.tick["sent"][0]
@@ -101,11 +102,17 @@ class Outbox:
         state["converged"] = converged
         self._board.state.write(state)
 
-    def finish(self, busy_ns: int) -> None:
+    def finish(self, busy_ns: int, fault: str | None = None) -> None:
         """Push the tick's record; ``busy_ns``: how long the tick took until here. If the ring is full the log
-        has a gap, and the loop does not care."""
+        has a gap, and the loop does not care. ``fault``: a fault has just been latched, and what it is about;
+        the tick is then also kept where no later one overwrites it."""
         self.tick["busy_ns"] = busy_ns
         self._board.ticks.push(self.tick)
+        if fault is not None:
+            self._fault["time_ns"] = self.tick["time_ns"]
+            self._fault["detail"] = fault.encode()
+            np.copyto(self._fault["tick"], self.tick)
+            self._board.first_fault.write(self._fault)
         self.tick["tick"] += 1
 
     def abandon(self, now_ns: int, state: int, cause: Cause) -> None:

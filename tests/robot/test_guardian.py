@@ -22,6 +22,7 @@ from robot.errors import PortError
 from robot.guardian import Guardian
 from robot.interface import Estimate, LinkHealth, Measurements, StopProof
 from robot.messages import (
+    COURIER_DTYPE,
     ESTOP_DTYPE,
     OPERATOR_DTYPE,
     POSE_DTYPE,
@@ -32,6 +33,7 @@ from robot.messages import (
     SafetyState,
     command_dtype,
 )
+from robot.safety.state_machine import Request
 from robot.spec import RobotSpec, decode_struct
 
 Array = NDArray[np.float64]
@@ -752,6 +754,65 @@ def test_limits_debounce_derate_stop_and_let_go(rig: Rig) -> None:
     assert (rig.state, rig.cause) == (SafetyState.STOP0, Cause.LIMIT)
     assert rig.cart.calls[-1] == ("stop", False)
     assert any("limit (burning)" in e for e in rig.events())
+
+
+def test_the_first_fault_is_kept_until_the_next_and_wishes_are_none(rig: Rig) -> None:
+    rig.activate()
+    rig.run(0.5)
+    rig.press("stop")
+    rig.run(1.0)
+    assert rig.state == SafetyState.FAULT and rig.board.first_fault.read() is None
+    rig.operator["enable"] = 0
+    rig.press("reset")
+    rig.run(0.1)
+    rig.arm()
+    rig.run(0.5)
+    rig.cart.temperature = 95.0
+    rig.tick()
+    tripped = rig.ticks()[-1]
+    rig.cart.temperature = 20.0
+    rig.estimator.upright = 0.0
+    rig.run(0.5)
+    kept = rig.board.first_fault.read()
+    assert kept is not None and kept["detail"][0] == b"burning"
+    assert kept["tick"][0]["tick"] == tripped["tick"]
+    assert kept["tick"][0]["measured"]["wheel"]["values"][1] == 95.0
+    assert kept["tick"][0]["cause"] == Cause.LIMIT and kept["time_ns"][0] == tripped["time_ns"]
+
+
+def test_every_margin_and_the_worst_request_are_on_record(rig: Rig) -> None:
+    rig.activate()
+    rig.cart.temperature = 70.0
+    rig.run(0.1)
+    state, last = rig.board.state.read(), rig.ticks()[-1]
+    assert state is not None
+    for record in (state[0], last):
+        assert record["margin"].tolist() == pytest.approx([0.7, -10.0, 20.0])
+        assert record["request"] == Request.REDUCE
+
+
+def test_a_process_that_falls_silent_and_a_policy_that_is_lost_are_limits_like_any(tmp_path: Path) -> None:
+    limits = [
+        {"name": "log", "element": "heartbeat.courier", "unit": "s", "upper": 0.5, "action": "reduce"},
+        {"name": "new", "element": "command.novelty", "unit": "1", "upper": 0.9, "action": "reduce"},
+    ]
+    safety = msgspec.to_builtins(cart_spec().safety) | {"limits": [x | {"reason": ""} for x in limits]}
+    rig = Rig(tmp_path, cart_spec(safety=safety))
+    rig.activate()
+    assert rig.state == SafetyState.ACTIVE, "one that never spoke is not missed"
+    rig.board.courier.write(np.zeros(1, COURIER_DTYPE))
+    rig.run(0.5)
+    assert rig.state == SafetyState.ACTIVE
+    rig.run(0.05)
+    assert (rig.state, rig.cause) == (SafetyState.REDUCED, Cause.LIMIT)
+    rig.board.courier.write(np.zeros(1, COURIER_DTYPE))
+    rig.run(0.3)
+    assert rig.state == SafetyState.ACTIVE
+    rig.command["novelty"] = 1.0
+    rig.board.courier.write(np.zeros(1, COURIER_DTYPE))
+    rig.run(0.1)
+    assert rig.state == SafetyState.REDUCED
+    rig.guardian.close()
 
 
 def test_loop_that_stalls_stops(rig: Rig) -> None:
