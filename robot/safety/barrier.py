@@ -57,9 +57,8 @@ class Barrier:
         allowed = np.array(requested)
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # any bits may come in
             if self._fence is not None:
-                lower, upper = _speed_bounds(self._fence, state, deviation)
                 speed = allowed[..., self._fenced]
-                allowed[..., self._fenced] = np.minimum(np.maximum(speed, lower), upper)
+                allowed[..., self._fenced] = _inside(self._fence, speed, state, deviation)
             if self._turn is not None:
                 self._bound_turn(allowed, last, state)
         return allowed
@@ -79,13 +78,15 @@ class Barrier:
         allowed[..., self._steering] = np.minimum(np.maximum(steering, -steepest), steepest)
 
 
-def _speed_bounds(fence: Fence, state: Array, deviation: Array) -> tuple[Array, Array]:
-    """Fastest backward (<= 0) and forward (>= 0) motion that can still stop at the fence [m/s]."""
+def _inside(fence: Fence, speed: Array, state: Array, deviation: Array) -> Array:
+    """Speed along the heading [m/s], forward or backward, reduced to what can still stop inside the fence."""
     distance, outward = fence.distances(state, deviation)
-    along = (outward @ fence.direction(state)[..., None])[..., 0]
-    bounds = []
-    for cosine in (along, -along):
-        fastest = fence.fastest(fence.path(distance, fence.facing(cosine, deviation)))
-        # What is not a number, of a state that is not known, allows nothing.
-        bounds.append(np.where(np.isnan(fastest), 0.0, fastest).min(axis=-1))
-    return -bounds[1], bounds[0]
+    # No way out is shorter than straight on: what stops within the nearest distance needs no more thought.
+    if (np.abs(speed) <= fence.fastest(distance.min(axis=-1))).all():
+        return speed
+    forward = (outward @ fence.direction(state)[..., None])[..., 0]
+    cosine = np.copysign(1.0, speed)[..., None] * forward
+    fastest = fence.fastest(fence.path(distance, fence.facing(cosine, deviation)))
+    # What is not a number, of a state that is not known, allows nothing.
+    bound = np.where(np.isnan(fastest), 0.0, fastest).min(axis=-1)
+    return np.asarray(np.minimum(np.maximum(speed, -bound), bound))
