@@ -68,7 +68,7 @@ def judge_mutant(
         if told.outcome != "survived" or quick:
             return told
         spent = told.seconds
-    told = _run(plan, baseline, mutant, code, None, FULL_EXAMPLES)
+    told = _run(plan, baseline, mutant, code, list(baseline.seconds), FULL_EXAMPLES)
     told.seconds += spent
     return told
 

@@ -131,3 +131,65 @@ def test_nothing_is_asked_of_a_proposal_that_is_not_a_number() -> None:
     last = np.array([1.0, -0.1, 3.0])
     for bad in (np.nan, np.inf, -np.inf):
         assert (PROJECTION.project(np.full(3, bad), last) == last).all()
+
+
+UNITS = {
+    "rad": True,
+    "deg": True,
+    "m": True,
+    "mm": True,
+    "m/s": False,
+    "rad/s": False,
+    "A": False,
+    "1": False,
+}
+"""Which units measure a position: derating a position slows it, derating anything else makes it smaller."""
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("scale", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("rest", [-1.0, 0.0, 2.0])
+def test_a_derated_actuator_ends_where_its_unit_says_at_the_pace_it_says(
+    unit: str, scale: float, rest: float
+) -> None:
+    one = Projection(
+        [Actuator(name="u", device="d", unit=unit, lower=-3.0, upper=5.0, slew=10.0, rest=rest)], RATE
+    )
+    for asked, end in ((np.inf, rest), (9.0, 5.0), (-9.0, -3.0)):
+        value, paces = np.array([rest]), []
+        for _ in range(1000):
+            now = one.project(np.array([asked]), value, scale)
+            paces.append(abs(float(now[0] - value[0])))
+            value = now
+        reached = end if UNITS[unit] and scale > 0.0 else rest + scale * (end - rest)
+        assert value[0] == pytest.approx(rest if asked == np.inf else reached)
+        pace = 10.0 / RATE * (scale if UNITS[unit] else 1.0)
+        assert max(paces) <= pace + 1e-12
+        if abs(value[0] - rest) > pace:
+            assert max(paces) == pytest.approx(pace), "no slower than it must"
+
+
+@given(proposals, plausible)
+def test_derating_that_is_no_fraction_counts_as_the_nearest_and_none_at_all_as_zero(
+    proposed: Array, last: Array
+) -> None:
+    for scale, counts_as in ((np.nan, 0.0), (-0.5, 0.0), (-np.inf, 0.0), (1.5, 1.0), (np.inf, 1.0)):
+        strange = PROJECTION.project(proposed, last, scale)
+        assert (strange == PROJECTION.project(proposed, last, counts_as)).all()
+
+
+@pytest.mark.parametrize("rest", [0.1, -0.7])
+def test_full_scale_reaches_the_very_limits(rest: float) -> None:
+    """Shrinking a range by a factor of 1 is not exact: 0.1 + (0.6 - 0.1) is not 0.6 in floating point."""
+    uppers = [u for u in np.arange(1, 60) / 13.0 if u > rest and rest + (u - rest) < u]
+    assert uppers, "find other numbers"
+    many = Projection(
+        [
+            Actuator(name=f"u{k}", device="d", unit="m/s", lower=-9.0, upper=u, slew=1.0, rest=rest)
+            for k, u in enumerate(uppers)
+        ],
+        RATE,
+    )
+    limits = np.array(uppers)
+    assert (many.project(limits, limits) == limits).all()
+    assert (many.project(limits, limits, 1.0) == limits).all()
