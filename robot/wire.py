@@ -48,6 +48,13 @@ MAX_COUNT: Final = (1 << 63) - 1
 MAX_VERSION: Final = (1 << 32) - 1
 """Largest policy version: records hold it in 32 bits."""
 
+_RANGES: Final = {
+    "version": (0, MAX_VERSION),
+    "policy_version": (0, MAX_VERSION),
+    "safety_state": (-1, 255),  # -1: not known
+}
+"""What a message's whole numbers may be, where that is not 0 to MAX_COUNT."""
+
 _PRIMITIVE = re.compile(r"[<|](?:[iu][1248]|f[248]|b1|S[1-9][0-9]{0,4})")
 _MAX_DEPTH = 16
 _MAX_FIELDS = 4096
@@ -148,9 +155,9 @@ def _decode(
         raise WireError(_other_schema(message.schema))
     for name in message.__struct_fields__:
         value = getattr(message, name)
-        most = MAX_VERSION if name in ("version", "policy_version") else MAX_COUNT
-        if isinstance(value, int) and not 0 <= value <= most:
-            raise WireError(f"{type(message).__name__}: {name} is {value}; expected 0 to {most}")
+        least, most = _RANGES.get(name, (0, MAX_COUNT))
+        if isinstance(value, int) and not least <= value <= most:
+            raise WireError(f"{type(message).__name__}: {name} is {value}; expected {least} to {most}")
     return message
 
 

@@ -88,7 +88,7 @@ DEFECTS: dict[str, tuple[str, str, str, str]] = {
         "except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:",
         "except (KeyError, TypeError) as error:",
     ),
-    "wire: counts of any size": ("policy_store", "robot.wire", "not 0 <= value <= most", "value > 2 * most"),
+    "wire: counts of any size": ("policy_store", "robot.wire", "not least <= value <= most", "value > 2 * most"),
     "frame file: checksum ignored": (
         "frame_file",
         "robot.frame_file",
