@@ -23,6 +23,7 @@ from launch.bench import (  # noqa: F401  (their cells register themselves)
     faults_computer,
     faults_people,
     faults_serial,
+    faults_stream,
 )
 from launch.bench.faults_cell import CELLS, Cell
 from launch.bench.faults_drive import Drive
@@ -84,7 +85,7 @@ def _run(drive: Drive, task: Task, rng: np.random.Generator) -> bytes:
     if task.defect:
         next(d for d in cell.defects if d.__name__ == task.defect)(drive)
     calm = _calm(drive, rng) if cell.compare else None
-    run, expected, witness = perform(drive, cell.inject, rng)
+    run, expected, witness = perform(drive, cell.inject, rng, bool(task.defect))
     return msgspec.msgpack.encode(judge(cell.name, task.seed, task.defect, run, expected, witness, calm))
 
 

@@ -210,7 +210,7 @@ def command_flood(run: Run) -> Expected:
     return Expected("may", (HOLD, STOP1, STOP0), reaction_s=0.0)
 
 
-@cell("policy SIGSTOP/SIGKILL/GIL hang/OOM", *SILENT, defective.guardian_that_resumes_by_itself)
+@cell("policy SIGSTOP/SIGKILL/GIL hang/OOM", *SILENT)
 def pilot_silent(run: Run) -> Expected:
     """The pilot says nothing any more: stopped, killed, hung or out of memory."""
     run.drive.pilot.alive = False

@@ -117,6 +117,28 @@ def _forgiving(drive: Drive, cause: Cause) -> None:
     _replace(links, "verdict", forgiving)
 
 
+def guardian_without_limits(drive: Drive) -> None:
+    """Judges no quantity."""
+    limits = drive.guardian._monitors.limits
+    update = limits.update
+    _replace(limits, "update", lambda *args, **named: np.zeros_like(update(*args, **named)))
+
+
+def estimator_that_believes_the_wheels(drive: Drive) -> None:
+    """Takes the wheels' speed for the robot's."""
+    estimator: Any = drive.guardian._estimator
+    update = estimator.update
+    forward = drive.spec.state_layout.index("velocity_body_x")
+    gain = drive.spec.scalar("erpm_per_speed")
+
+    def believing(now_ns: int, measurements: Measurements, *rest: Any) -> Any:
+        estimate = update(now_ns, measurements, *rest)
+        estimate.values[forward] = measurements.values("drive")[0] / gain
+        return estimate
+
+    _replace(estimator, "update", believing)
+
+
 def guardian_without_overrun_check(drive: Drive) -> None:
     """Does not notice that time has passed."""
     _replace(drive.guardian._overrun, "update", lambda now_ns, due_ns: CLEAR)
@@ -223,12 +245,19 @@ def guardian_that_believes_every_pose(drive: Drive) -> None:
     inbox = drive.guardian._pose
     update = inbox.update
 
+    estimator: Any = drive.guardian._estimator
+
     def believing(*args: Any) -> bool:
         before = inbox._inbox._seen
         update(*args)
         return bool(inbox._inbox._seen != before)
 
+    def pose(time_ns: int, pose: Any, variance: Any) -> None:
+        sure = np.abs(np.nan_to_num(variance, posinf=0.01)) + 1e-6
+        estimator._poses.append((drive.now_ns, tuple(np.nan_to_num(pose)), tuple(sure)))
+
     _replace(inbox, "update", believing)
+    _replace(estimator, "pose", pose)
 
 
 def guardian_that_waits_for_the_log(drive: Drive) -> None:
@@ -241,6 +270,34 @@ def guardian_that_waits_for_the_log(drive: Drive) -> None:
             tick(due_ns)
 
     _replace(guardian, "tick", blocked)
+
+
+def guardian_that_minds_the_learner(drive: Drive) -> None:
+    """Stops when the courier has no learner, has a full disk, or has heard anything at all."""
+    gate = _gate(drive)
+    request = gate.request
+
+    def minding(now: int, timed: bool) -> Any:
+        record = drive.board.courier.read()
+        if timed and record is not None:
+            return Request.CATEGORY2, Cause.PORT_LOST
+        return request(now, timed)
+
+    _replace(gate, "request", minding)
+
+
+def courier_without_verification(drive: Drive) -> None:
+    """Hands on whatever says that it is a policy."""
+    from robot import policy_store
+
+    def anything(self: Any, frame: bytes, now_ns: int) -> int:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        (self._directory / "000001.onnx").write_bytes(frame)
+        self.version = 1
+        self._announce(now_ns)
+        return 1
+
+    mock.patch.object(policy_store.PolicyStore, "offer", anything).start()
 
 
 def driver_without_checksum(drive: Drive) -> None:
@@ -283,6 +340,22 @@ def driver_that_dates_samples_on_arrival(drive: Drive) -> None:
 
     driver._late_ns = ENDLESS_NS
     _replace(driver, "poll", dated)
+
+
+def driver_that_expects_an_order(drive: Drive) -> None:
+    """Takes only answers that come in the order of the questions."""
+    driver: Any = drive.drivers["vesc"]
+    take = driver._take
+    last = 65
+
+    def ordered(payload: bytes, *rest: Any) -> None:
+        nonlocal last
+        expected = 50 if last == 65 else 65
+        if payload[0] == expected:
+            last = expected
+            take(payload, *rest)
+
+    _replace(driver, "_take", ordered)
 
 
 def drive_without_timeout(drive: Drive) -> None:

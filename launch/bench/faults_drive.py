@@ -37,7 +37,7 @@ START_NS = 1_000_000_000
 OPERATOR_TICKS = 5
 """A person's record is renewed 20 times a second."""
 PATIENCE_S = 0.1
-SPEEDS = (1.0, 2.5)
+SPEEDS = (1.0, 3.2)
 """Top speeds that drives are drawn from [m/s]: the pilot keeps to the lane at any of them."""
 COURSES = ("oval", "kidney")
 DRIVING_S = 12.0
@@ -56,6 +56,10 @@ class ScriptedPilot:
         self.record["actor"] = Actor.SCRIPT
         self.alive = True
         self.spoil: Callable[[Record], bool] | None = None
+
+    def speed_ahead(self) -> float:
+        """The slowest it is going to ask for in any bend [m/s]."""
+        return float(self._driver.profile.min())
 
     def step(self, now_ns: int) -> None:
         state = self._board.state.read()

@@ -14,6 +14,7 @@ import numpy as np
 from launch.bench.faults_drive import Drive
 from robot.drivers.vesc_protocol import Command, masked_layout
 from robot.messages import SafetyState
+from robot.shared_memory import Record
 from robot.spec import RobotSpec
 
 AUTHORITY = (SafetyState.ACTIVE, SafetyState.REDUCED)
@@ -34,7 +35,8 @@ class Expected:
     be in right after driving; ``within_s``: from the fault's first effect to that, where it must stop.
     ``reaction_s``: to braking, for the distance (None: no bound on it, because only a hardware stop can help;
     by default ``within_s``).
-    ``true_age``: no sample may be taken that is older than the sensor's ``stale_s``. ``verbatim``: the drive
+    ``true_age``: no sample may be dated more than the sensor's ``stale_s`` too late, and nothing may drive by
+    an older one. ``verbatim``: the drive
     obeys nothing that was not sent to it; ``genuine``: no sample is taken that the device did not send.
     ``torque_off_s``: torque must be off by then."""
 
@@ -78,6 +80,7 @@ class Witness:
         self._said = self._obeyed = self._told = 0
         self._sent: set[bytes] = set()
         self._samples: dict[tuple[float, ...], int] = {}
+        self._newest = dict.fromkeys(("drive", "imu"), drive.now_ns)
         self._measured = drive.guardian._measurements
         self._seen = {name: self._measured.sequence(name) for name in ("drive", "imu")}
         self._layouts = {s.name: s.layout.names for s in self._spec.sensors}
@@ -101,7 +104,7 @@ class Witness:
         self._judge_commands()
         self._judge_samples(now_ns)
         record = drive.board.state.read()
-        self.digest.append(0 if record is None else zlib.crc32(record.tobytes()))
+        self.digest.append(_motion(record))
 
     def stopped_at(self) -> int | None:
         """Index of the first tick without authority."""
@@ -198,22 +201,39 @@ class Witness:
                 if self._samples:
                     self.problem("genuine", f"a sample of {name} was taken that the device had not sent")
                 continue
+            self._newest[name] = max(told, self._newest[name])
             passed_off = (self._measured.time_ns(name) - told) * 1e-9
             self.worst_age_s = max(self.worst_age_s, passed_off)
             if passed_off > self._stale_s[name]:
                 self.problem("true_age", f"a sample of {name} was {passed_off * 1e3:.0f} ms older than taken")
 
+        for name, told in self._newest.items():
+            # A tick later than the kernel must have noticed: what it commands from then on is blind.
+            allowed_ns = self._stale_s[name] * 1e9 + 2 * self._drive.period_ns
+            if self._drive.state in AUTHORITY and now_ns - told > allowed_ns:
+                self.problem("blind", f"drove by a sample of {name} {(now_ns - told) * 1e-6:.0f} ms old")
+
     def _decode(self, payload: bytes) -> tuple[float, ...] | None:
         """A reply as the driver stores it."""
-        if payload[0] == Command.GET_IMU_DATA and len(payload) == 27:
+        if payload[0] == Command.GET_IMU_DATA:
             g, rad = STANDARD_GRAVITY, math.pi / 180.0
-            ax, ay, az, wx, wy, wz = struct.unpack_from(">6f", payload, 3)
-            return (ax * g, ay * g, az * g, wx * rad, wy * rad, wz * rad)
+            layout = masked_layout(Command.GET_IMU_DATA, int.from_bytes(payload[1:3], "big"))
+            named = dict(zip(layout.names, layout.decode(payload), strict=True))
+            acceleration = [named[f"acceleration_{axis}"] * g for axis in "xyz"]
+            return (*acceleration, *[named[f"rate_{axis}"] * rad for axis in "xyz"])
         if payload[0] == Command.GET_VALUES_SELECTIVE:
             layout = masked_layout(Command.GET_VALUES_SELECTIVE, int.from_bytes(payload[1:5], "big"))
             named = dict(zip(layout.names, layout.decode(payload), strict=True))
             return tuple(named[name] for name in self._layouts["drive"])
         return None
+
+
+def _motion(record: Record | None) -> int:
+    """A checksum of what the guardian takes the robot to be doing, and has it do."""
+    if record is None:
+        return 0
+    names = ("time_ns", "epoch", "safety_state", "converged", "state", "deviation", "allowed", "sent")
+    return zlib.crc32(b"".join(record[name].tobytes() for name in names))
 
 
 def _true_limits(spec: RobotSpec) -> list[tuple[str, float, float, int]]:

@@ -100,13 +100,13 @@ Inject = Callable[[Run], Expected]
 
 
 def perform(
-    drive: Drive, inject: Inject | None, rng: np.random.Generator, watch_s: float = 0.0
+    drive: Drive, inject: Inject | None, rng: np.random.Generator, defective: bool = False
 ) -> tuple[Run, Expected, Witness]:
-    """Inject (None: nothing, for comparison) and watch."""
+    """Inject (None: nothing, for comparison) and watch; a ``defective`` robot only until it is caught."""
     for line in drive.lines.values():
         line.listen()
     witness = Witness(drive)
-    run = Run(drive, rng, watch_s=watch_s)
+    run = Run(drive, rng)
     expected = Expected("never") if inject is None else inject(run)
     drive.before_tick = lambda now_ns: _all(run.on_tick, now_ns)
     begin_ns = drive.now_ns
@@ -114,6 +114,8 @@ def perform(
         drive.tick()
         _all(run.on_seen, drive.now_ns)
         witness.see(drive.now_ns)
+        if defective and witness.problems:
+            break  # caught
         if drive.now_ns - begin_ns >= run.watch_s * 1e9 and _over(drive, expected, witness, begin_ns):
             break
     return run, expected, witness
@@ -156,6 +158,8 @@ def judge(
     for name in ("true_age", "verbatim", "genuine"):
         if not getattr(expected, name):
             problems.pop(name, None)
+            for consequence in {"true_age": ("blind",), "verbatim": ("range", "slew")}.get(name, ()):
+                problems.pop(consequence, None)
     stopped = witness.stopped_at()
     own = run.response_ns is not None
     response = run.response_ns(witness, begin_ns) if run.response_ns else None

@@ -60,10 +60,10 @@ def run(
     say = progress or (lambda line: None)
     directory = Path(tempfile.mkdtemp(prefix="sandlot-kill-"))
     try:
-        session = _session(directory, speed, seed)
+        session = make_session(directory, speed, seed)
         rounds: list[Figures] = []
         rng = np.random.default_rng(seed)
-        with _conducted(session) as alive, ahead_of_the_load():
+        with conducted(session) as alive, ahead_of_the_load():
             onlooker = Onlooker(session, MonotonicClock(), alive, speed)
             quiet = _undisturbed(onlooker)
             for number in range(repeats):
@@ -123,10 +123,11 @@ def transitions(session: Session, made: int, dropped: int) -> dict[str, float]:
     }
 
 
-def _session(directory: Path, speed: float, seed: int) -> Session:
+def make_session(directory: Path, speed: float, seed: int, driver: str = DRIVER) -> Session:
+    """A practice session on the twin whose scripted ``driver`` never stops demonstrating."""
     setup = Setup(
         address=f"127.0.0.1:{free_ports()}",
-        demonstrator=DRIVER,
+        demonstrator=driver,
         demonstration_laps=ENDLESS,
         demonstration_speed=speed,
     )
@@ -189,7 +190,7 @@ def _kill(session: Session, onlooker: Onlooker, name: str, rng: np.random.Genera
 
 
 @contextlib.contextmanager
-def _conducted(session: Session) -> Iterator[Callable[[], bool]]:
+def conducted(session: Session) -> Iterator[Callable[[], bool]]:
     """The session in a process of its own, ended in its orderly way. Raises SandlotError if it ended by
     itself or not in order."""
     process = multiprocessing.get_context("spawn").Process(
