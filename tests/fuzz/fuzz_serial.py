@@ -9,6 +9,8 @@ import re
 import struct
 from binascii import crc_hqx
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pyubx2
@@ -16,7 +18,8 @@ from fuzz_bytes import cut, damaged, stream
 from fuzz_target import Case, Tally, Target
 from scripted_port import ScriptedPort
 
-from robot.drivers import vesc_protocol
+from robot.drivers import crsf_frame, vesc_protocol
+from robot.drivers.crsf import CrsfDriver
 from robot.drivers.ublox import UbloxDriver
 from robot.drivers.ubx_frame import MAX_PAYLOAD as UBX_MAX
 from robot.drivers.ubx_frame import UbxParser, checksum
@@ -25,7 +28,7 @@ from robot.drivers.vesc_frame import MAX_PAYLOAD, FrameParser, frame
 from robot.drivers.vesc_protocol import Command, Firmware, encode_firmware, masked_layout
 from robot.errors import WireError
 from robot.interface import Measurements
-from robot.spec import load_spec
+from robot.spec import Device, Field, Sensor, load_spec
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
 TICK_NS = 10_000_000
@@ -260,9 +263,84 @@ def start_ubx_driver(folder: Path) -> Case:
     return case
 
 
+# CRSF
+
+CRSF_DENSE = bytes((0xC8, 24, 0x16, 12, 0x14, 2, 62, 63, 0))
+
+
+def crsf_frames_in(data: bytes) -> list[tuple[int, bytes]]:
+    """All frames in a stream, leftmost first; the check byte by long division instead of by a table."""
+    found, at = [], 0
+    while (at := data.find(b"\xc8", at)) >= 0 and len(data) >= at + 2:
+        length = data[at + 1]
+        whole = data[at + 2 : at + 2 + length]
+        if 2 <= length <= 62 and len(whole) == length and _remainder(whole[:-1]) == whole[-1]:
+            found.append((whole[0], whole[1:-1]))
+            at += length + 2
+        else:
+            at += 1
+    return found
+
+
+def _remainder(data: bytes) -> int:
+    value = int.from_bytes(data, "big") << 8
+    for bit in range(value.bit_length() - 1, 7, -1):
+        if value >> bit & 1:
+            value ^= 0x1D5 << bit - 8
+    return value
+
+
+def crsf_messages(rng: random.Random) -> list[bytes]:
+    channels = crsf_frame.pack_channels([rng.choice((0, 172, 992, 1811, 2047)) for _ in range(16)])
+    quality = rng.choice((0, 1, 100))
+    return [
+        crsf_frame.frame(crsf_frame.RC_CHANNELS, channels),
+        crsf_frame.frame(crsf_frame.RC_CHANNELS, channels[: rng.randrange(23)]),
+        crsf_frame.frame(crsf_frame.LINK_STATISTICS, bytes((90, 0, quality)) + rng.randbytes(7)),
+        crsf_frame.frame(crsf_frame.LINK_STATISTICS, rng.randbytes(rng.randrange(12))),
+        crsf_frame.frame(rng.randrange(256), rng.randbytes(rng.randrange(61))),
+    ]
+
+
+def start_crsf(folder: Path) -> Case:
+    fields = tuple(Field(name=f"channel_{k}", unit="1") for k in (1, 5, 16))
+    sensor = Sensor(name="radio", device="r", fields=fields, rate_hz=50.0, latency_s=0.01, stale_s=0.1)
+    device = Device(name="r", driver="robot.drivers.crsf:CrsfDriver")
+    spec: Any = SimpleNamespace(name="robot", sensors=(sensor,))
+
+    def case(rng: random.Random, tally: Tally) -> None:
+        data = stream(rng, crsf_messages(rng), CRSF_DENSE, rng.randrange(1, 30), 3)
+        flush = bytes(64)
+        found: list[tuple[int, bytes]] = []
+        parser = crsf_frame.CrsfParser(lambda name: tally.refused.update([name]))
+        port = ScriptedPort()
+        driver, measurements = CrsfDriver(spec, device, port), Measurements(spec)
+        driver.open(0)
+        for now, piece in enumerate([*cut(rng, data), flush]):
+            found += parser.feed(piece)
+            port.incoming = piece
+            driver.poll(now * TICK_NS, measurements)
+        assert found == crsf_frames_in(data + flush), "not the frames that are in the stream"
+        good = crsf_frame.frame(7, b"after all that")
+        assert parser.feed(good) == [(7, b"after all that")], "a valid frame after garbage is found at once"
+        whole = [p for kind, p in found if kind == crsf_frame.RC_CHANNELS and len(p) == 22]
+        count = measurements.sequence("radio")
+        assert count <= len(whole), "channels of no valid frame"
+        if count:
+            seen = measurements.values("radio").tolist()
+            said = [int.from_bytes(p, "little") for p in whole]
+            levels = [[(2 * (w >> 11 * k & 2047) - 1983) / 1639 for k in (0, 4, 15)] for w in said]
+            assert seen in levels, "channels that nobody sent"
+        tally.taken += len(found)
+        tally.bytes += len(data)
+
+    return case
+
+
 TARGETS = (
     Target("vesc_stream", start_vesc_stream, 4.0),
     Target("vesc_driver", start_vesc_driver, 1.0),
     Target("ubx_stream", start_ubx_stream, 2.0),
     Target("ubx_driver", start_ubx_driver, 0.5),
+    Target("crsf", start_crsf, 1.0),
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import fuzz_network
+import fuzz_people
 import fuzz_serial
 import fuzz_storage
 import pytest
@@ -88,7 +89,12 @@ DEFECTS: dict[str, tuple[str, str, str, str]] = {
         "except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:",
         "except (KeyError, TypeError) as error:",
     ),
-    "wire: counts of any size": ("policy_store", "robot.wire", "not least <= value <= most", "value > 2 * most"),
+    "wire: counts of any size": (
+        "policy_store",
+        "robot.wire",
+        "not least <= value <= most",
+        "value > 2 * most",
+    ),
     "frame file: checksum ignored": (
         "frame_file",
         "robot.frame_file",
@@ -131,6 +137,42 @@ DEFECTS: dict[str, tuple[str, str, str, str]] = {
         "if not all(map(math.isfinite, setpoint.tolist())):",
         "if np.isnan(setpoint).any():",
     ),
+    "CRSF: checksum ignored": (
+        "crsf",
+        "robot.drivers.crsf_frame",
+        "if crc8(body) != buffer[at + 1 + length]:",
+        "if False:",
+    ),
+    "CRSF: an index beyond the end": (
+        "crsf",
+        "robot.drivers.crsf_frame",
+        "if end - at < length + 2:",
+        "if end - at < length + 1:",
+    ),
+    "emergency stop: all is well at any age": (
+        "estops",
+        "robot.estop_inbox",
+        "0 <= now_ns - self._time_ns <= self._timeout_ns",
+        "True",
+    ),
+    "emergency stop: what is not open is closed": (
+        "estops",
+        "robot.estop_inbox",
+        "EstopState.CLOSED if fresh and self._state == EstopState.CLOSED else",
+        "EstopState.CLOSED if fresh else",
+    ),
+    "stop by network: let go at once": (
+        "stops",
+        "robot.estop.stop_receiver",
+        "if now_ns < self._until_ns else",
+        "if asked else",
+    ),
+    "gamepad: a press that is over is forgotten": (
+        "gamepad",
+        "robot.estop.gamepad",
+        "if pressed or self._down else",
+        "if self._down else",
+    ),
     "inbox: an old operator": (
         "mailboxes",
         "robot.inbox",
@@ -157,7 +199,7 @@ def test_a_seeded_defect_is_found(defect: str, tmp_path: Path, monkeypatch: pyte
     defective.__file__ = original.__file__
     monkeypatch.setitem(sys.modules, module_name, defective)
     exec(compile(source.replace(right, wrong), "defective", "exec"), defective.__dict__)
-    for user in (fuzz_serial, fuzz_network, fuzz_storage):
+    for user in (fuzz_serial, fuzz_network, fuzz_people, fuzz_storage):
         for name, value in vars(user).copy().items():
             if getattr(value, "__module__", "") == module_name and hasattr(defective, name):
                 monkeypatch.setattr(user, name, getattr(defective, name))

@@ -74,13 +74,10 @@ def judge_mutant(
 
 
 def _run(
-    plan: Plan, baseline: Baseline, mutant: Mutant, code: object, tests: list[str] | None, examples: int
+    plan: Plan, baseline: Baseline, mutant: Mutant, code: object, tests: list[str], examples: int
 ) -> Told:
-    # Tests in the files' own order are a file at a time; only these files need to be imported.
-    files = plan.suite if tests is None else tuple(dict.fromkeys(test.partition("::")[0] for test in tests))
-    expected = sum(
-        baseline.seconds.get(test, 0.0) for test in baseline.seconds if tests is None or test in tests
-    )
+    files = tuple(dict.fromkeys(test.partition("::")[0] for test in tests))  # only these need be imported
+    expected = sum(baseline.seconds[test] for test in tests)
     # Seconds were measured under coverage, which is slower; four times that is far more than chance.
     limit = 10.0 + 4.0 * expected * max(examples / QUICK_EXAMPLES, 1.0)
     return run_tests(plan.tree, files, plan.log, (mutant.file, code), tests, examples, limit)
