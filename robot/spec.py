@@ -264,10 +264,11 @@ class Fence(Struct):
     """What a robot needs to stay inside a site.
 
     ``radius`` [m]: from the position to the robot's outermost point. ``deceleration`` [m/s^2] and
-    ``reaction_s``: what it can surely brake with, and after what delay. ``turning_radius`` [m]: the tightest
-    it can turn while braking (0: on the spot). ``sigmas``: how many standard deviations of the estimate are
-    kept free. ``actuator``: the one that commands the speed along ``heading`` and is held back before the
-    fence (none: the fence is only watched). ``position``, ``velocity`` and
+    ``reaction_s``: what a stop surely brakes with, and after what delay; ``follow_s``: how much later a drive
+    brakes that is only told a lower speed. ``turning_radius`` [m]: the tightest it can turn while braking (0:
+    on the spot). ``sigmas``: how many standard deviations of the estimate are
+    kept free. ``actuator``: the one that commands the speed along ``heading`` and is held back ``reserve``
+    [m] before the fence (none: the fence is only watched). ``position``, ``velocity`` and
     ``heading`` name state fields; ``heading`` is empty if ``velocity`` is in the world frame. The ``site`` is
     usually the course's.
     """
@@ -277,7 +278,9 @@ class Fence(Struct):
     reaction_s: float
     source: str
     site: Site = Site()
+    follow_s: float = 0.0
     turning_radius: float = 0.0
+    reserve: float = 0.1
     sigmas: float = 2.0
     actuator: str = ""
     position: str = "position_world"
@@ -630,12 +633,9 @@ def _check_safety(spec: RobotSpec) -> None:
         )
     if safety.fence is not None:
         fence = safety.fence
-        need(
-            min(fence.radius, fence.reaction_s, fence.turning_radius, fence.sigmas) >= 0.0
-            and fence.deceleration > 0.0
-            and all(o.radius > 0.0 for o in fence.site.obstacles),
-            "safety.fence needs radius, reaction_s, turning_radius, sigmas >= 0, deceleration > 0, and "
-            "obstacles radius > 0",
-        )
+        for name in ("radius", "reaction_s", "follow_s", "turning_radius", "reserve", "sigmas"):
+            need(getattr(fence, name) >= 0.0, f"safety.fence needs {name} >= 0")
+        need(fence.deceleration > 0.0, "safety.fence needs deceleration > 0")
+        need(all(o.radius > 0.0 for o in fence.site.obstacles), "a site's obstacles need radius > 0")
     if safety.turn is not None:
         need(safety.turn.lateral_acceleration > 0.0, "safety.turn needs lateral_acceleration > 0")

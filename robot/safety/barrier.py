@@ -81,6 +81,7 @@ class Barrier:
 def _inside(fence: Fence, speed: Array, state: Array, deviation: Array) -> Array:
     """Speed along the heading [m/s], forward or backward, reduced to what can still stop inside the fence."""
     distance, outward = fence.distances(state, deviation)
+    distance -= fence.reserve
     # No way out is shorter than straight on: what stops within the nearest distance needs no more thought.
     if (np.abs(speed) <= fence.fastest(distance.min(axis=-1))).all():
         return speed

@@ -37,8 +37,12 @@ class Fence:
             )
         self._sigmas = fence.sigmas
         self._reaction = fence.reaction_s
+        self._follow = fence.follow_s
         self._deceleration = fence.deceleration
         self._turning = fence.turning_radius
+        self.reserve = fence.reserve
+        """How far before the fence the barrier takes it to be [m]: what noise and a drive's dead band need
+        for the watched margin to stay positive."""
         self._normals, self._offsets = _half_planes(spec.name, fence.site.polygon)
         self._offsets = self._offsets - fence.radius
         self._centres = np.array([(o.x, o.y) for o in fence.site.obstacles]).reshape(-1, 2)
@@ -113,8 +117,9 @@ class Fence:
         return np.asarray(radius * (angle - left) + np.maximum(room - radius * sine, 0.0))
 
     def fastest(self, distance: Array) -> Array:
-        """The speed towards an edge [m/s] whose stopping distance is ``distance`` [m]: 0 beyond it."""
-        lag = self._deceleration * self._reaction
+        """The speed [m/s] from which a drive that is told to slow down stops within ``distance`` [m]: 0 where
+        there is none left."""
+        lag = self._deceleration * (self._reaction + self._follow)
         room = np.maximum(distance, 0.0)
         return np.asarray(np.sqrt(np.square(lag) + 2.0 * self._deceleration * room) - lag)
 
