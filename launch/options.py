@@ -334,12 +334,17 @@ class BenchFaultsOptions:
     Two of them: sandlot bench faults pilot_silent serial_drop_all_replies --runs 100
 
     One run again: sandlot bench faults serial_delay --seed 17
+
+    In real time: sandlot bench faults --processes
     """
 
     cells: Annotated[tuple[str, ...], Positional] = ()
     """Which faults (--list names them); all without any."""
-    runs: int = 1000
-    """Runs of each, at random moments of random drives."""
+    runs: int | None = None
+    """Runs of each, at random moments of random drives; 1000 without it, 60 with --processes."""
+    processes: bool = False
+    """Processes of a real session stopped, killed, hung and starved, in real time: 80 s for each run of
+    all."""
     defect_runs: int = 10
     """Runs of each robot that is defective on purpose and must be caught."""
     seed: int | None = None

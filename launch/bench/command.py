@@ -53,6 +53,7 @@ def kill(options: BenchKillOptions) -> int:
 
 def faults(options: BenchFaultsOptions) -> int:
     """Faults injected while the robot drives. 1 if one escaped, or a defective robot went uncaught."""
+    from launch.bench import faults_processes as processes
     from launch.bench import faults_table as shown
     from launch.bench.faults import once, run
     from launch.bench.faults_cell import chosen
@@ -60,6 +61,7 @@ def faults(options: BenchFaultsOptions) -> int:
     console = Console(stderr=options.json)
     if options.list:
         console.print(shown.catalogue(chosen(options.cells)))
+        console.print(shown.processes(processes.ACTS), "(these with --processes)")
         return 0
     if options.seed is not None or options.defect:
         if len(options.cells) != 1 or options.seed is None:
@@ -70,8 +72,20 @@ def faults(options: BenchFaultsOptions) -> int:
             print(msgspec.json.encode(outcome).decode())
         return 0 if outcome.verdict == "passed" else 1
     with shown.watching(console) as progress:
-        lines = run(options.cells, options.runs, options.defect_runs, options.csv, options.workers, progress)
-    console.print(shown.table(f"bench faults: {machine()}", lines), shown.defects(lines))
+        if options.processes:
+            lines = processes.run(options.cells, options.runs or 60, options.csv, progress=progress)
+        else:
+            lines = run(
+                options.cells,
+                options.runs or 1000,
+                options.defect_runs,
+                options.csv,
+                options.workers,
+                progress,
+            )
+    console.print(shown.table(f"bench faults: {machine()}", lines))
+    if not options.processes:
+        console.print(shown.defects(lines))
     if options.json:
         print(json.dumps(shown.figures(lines)))
     return int(any(line.escapes or line.broken or line.uncaught for line in lines))

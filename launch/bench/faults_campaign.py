@@ -62,6 +62,13 @@ def fly(number: int, tasks: Iterable[Task], runs: Path) -> Iterator[Outcome]:
     drive = Drive(number, runs)
     drive.until_driving()
     gc.freeze()  # a collection in a fork would copy every page
+    try:
+        yield from _fly(drive, tasks)
+    finally:
+        gc.unfreeze()
+
+
+def _fly(drive: Drive, tasks: Iterable[Task]) -> Iterator[Outcome]:
     start = drive.ticks
     window = round(WINDOW_S * drive.spec.rates.guardian_hz)
     planned = []
@@ -73,7 +80,7 @@ def fly(number: int, tasks: Iterable[Task], runs: Path) -> Iterator[Outcome]:
             drive.tick()
             if drive.state != SafetyState.ACTIVE:
                 raise SandlotError(
-                    f"drive {number} on {drive.course} stopped by itself, undisturbed: "
+                    f"drive {drive.seed} on {drive.course} stopped by itself, undisturbed: "
                     f"{drive.guardian.kernel.state.name}, {drive.guardian.kernel.cause.name}"
                 )
         data, trouble = in_fork(partial(_run, drive, task, rng))

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from launch.bench import kill_timeline as timeline
-from launch.bench.faults_book import Book
+from launch.bench.faults_book import Book, Line, summarise
 from launch.bench.faults_driver import EXHAUST, HANG, HANG_S, MARK
 from launch.bench.faults_judge import BRAKE_LAG_S, SLACK_M, deceleration
 from launch.bench.faults_run import Outcome
@@ -40,6 +41,8 @@ STOPPED_S = 2.0
 STANDS_S = 6.0
 TRUTH_S = 0.01
 """Between two records of the truth."""
+WOKEN_S = 0.5
+"""How long a woken guardian is watched: less than a person takes to reset and arm it."""
 BACK_S = 120.0
 AUTHORITY = [int(SafetyState.ACTIVE), int(SafetyState.REDUCED)]
 
@@ -84,16 +87,28 @@ def chosen(names: Iterable[str]) -> list[str]:
 def run(
     acts: Iterable[str],
     runs: int,
-    book: Book,
+    book: Path | None,
     speed: float = 1.5,
     progress: Callable[[Outcome, int, int], None] = lambda outcome, done, total: None,
-) -> None:
+) -> list[Line]:
     """Each act ``runs`` times, one after another, less those that ``book`` has. Raises SandlotError if the
     robot does not drive again after one."""
-    known = book.known()
-    todo = [(n, name) for n in range(runs) for name in chosen(acts) if (name, n, "") not in known]
-    if not todo:
-        return
+    names = chosen(acts)
+    if runs < 1 or speed <= 0:
+        raise SandlotError(f"runs {runs} and speed {speed:g}: both must be more than 0")
+    record = Book(book)
+    known = record.known()
+    todo = [(n, name) for n in range(runs) for name in names if (name, n, "") not in known]
+    if todo:
+        _session(todo, record, speed, progress)
+    outcomes = [o for o in record.outcomes if o.seed < runs]
+    return [summarise(name, (), outcomes) for name in names]
+
+
+def _session(
+    todo: list[tuple[int, str]], book: Book, speed: float, progress: Callable[[Outcome, int, int], None]
+) -> None:
+    """All that is to do, in one session."""
     directory = Path(tempfile.mkdtemp(prefix="sandlot-faults-"))
     revision = git_revision()
     try:
@@ -143,8 +158,9 @@ def _perform(
     marked = _marks(session)
     struck = _struck(act, process, marked if len(marked) > len(marks) else [])
     ticks, truth = onlooker.ticks(), onlooker.truth()
+    again = ""
     if act.number == signal.SIGSTOP:
-        os.kill(process, signal.SIGCONT)
+        again = _woken(act, process, onlooker, clock)
     elif act.number == HANG:
         onlooker.wait(max(0.0, HANG_S - (clock.now_ns() - act_ns) / 1e9))
     if act.fatal:
@@ -152,7 +168,25 @@ def _perform(
             lambda: len(onlooker.starts(act.process)) > len(before), BACK_S, f"{act.process} to come back"
         )
     begin_ns = max([act_ns, *marked[len(marks) :]])
-    return _judge(session, act, name, seed, revision, begin_ns, struck, stood, ticks, truth)
+    outcome = _judge(session, act, name, seed, revision, begin_ns, struck, stood, ticks, truth)
+    if again and outcome.verdict == "passed":
+        outcome = msgspec.structs.replace(outcome, verdict="escaped", problems=again)
+    return outcome
+
+
+def _woken(act: Act, process: int, onlooker: Onlooker, clock: MonotonicClock) -> str:
+    """Let a stopped process go on. A guardian must not take up what it did: the problem, if it does."""
+    woken_ns = clock.now_ns()
+    os.kill(process, signal.SIGCONT)
+    if act.process != "guardian":
+        return ""
+    onlooker.wait(WOKEN_S)
+    ticks = onlooker.ticks()
+    after = ticks[ticks["time_ns"] > woken_ns]
+    if not len(after):
+        return "woken: it did not go on"
+    drove = int(np.isin(after["safety_state"], AUTHORITY).sum())
+    return f"woken: it drove on for {drove} ticks" if drove else ""
 
 
 def _struck(act: Act, process: int, marked: list[int]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,6 +12,7 @@ from rich.table import Table
 from launch.bench.faults_book import Line
 from launch.bench.faults_campaign import Task
 from launch.bench.faults_cell import Cell
+from launch.bench.faults_processes import ACTS, Act
 from launch.bench.faults_run import Outcome
 
 EXAMPLES = 3
@@ -23,14 +24,14 @@ def table(title: str, lines: Sequence[Line]) -> Table:
     probability of an escape is below, with 95 % confidence."""
     shown = Table(title=title, title_justify="left", box=None, header_style="bold")
     shown.add_column("cell", no_wrap=True)
-    for name in ("runs", "not struck", "escaped", "p <", "response", "stop"):
-        shown.add_column(name, justify="right")
+    for name in ("runs", "not struck", "escaped", "p <", "response [ms]", "stop [m]"):
+        shown.add_column(name, justify="right", no_wrap=name in ("response [ms]", "stop [m]"))
     for line in lines:
         response = distance = ""
         if line.worst is not None:
-            response = f"{line.worst.response_ms:.0f}/{line.worst.deadline_ms:.0f} ms"
+            response = f"{line.worst.response_ms:.0f}/{line.worst.deadline_ms:.0f}"
         if line.longest is not None:
-            distance = f"{line.longest.distance_m:.2f}/{line.longest.bound_m:.2f} m"
+            distance = f"{line.longest.distance_m:.2f}/{line.longest.bound_m:.2f}"
         shown.add_row(
             line.cell,
             str(line.runs) + (f" (+{line.broken} broken)" if line.broken else ""),
@@ -65,6 +66,14 @@ def catalogue(cells: Sequence[Cell]) -> Table:
     return shown
 
 
+def processes(acts: Mapping[str, Act]) -> Table:
+    """What can be done to a real session's processes."""
+    shown = Table(box=None, show_header=False)
+    for name, act in acts.items():
+        shown.add_row(name, act.summary)
+    return shown
+
+
 def figures(lines: Sequence[Line]) -> dict[str, float]:
     """One flat object."""
     flat: dict[str, float] = {
@@ -92,6 +101,8 @@ def figures(lines: Sequence[Line]) -> dict[str, float]:
 def in_full(outcome: Outcome) -> str:
     """One run, on a few lines."""
     command = Task(outcome.cell, outcome.seed, outcome.defect).command()
+    if outcome.cell in ACTS:
+        command = f"{outcome.cell}, run {outcome.seed} (real time does not repeat itself)"
     return "\n".join(
         [
             f"{outcome.verdict}: {command}",
