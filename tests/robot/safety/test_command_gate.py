@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,3 +134,60 @@ def test_every_element_must_be_finite() -> None:
 def test_three_commands_in_a_row_that_are_not_finite_are_a_broken_pilot() -> None:
     """The specification's number: one is a glitch, three stop the robot (category 1)."""
     assert NOT_FINITE_LIMIT == 3
+
+
+REASONS = {
+    "replayed": ((7, 0, 3, 0.5), Cause.COMMAND_REPLAYED),
+    "epoch": ((9, 0, 2, 0.5), Cause.COMMAND_REPLAYED),
+    "future": ((9, -1, 3, 0.5), Cause.COMMAND_STALE),
+    "stale": ((9, TIMEOUT + 1, 3, 0.5), Cause.COMMAND_STALE),
+    "not_finite": ((9, 0, 3, math.nan), Cause.COMMAND_NOT_FINITE),
+}
+
+
+@pytest.mark.parametrize("verdict", REASONS)
+def test_a_pilot_that_times_out_is_told_what_was_wrong_with_its_last_command(verdict: str) -> None:
+    gate, now = CommandGate(1, TIMEOUT / 1e9), 10 * TIMEOUT
+    gate.begin(now, 3)
+    assert gate.offer(now, 8, now, 3, np.ones(1)) == "accepted"
+    # Another reason first: it is the last one that counts.
+    gate.offer(now, 5, now, 3, np.ones(1)) if verdict != "replayed" else gate.offer(
+        now, 8, now, 3, np.ones(1)
+    )
+    (sequence, age, epoch, value), cause = REASONS[verdict]
+    assert gate.offer(now, sequence, now - age, epoch, np.array([value])) == verdict
+    assert gate.request(now + TIMEOUT + 1, True) == (Request.CATEGORY2, cause)
+    gate.begin(now, 4)
+    assert gate.request(now + TIMEOUT + 1, True) == (Request.CATEGORY2, Cause.COMMAND_STALE), "a new epoch"
+
+
+def test_an_accepted_command_clears_what_was_wrong_before_it() -> None:
+    gate, now = CommandGate(1, TIMEOUT / 1e9), 10 * TIMEOUT
+    gate.begin(now, 3)
+    for k in range(1, 8):
+        bad = np.full(1, math.nan)
+        assert gate.offer(now, 2 * k, now, 3, bad) == "not_finite"
+        assert gate.offer(now, 2 * k + 1, now, 3, np.ones(1)) == "accepted"
+        assert gate.request(now, True) == (Request.NONE, Cause.NONE), "never three in a row"
+    assert gate.request(now + TIMEOUT + 1, True) == (Request.CATEGORY2, Cause.COMMAND_STALE)
+
+
+def test_grace_is_for_those_who_have_not_spoken_yet() -> None:
+    silent, spoken, now = CommandGate(1, TIMEOUT / 1e9), CommandGate(1, TIMEOUT / 1e9), 10 * TIMEOUT
+    for gate in (silent, spoken):
+        gate.begin(now, 1)
+    assert spoken.offer(now, 1, now, 1, np.ones(1)) == "accepted"
+    for gate, patient in ((silent, True), (spoken, False)):
+        gate.grace(now + TIMEOUT // 2)
+        assert (gate.request(now + TIMEOUT + 1, True)[0] == Request.NONE) == patient
+
+
+def test_a_new_gate_counts_from_zero() -> None:
+    gate = CommandGate(1, TIMEOUT / 1e9)
+    assert gate.request(TIMEOUT, True) == (Request.NONE, Cause.NONE)
+    assert gate.request(TIMEOUT + 1, True) == (Request.CATEGORY2, Cause.COMMAND_STALE)
+    assert gate.timeout_ns == TIMEOUT
+    for k in range(NOT_FINITE_LIMIT):
+        assert gate.request(0, False)[0] == Request.NONE
+        gate.offer(0, k + 1, 0, 0, np.full(1, math.nan))
+    assert gate.request(0, False)[0] == Request.CATEGORY1
