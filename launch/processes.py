@@ -177,10 +177,11 @@ def courier(session: Session, stop: Stop) -> None:
     """Log, spool and link."""
     from launch.keys import robot_keys
     from robot.courier import Courier
+    from robot.realtime import stand_back
     from robot.transport import RobotLink, endpoints
 
     manifest, setup, clock = session.manifest, session.manifest.setup, MonotonicClock()
-    os.nice(COURIER_NICE)
+    stand_back(COURIER_NICE)
     board = session.board()
     keys = robot_keys(Path(setup.keys), setup.key or None, setup.learner_key, setup.address)
     link = RobotLink(*endpoints(setup.address), keys)
@@ -235,10 +236,11 @@ def learner(session: Session, stop: Stop) -> None:
     """Rows in, policies out."""
     from launch.keys import learner_keys
     from learners.train import serve
+    from robot.realtime import stand_back
     from robot.transport import LearnerLink, endpoints
 
     manifest, setup = session.manifest, session.manifest.setup
-    os.nice(LEARNER_NICE)
+    stand_back(LEARNER_NICE)
     keys = learner_keys(Path(setup.keys), setup.key or None, setup.address)
     link = LearnerLink(*endpoints(setup.address), keys)
     if setup.resume and not any(session.learner.iterdir()):

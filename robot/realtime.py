@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
 import gc
 import os
 import resource
 from collections.abc import Sequence
+from pathlib import Path
 
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 _PR_SET_TIMERSLACK = 29
 _MEMLOCK_BYTES = 1 << 29
 """A numpy process maps far more than it touches; below this limit a locked process could fail to allocate."""
 
+_AUTOGROUP = Path("/proc/self/autogroup")
 _LIMITS_FILE = "/etc/security/limits.d/90-sandlot.conf"
 
 
@@ -30,6 +33,19 @@ def enter_realtime(priority: int = 80, cpus: Sequence[int] | None = None) -> lis
     gc.collect()
     gc.freeze()
     return missing
+
+
+def stand_back(niceness: int) -> None:
+    """Leave the processor to those with less ``niceness``, 0 to 19.
+
+    Linux weighs whole sessions against each other where automatic grouping is on (``sched_autogroup_enabled``,
+    the default of most distributions), so that a process with a session of its own must also say it there;
+    its own niceness only counts inside its session.
+    """
+    os.nice(niceness)
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):  # no such grouping here
+            _AUTOGROUP.write_text(str(niceness))
 
 
 def _libc() -> ctypes.CDLL:

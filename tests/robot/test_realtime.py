@@ -24,6 +24,29 @@ if os.fork() == 0:
 os.wait()
 """
 
+STAND_BACK = """
+import os, sys
+from pathlib import Path
+from robot.realtime import stand_back
+if sys.argv[1] == "alone": os.setsid()
+stand_back(7)
+group = Path("/proc/self/autogroup")
+print(os.nice(0), group.read_text().split()[-1] if group.exists() else "none")
+"""
+
+
+@pytest.mark.parametrize("how", ["alone", "in a session"])
+def test_standing_back_counts_against_other_sessions_too(how: str) -> None:
+    """With a session of its own, niceness alone left a learner its full share beside the robot."""
+    done = subprocess.run(
+        [sys.executable, "-c", STAND_BACK, how], capture_output=True, text=True, timeout=60, check=True
+    )
+    own, group = done.stdout.split()
+    assert own == "7"
+    if group != "none":
+        assert (group == "7") == (how == "alone")
+
+
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to take and to give up rights")
 
 
