@@ -38,7 +38,7 @@ def enter_realtime(priority: int = 80, cpus: Sequence[int] | None = None) -> lis
 def stand_back(niceness: int) -> None:
     """Leave the processor to those with less ``niceness``, 0 to 19.
 
-    Linux weighs whole sessions against each other where automatic grouping is on (``sched_autogroup_enabled``,
+    Linux weighs whole sessions against each other where automatic grouping is on (sched_autogroup_enabled,
     the default of most distributions), so that a process with a session of its own must also say it there;
     its own niceness only counts inside its session.
     """
