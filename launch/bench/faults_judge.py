@@ -64,10 +64,10 @@ def deceleration(spec: RobotSpec) -> float:
 
 class Witness:
     """Watches a drive from the fault on; call ``see`` after each tick. ``problems`` collects what must never
-    happen under any fault; the rest is for the verdict."""
+    happen under any fault; the rest is for the verdict. ``compared``: keep a ``digest`` of each tick."""
 
-    def __init__(self, drive: Drive) -> None:
-        self._drive, self._spec = drive, drive.spec
+    def __init__(self, drive: Drive, compared: bool = False) -> None:
+        self._drive, self._spec, self._compared = drive, drive.spec, compared
         self.problems: dict[str, str] = {}
         self.times: list[int] = []
         self.states: list[SafetyState] = []
@@ -103,8 +103,8 @@ class Witness:
         self._judge_truth(now_ns)
         self._judge_commands()
         self._judge_samples(now_ns)
-        record = drive.board.state.read()
-        self.digest.append(_motion(record))
+        if self._compared:
+            self.digest.append(_motion(drive.board.state.read()))
 
     def stopped_at(self) -> int | None:
         """Index of the first tick without authority."""

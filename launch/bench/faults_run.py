@@ -100,12 +100,16 @@ Inject = Callable[[Run], Expected]
 
 
 def perform(
-    drive: Drive, inject: Inject | None, rng: np.random.Generator, defective: bool = False
+    drive: Drive,
+    inject: Inject | None,
+    rng: np.random.Generator,
+    defective: bool = False,
+    compared: bool = False,
 ) -> tuple[Run, Expected, Witness]:
     """Inject (None: nothing, for comparison) and watch; a ``defective`` robot only until it is caught."""
     for line in drive.lines.values():
         line.listen()
-    witness = Witness(drive)
+    witness = Witness(drive, compared)
     run = Run(drive, rng)
     expected = Expected("never") if inject is None else inject(run)
     drive.before_tick = lambda now_ns: _all(run.on_tick, now_ns)
