@@ -25,7 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mutants import Mutant
-from mutation_campaign import QUICK_EXAMPLES, prepare, run_campaign
+from mutation_campaign import QUICK_EXAMPLES, preload, prepare, run_campaign
 from mutation_plan import Plan, PlanError, measure
 from mutation_results import Equivalents, EquivalentsError, Journal, Report
 from mutation_run import Told
@@ -115,6 +115,7 @@ def _look(options: argparse.Namespace, plan: Plan) -> int:
     if options.what != "report":
         prepare(plan)
         baseline, measured = measure(plan, context, QUICK_EXAMPLES)
+        preload(plan)
         if options.what == "coverage":
             total = measured.report(show_missing=True, skip_covered=False)
             print("every line and branch is run" if total >= 100.0 else "not every line and branch is run")

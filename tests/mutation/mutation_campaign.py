@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib
 import os
 import sys
@@ -16,25 +18,28 @@ QUICK_EXAMPLES = 25
 FULL_EXAMPLES = 100
 LONG_S = 1.0
 """A test that takes longer is left out of a quick look [s]."""
-PRELOADED = (
-    "numpy",
-    "hypothesis.extra.numpy",
-    "pytest",
-    "_pytest.pytester",
-    "msgspec",
-    "coverage",
-    "lz4.frame",
-)
-"""Imported once, before the forks. Nothing of the project's: a mutant's own modules must be new."""
+PRELOADED = ("numpy", "hypothesis.extra.numpy", "pytest", "_hypothesis_pytestplugin")
 
 
 def prepare(plan: Plan) -> None:
-    """Make this process the parent of the children: in the copy, with the heavy libraries imported."""
-    os.environ["SANDLOT_MUTATION"] = "1"
+    """Make this process the parent of the children: in the copy, with the libraries imported."""
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    sys.dont_write_bytecode = False  # the copy is ours, and every child reads the same modules again
     os.chdir(plan.tree)
     sys.path.insert(0, str(plan.tree))
     for name in PRELOADED:
         importlib.import_module(name)
+
+
+def preload(plan: Plan) -> None:
+    """Import once, before the forks, every library that the tests use. Nothing of the project's own: a
+    mutant's modules, and all that import them, must be new."""
+    for name in plan.log.with_suffix(".modules").read_text().split():
+        if name not in sys.modules:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
 
 
 def run_campaign(

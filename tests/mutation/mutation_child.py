@@ -26,6 +26,18 @@ MEMORY_BYTES = 8 << 30
 """Address space of a child: a mutant that eats memory gets MemoryError, and the machine stays well."""
 
 
+UNUSED = (
+    "cacheprovider",
+    "unraisableexception",
+    "threadexception",
+    "doctest",
+    "junitxml",
+    "stepwise",
+    "faulthandler",
+)
+"""Plugins of pytest that a child has no use for; each costs time."""
+
+
 class Telling:
     """A pytest plugin: picks the tests to run, in order, and tells of each."""
 
@@ -151,11 +163,19 @@ def _session(
     telling = Telling(pipe, tests, recorder)
     telling.tell(started=True)
     # The project's own options, but no clock on single tests: the whole process has one.
-    options = ["-o", "addopts=--import-mode=importlib", "-p", "no:timeout", "-p", "no:cacheprovider"]
-    options += ["-q", "--rootdir", str(tree), *([] if measure else ["-x"])]
+    options = ["-o", "addopts=--import-mode=importlib", "-q", "--rootdir", str(tree), "--assert=plain"]
+    options += [part for name in UNUSED for part in ("-p", f"no:{name}")]
+    options += ["-p", "_hypothesis_pytestplugin", *([] if measure else ["-x"])]
     result = pytest.main([*options, *suite], plugins=[telling])
     if recorder is not None:
         recorder.stop()
         recorder.save()
+        here = str(tree)
+        modules = [
+            name
+            for name, module in list(sys.modules.items())
+            if (file := getattr(module, "__file__", None)) and not file.startswith(here)
+        ]
+        log.with_suffix(".modules").write_text("\n".join(modules))
     telling.tell(finished=int(result), chosen=telling.chosen, ran=telling.ran)
     return 0

@@ -115,7 +115,7 @@ def measure(plan: Plan, context: str, examples: int) -> tuple[Baseline, coverage
     fails: mutants judged by it would all seem dead."""
     cache = plan.keep / f"baseline-{context}.json"
     data = plan.log.with_suffix(".coverage")
-    if cache.exists() and data.exists():
+    if cache.exists() and data.exists() and plan.log.with_suffix(".modules").exists():
         plain = json.loads(cache.read_text())
         return _baseline(plan, data, plain), _report(data)
     told: Told = run_tests(
