@@ -54,7 +54,7 @@ class EstopInbox:
         self._sources = tuple(_Source(source, mailboxes[source.name]) for source in estop.sources)
         self.pressed = False
         self.summary = 0
-        """0: all is well, 1: a source is silent, 2: one is pressed."""
+        """0: all is well, 1: a source is silent, 2: one is pressed, 3: both."""
 
     def update(self, clock: Clock) -> Verdict:
         """Take what is new and judge it; ``pressed`` tells the rest."""
@@ -63,7 +63,7 @@ class EstopInbox:
             state = source.update(clock)
             self.pressed |= state == EstopState.OPEN
             silent = silent or (source.name if state == EstopState.UNKNOWN else "")
-        self.summary = 2 if self.pressed else int(bool(silent))
+        self.summary = 2 * self.pressed + bool(silent)
         if silent:
             return Verdict(Request.CATEGORY1, Cause.ESTOP_SILENT, f"emergency stop {silent}")
         return CLEAR

@@ -194,7 +194,7 @@ def tick_dtype(spec: RobotSpec) -> np.dtype[np.void]:
     that the safety kernel judged by, so that it can be judged again: ``command`` and ``operator`` are the
     newest records it had taken by ``read_ns``, ``devices`` holds a ``DeviceFlag`` each in the spec's order,
     ``silence`` [s] is the pilot's and the courier's, ``ending`` says that the guardian had been asked to end,
-    ``estop`` what the emergency stops said together: 0 all is well, 1 one is silent, 2 one is pressed.
+    ``estop`` what the emergency stops said together: 0 all well, 1 one is silent, 2 one is pressed, 3 both.
     What it made of it: ``request``, the worst of all verdicts, and the ``margin`` to each of the spec's
     limits, in the limit's unit."""
     size, actuators = spec.state_layout.size, len(spec.actuators)
