@@ -11,7 +11,6 @@ from typing import Protocol
 
 from robot.errors import SandlotError
 
-CLOCK_MONOTONIC = 1
 TIMER_ABSTIME = 1
 
 
@@ -30,7 +29,11 @@ class _Timespec(ctypes.Structure):
 
 
 class MonotonicClock:
-    """CLOCK_MONOTONIC with absolute sleeps (``clock_nanosleep(2)``), so that lateness does not accumulate."""
+    """CLOCK_BOOTTIME with absolute sleeps (``clock_nanosleep(2)``), so that lateness does not accumulate.
+
+    Unlike CLOCK_MONOTONIC it goes on while the computer is suspended: a guardian that wakes sees how long the
+    robot was without one, instead of taking up where it left off.
+    """
 
     def __init__(self) -> None:
         libc = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
@@ -39,12 +42,12 @@ class MonotonicClock:
         self._pointer = ctypes.byref(self._until)
 
     def now_ns(self) -> int:
-        return time.monotonic_ns()
+        return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def sleep_until(self, deadline_ns: int) -> None:
         self._until.seconds, self._until.nanoseconds = divmod(deadline_ns, 1_000_000_000)
         while True:
-            error = self._clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, self._pointer, None)
+            error = self._clock_nanosleep(time.CLOCK_BOOTTIME, TIMER_ABSTIME, self._pointer, None)
             if error == 0:
                 return
             if error != errno.EINTR:

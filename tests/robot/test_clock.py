@@ -1,7 +1,12 @@
 """Absolute deadlines: lateness does not accumulate, and an overrun is skipped, never caught up in a burst."""
 
+import os
+import shutil
+import subprocess
+import sys
 import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +37,27 @@ def test_monotonic_clock_sleeps_to_absolute_deadlines() -> None:
     deadline = clock.now_ns() + 5_000_000
     clock.sleep_until(deadline)
     assert clock.now_ns() >= deadline
-    before = time.monotonic_ns()
+    before = clock.now_ns()
     clock.sleep_until(before - 1_000_000_000)
-    assert time.monotonic_ns() - before < 1_000_000_000
+    assert clock.now_ns() - before < 1_000_000_000
+
+
+def test_monotonic_clock_counts_the_time_that_the_computer_was_suspended() -> None:
+    """In a time namespace the clocks differ as they do after a suspension."""
+    unshare = shutil.which("unshare")
+    if unshare is None or os.geteuid() != 0:
+        pytest.skip("a time namespace takes unshare (util-linux) and root")
+    suspended_s = 12_345
+    code = (
+        "import time; from robot.clock import MonotonicClock; clock = MonotonicClock(); "
+        "start = clock.now_ns(); clock.sleep_until(start + 20_000_000); "
+        "print(start - time.monotonic_ns(), clock.now_ns() - start)"
+    )
+    command = [unshare, "--time", "--boottime", str(suspended_s), sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0 and "unshare" in done.stderr:
+        pytest.skip(f"no time namespace here: {done.stderr.strip()}")
+    ahead_ns, slept_ns = map(int, done.stdout.split())
+    here_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
+    assert abs(ahead_ns - here_ns - suspended_s * 1_000_000_000) < 1_000_000_000
+    assert slept_ns >= 20_000_000
