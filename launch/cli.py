@@ -45,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "stop": Command(options.StopOptions, "launch.stop:stop"),
     "course from-demo": Command(options.FromDemoOptions, "launch.course:from_demo"),
     "report": Command(options.ReportOptions, "launch.report:report"),
+    "replay": Command(options.ReplayOptions, "launch.replay.command:replay"),
     "doctor": Command(options.DoctorOptions, "launch.doctor:doctor"),
     "keys make": Command(options.KeysMakeOptions, "launch.keys:make"),
     "keys allow": Command(options.KeysAllowOptions, "launch.keys:allow"),

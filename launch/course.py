@@ -11,11 +11,12 @@ from launch.options import FromDemoOptions
 from robot.errors import SandlotError
 from robot.log_reader import read_log
 from robot.messages import Actor
+from robot.plain_data import decode_struct
 from robot.practice.course import CourseFile, save_course
 from robot.practice.demonstration import course_from_trajectory
 from robot.recorder import TICKS
 from robot.shared_memory import Record
-from robot.spec import RobotSpec, decode_struct
+from robot.spec import RobotSpec
 
 
 def from_demo(options: FromDemoOptions) -> int:

@@ -35,8 +35,9 @@ from robot.clock import MonotonicClock
 from robot.contract import TaskContract
 from robot.errors import PortError, SandlotError
 from robot.messages import tick_dtype
+from robot.plain_data import differences
 from robot.practice.course import load_course
-from robot.spec import RobotSpec, differences, load_spec
+from robot.spec import RobotSpec, load_spec
 
 MARKS: dict[Status, tuple[str, str]] = {
     "ok": ("ok", "green"),
@@ -152,7 +153,7 @@ def contracts(spec: RobotSpec, contract: TaskContract, runs: Path) -> Iterator[F
 
 
 def _contract_of_plain(plain: dict[str, object]) -> dict[str, object]:
-    from robot.spec import decode_struct
+    from robot.plain_data import decode_struct
 
     return decode_struct(plain, RobotSpec, "the latest run's manifest").contract()
 

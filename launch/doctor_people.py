@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from launch.finding import Finding
 from robot.errors import SandlotError
 from robot.messages import EstopState
-from robot.spec import EstopSource, RobotSpec
+from robot.people_spec import EstopSource
+from robot.spec import RobotSpec
 from robot.transport import endpoints, is_local
 
 

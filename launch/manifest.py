@@ -16,7 +16,8 @@ import tomli_w
 
 from learners.config import LearnerConfig
 from robot.errors import SandlotError
-from robot.spec import Struct, decode_struct
+from robot.layout import Struct
+from robot.plain_data import decode_struct
 
 FILE = "manifest.toml"
 PACKAGES = (

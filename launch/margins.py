@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.spec import Limit, RobotSpec
+from robot.safety_spec import Limit
+from robot.spec import RobotSpec
 
 
 @dataclass(frozen=True)

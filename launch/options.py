@@ -266,6 +266,34 @@ class KeysShowOptions:
 
 
 @dataclass(frozen=True)
+class ReplayOptions:
+    """A recorded session judged once more by the safety kernel, as it was or with other limits.
+
+    Every verdict as logged? sandlot replay runs/racer/latest --safety
+
+    What would a lower limit have stopped? sandlot replay runs/racer/latest --safety --set
+    safety.limits.overspeed.upper=4
+
+    And another file of the same robot? sandlot replay log.mcap --safety --spec my.toml --png margins.png
+
+    Exit code 0 if every verdict is the logged one, 3 if any differs.
+    """
+
+    log: Annotated[str, Positional]
+    """A run's folder, or a log file of it."""
+    safety: bool = False
+    """Replay it through the safety kernel."""
+    spec: str | None = None
+    """Judge by this robot's name or TOML file in place of the description in the log."""
+    set: tuple[str, ...] = ()
+    """Values to change, as PATH=VALUE; a limit, sensor or actuator goes by its name, none removes a bound."""
+    png: Path | None = None
+    """Draw margins and trips over time into this file."""
+    json: bool = False
+    """Print everything as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchLoopOptions:
     """Lateness of the guardian's loop under full load, against a C timer loop.
 

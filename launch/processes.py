@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from learners.server import ServerConfig
     from robot.estop.stop_receiver import StopReceiver
     from robot.guardian import Guardian
+    from robot.people_spec import EstopSource
     from robot.pilot import Pilot
     from robot.policy import PolicyLoader, PolicySource
-    from robot.spec import EstopSource
 
 GUARDIAN_PRIORITY, ESTOP_PRIORITY, EMULATOR_PRIORITY, PILOT_PRIORITY = 80, 70, 60, 40
 """SCHED_FIFO priorities: whoever stops the robot comes first, then the world it stops in, then who drives."""

@@ -27,8 +27,10 @@ from robot.contract import TaskContract, task_contract
 from robot.errors import SandlotError, SpecError
 from robot.interface import load_class
 from robot.keys import load_session_key, make_session_key
+from robot.people_spec import Estop
+from robot.plain_data import decode_struct
 from robot.practice.course import Course, CourseFile, load_course
-from robot.spec import Estop, RobotSpec, at_site, decode_struct, load_spec
+from robot.spec import RobotSpec, at_site, load_spec
 from robot.task import Task
 
 SHARED_MEMORY = Path("/dev/shm")

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from robot.errors import SpecError
-from robot.spec import Struct
+from robot.layout import Struct
 
 
 class LearnerConfig(Struct):

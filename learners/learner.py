@@ -18,7 +18,7 @@ from learners.prior_data import Experience
 from learners.sac import Sac
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError
-from robot.spec import differences
+from robot.plain_data import differences
 
 
 class Learner:

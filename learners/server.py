@@ -17,8 +17,9 @@ from robot.clock import Clock
 from robot.contract import TaskContract
 from robot.errors import SandlotError, WireError
 from robot.frame_file import DiskFullError, write_atomically
+from robot.layout import Struct
 from robot.messages import SCHEMA_VERSION, Acknowledgement, Hello, Refusal, Steps, Welcome
-from robot.spec import Struct, differences, digest
+from robot.plain_data import differences, digest
 from robot.transport import LearnerEnd
 from robot.wire import Message, decode_from_robot, decode_policy, decode_rows, encode, sign_policy
 

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.errors import ContractMismatchError
-from robot.spec import ActionTerm, Field, Layout, RobotSpec, Struct, differences, digest
+from robot.layout import Field, Layout, Struct
+from robot.plain_data import differences, digest
+from robot.spec import ActionTerm, RobotSpec
 
 
 class ObservationTerm(Struct):

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from robot.clock import Clock
 from robot.inbox import Inbox
 from robot.messages import Cause, EstopState
+from robot.people_spec import Estop, EstopSource
 from robot.safety.monitors import CLEAR, Verdict
 from robot.safety.state_machine import Request
 from robot.shared_memory import Mailbox
-from robot.spec import Estop, EstopSource
 
 _COUNTER = 1 << 32
 

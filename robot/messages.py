@@ -10,7 +10,8 @@ import enum
 
 import numpy as np
 
-from robot.spec import RobotSpec, Struct
+from robot.layout import Struct
+from robot.spec import RobotSpec
 
 SCHEMA_VERSION = 1
 

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.errors import SpecError, nearest
-from robot.spec import Struct, decode_struct
+from robot.layout import Struct
+from robot.plain_data import decode_struct
 
 Array = NDArray[np.float64]
 

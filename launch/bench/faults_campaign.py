@@ -29,8 +29,8 @@ from launch.bench.faults_cell import CELLS, Cell
 from launch.bench.faults_drive import Drive
 from launch.bench.faults_run import Outcome, judge, perform
 from robot.errors import SandlotError
+from robot.layout import Struct
 from robot.messages import SafetyState
-from robot.spec import Struct
 
 RUNS_PER_DRIVE = 10
 """So many runs of each cell, and of each of its defects, share a drive."""

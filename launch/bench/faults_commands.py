@@ -191,6 +191,18 @@ def command_from_the_future(run: Run) -> Expected:
     return Expected("must", (HOLD,), timeout(run))
 
 
+@cell("out of distribution", defective.guardian_that_minds_novelty)
+def command_novelty_lies(run: Run) -> Expected:
+    """The policy's own score of novelty is anything at all: it may derate, never stop."""
+    specials = [math.nan, math.inf, -math.inf, 1e30, -1e30, 1.5, 0.0]
+
+    def lie(record: Record) -> None:
+        record["novelty"] = specials[int(run.rng.integers(len(specials)))]
+
+    spoil(run, lie)
+    return Expected("never")
+
+
 @cell("flood", defective.guardian_without_projection)
 def command_flood(run: Run) -> Expected:
     """Hundreds of different commands a tick."""

@@ -208,6 +208,11 @@ def guardian_without_enable(drive: Drive) -> None:
     _replace(operator, "update", permitted)
 
 
+def guardian_without_estop_inputs(drive: Drive) -> None:
+    """Looks at no emergency stop but the operator's key."""
+    _replace(drive.guardian._estops, "update", lambda clock: CLEAR)
+
+
 def guardian_without_deadline(drive: Drive) -> None:
     """Brakes for as long as it takes."""
     guardian = drive.guardian
@@ -229,6 +234,19 @@ def guardian_that_stops_for_anything(drive: Drive) -> None:
         return verdict(now_ns)
 
     _replace(links, "verdict", nervous)
+
+
+def guardian_that_minds_novelty(drive: Drive) -> None:
+    """Stops for whatever the policy thinks of itself."""
+    gate = _gate(drive)
+    request = gate.request
+    last = drive.pilot.record
+
+    def minding(now: int, timed: bool) -> Any:
+        novel = not abs(float(last["novelty"][0])) <= 1.0
+        return (Request.CATEGORY1, Cause.LIMIT) if timed and novel else request(now, timed)
+
+    _replace(gate, "request", minding)
 
 
 def guardian_on_the_wall_clock(drive: Drive) -> None:

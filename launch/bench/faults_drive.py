@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import msgspec
 import numpy as np
 
 from launch.bench.faults_line import TappedLine
@@ -27,8 +28,9 @@ from robot.clock import SimulatedClock
 from robot.errors import SandlotError
 from robot.guardian import Guardian
 from robot.interface import load_class, make_driver
-from robot.messages import Actor, SafetyState, command_dtype
+from robot.messages import ESTOP_DTYPE, Actor, EstopState, SafetyState, command_dtype
 from robot.shared_memory import Record
+from robot.spec import EstopSource
 from robot.teleop.pure_pursuit import PurePursuit
 from sim.emulators.rig import Rig
 from sim.world import load_world
@@ -40,6 +42,8 @@ PATIENCE_S = 0.1
 SPEEDS = (1.0, 3.2)
 """Top speeds that drives are drawn from [m/s]: the pilot keeps to the lane at any of them."""
 COURSES = ("oval", "kidney")
+LOOP = EstopSource(name="loop", kind="line", port="none", timeout_s=0.2)
+"""An emergency stop that every drive has: a loop whose feeder renews its state each tick."""
 DRIVING_S = 12.0
 """A robot that does not drive by then never will."""
 TRUTHS = {"mass": 0.05, "tyre_friction": 0.08, "motor_torque_constant": 0.05, "battery_voltage": 0.02}
@@ -104,6 +108,21 @@ class Person:
         self._arming = None
 
 
+class EstopLoop:
+    """The feeder of a hard-wired emergency stop's state. ``alive`` False: its process has died."""
+
+    def __init__(self, board: Board) -> None:
+        self._mailbox = board.estops[LOOP.name]
+        self.record: Record = np.zeros(1, ESTOP_DTYPE)
+        self.record["state"] = EstopState.CLOSED
+        self.alive = True
+
+    def step(self, now_ns: int) -> None:
+        if self.alive:
+            self.record["time_ns"] = now_ns
+            self._mailbox.write(self.record)
+
+
 class Drive:
     """``tick`` moves the world on by one guardian period. ``frozen``: the guardian's process stands still
     while the world does not. ``before_tick`` and ``after_tick`` are called around each guardian tick with the
@@ -115,8 +134,17 @@ class Drive:
         self.top_speed = float(rng.uniform(*SPEEDS))
         self.course = COURSES[int(rng.integers(len(COURSES)))]
         truth = {name: float(rng.normal(1.0, share)) for name, share in TRUTHS.items()}
-        self.session = create_session(
-            "racer", self.course, role="practice", runs=runs, twin=True, fast=True, seed=seed, setup=Setup()
+        self.session = with_loop(
+            create_session(
+                "racer",
+                self.course,
+                role="practice",
+                runs=runs,
+                twin=True,
+                fast=True,
+                seed=seed,
+                setup=Setup(),
+            )
         )
         self.spec = spec = self.session.spec
         truth = {name: spec.scalar(name) * factor for name, factor in truth.items()}
@@ -135,6 +163,7 @@ class Drive:
         driver = PurePursuit(spec, self.session.course, self.top_speed)
         self.pilot = ScriptedPilot(self.session, self.board, driver)
         self.person = Person(self.board, self.twin.place)
+        self.loop = EstopLoop(self.board)
         self.period_ns = round(1e9 / spec.rates.guardian_hz)
         self.frozen = False
         self.before_tick: Callable[[int], None] | None = None
@@ -177,6 +206,7 @@ class Drive:
         self._due_ns += self.period_ns
         self.clock.sleep_until(self._due_ns)
         self.ticks += 1
+        self.loop.step(self.clock.now_ns())
         if self.before_tick is not None:
             self.before_tick(self._due_ns)
         if not self.frozen:
@@ -194,6 +224,12 @@ class Drive:
         self._due_ns += round(seconds * 1e9) // self.period_ns * self.period_ns
         self.clock.sleep_until(self._due_ns)
         self.rig.advance(self.clock.now_ns())
+
+
+def with_loop(session: Session) -> Session:
+    """The session with a hard-wired emergency stop, which the twin otherwise lacks."""
+    spec = session.manifest.spec | {"estop": {"sources": [msgspec.to_builtins(LOOP)]}}
+    return Session(session.directory, msgspec.structs.replace(session.manifest, spec=spec))
 
 
 def private_board(directory: Path, session: Session) -> Board:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 
 from launch.bench import faults_defects as defective
 from launch.bench.faults_cell import cell
+from launch.bench.faults_drive import LOOP
 from launch.bench.faults_judge import Expected
 from launch.bench.faults_run import Run
 from launch.bench.faults_serial import HOLD, STOP0, STOP1, period
-from robot.messages import SafetyState
+from robot.messages import EstopState, SafetyState
 from robot.shared_memory import Record
 
 ESTOP = SafetyState.ESTOP
+ESTOP_LEVELS = (EstopState.OPEN, EstopState.CLOSED)
 
 
 def press(run: Run, change: Callable[[Record], None]) -> None:
@@ -50,18 +51,69 @@ def estop_bounces(run: Run) -> Expected:
     """The emergency stop is hit and its contact bounces: one stop, torque off in the same tick, latched. The
     robot then rolls: a cut of power does not brake."""
     _bounce(run, "estop", 1, int(run.rng.integers(2)))
-    entered: list[SafetyState] = []
+    _stays(run, ESTOP)
+    return Expected("must", (ESTOP,), period(run), reaction_s=None, torque_off_s=period(run))
 
-    def follow(now_ns: int) -> None:
-        entered.append(run.drive.state)
+
+@cell("e-stop bounce", defective.guardian_without_estop_inputs, defective.guardian_without_latch)
+def estop_loop_opens(run: Run) -> Expected:
+    """The hard-wired loop opens and bounces, and may close again: one stop, latched."""
+    loop = run.drive.loop
+    end_ns = run.drive.now_ns + round(run.uniform("bounce_s", 0.02, 0.3) * 1e9)
+    settled = ESTOP_LEVELS[int(run.rng.integers(2))]
+
+    def bounce(now_ns: int) -> None:
+        bouncing = now_ns < end_ns
+        level = ESTOP_LEVELS[int(run.rng.integers(2))] if bouncing else settled
+        loop.record["state"] = EstopState.OPEN if not run.hits else level
+        if bouncing:
+            run.hit(now_ns)
+        loop.step(now_ns)
+
+    run.on_tick.append(bounce)
+    _stays(run, ESTOP)
+    run.watch_s = 1.0
+    return Expected("must", (ESTOP,), period(run), reaction_s=None, torque_off_s=period(run))
+
+
+@cell("e-stop bounce", defective.guardian_without_estop_inputs)
+def estop_tapped(run: Run) -> Expected:
+    """An emergency stop pressed and let go of between two looks: only its counter tells."""
+
+    def tap(now_ns: int) -> None:
+        run.drive.loop.record["presses"] += not run.hits
+        run.hit(now_ns)
+        run.drive.loop.step(now_ns)
+
+    run.on_tick.append(tap)
+    _stays(run, ESTOP)
+    return Expected("must", (ESTOP,), period(run), reaction_s=None, torque_off_s=period(run))
+
+
+@cell("e-stop silent", defective.guardian_without_estop_inputs)
+def estop_loop_silent(run: Run) -> Expected:
+    """The feeder of an emergency stop dies, or no longer knows: braked, for a robot needs a stop that
+    works."""
+    how = run.choose("how", "dies", "does not know")
+    run.hit()
+    if how == "dies":
+        run.drive.loop.alive = False
+        return Expected("must", (STOP1,), LOOP.timeout_s + period(run))
+    run.drive.loop.record["state"] = EstopState.UNKNOWN
+    return Expected("must", (STOP1,), period(run))
+
+
+def _stays(run: Run, state: SafetyState) -> None:
+    """It must not leave ``state`` again, not even for a tick."""
+    seen: list[SafetyState] = []
 
     def once() -> str | None:
-        changes = sum(a != b for a, b in itertools.pairwise(entered))
-        return None if changes == 0 else f"{changes} changes of state after the first"
+        first = seen.index(state) if state in seen else len(seen)
+        others = {s.name for s in seen[first:]} - {state.name}
+        return f"left {state.name} for {', '.join(others)}" if others else None
 
-    run.on_seen.append(follow)
+    run.on_seen.append(lambda now_ns: seen.append(run.drive.state))
     run.checks.append(once)
-    return Expected("must", (ESTOP,), period(run), reaction_s=None, torque_off_s=period(run))
 
 
 @cell("enable bounce", defective.guardian_without_enable, defective.guardian_that_resumes_by_itself)

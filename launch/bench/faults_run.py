@@ -10,8 +10,8 @@ import numpy as np
 
 from launch.bench.faults_drive import Drive
 from launch.bench.faults_judge import BRAKE_LAG_S, SLACK_M, Expected, Witness, deceleration
+from robot.layout import Struct
 from robot.messages import SafetyState
-from robot.spec import Struct
 from sim.emulators.faults import Fault, Kind
 
 UNDISTURBED_S = 1.0

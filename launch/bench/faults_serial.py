@@ -14,6 +14,7 @@ from robot.drivers.vesc_frame import FrameParser, frame
 from robot.drivers.vesc_protocol import Command, masked_layout, set_current, set_rpm
 from robot.messages import SafetyState
 from robot.safety.freshness import FROZEN_NS
+from sim.emulators.faults import Fault
 
 REDUCED, HOLD, STOP1 = SafetyState.REDUCED, SafetyState.HOLD, SafetyState.STOP1
 STOP0, FAULT = SafetyState.STOP0, SafetyState.FAULT
@@ -147,6 +148,25 @@ def serial_delay(run: Run) -> Expected:
     if delay_s < 1.2 * period(run):
         return Expected("never")
     return Expected("may", reaction_s=reaction_s)
+
+
+@cell("delay", defective.driver_that_dates_samples_on_arrival)
+def serial_delay_creeps(run: Run) -> Expected:
+    """The delay grows from nothing to ten periods, so slowly that no sample is missed: judged by true age."""
+    line, begin_ns = run.drive.lines["vesc"], run.drive.now_ns
+    most_s = run.uniform("delay_s", 6 * period(run), 10 * period(run))
+    over_s = run.uniform("over_s", 0.5, 2.0)
+    to = direction(run)
+
+    def creep(now_ns: int) -> None:
+        share = min((now_ns - begin_ns) * 1e-9 / over_s, 1.0)
+        line.set([Fault(kind="delay", to=to, delay_s=share * most_s)])  # type: ignore[arg-type]
+
+    run.on_tick.append(creep)
+    run.watch_s = over_s + 0.5
+    # From the first effect on the whole creep passes; then it is like any other delay.
+    late_s = over_s + stale(run) + (most_s if to == "device" else 0.0)
+    return Expected("must", (HOLD,), late_s, reaction_s=late_s)
 
 
 @cell("jitter", defective.driver_that_dates_samples_on_arrival)

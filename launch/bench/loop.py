@@ -29,8 +29,9 @@ from robot.errors import SandlotError
 from robot.guardian import Guardian
 from robot.interface import Array, Driver, Estimate, LinkHealth, Measurements, StopProof
 from robot.messages import OPERATOR_DTYPE, SafetyState, command_dtype
+from robot.plain_data import merge
 from robot.realtime import enter_realtime
-from robot.spec import RobotSpec, load_spec, merge
+from robot.spec import RobotSpec, load_spec
 
 ROBOT = Path(__file__).parents[1] / "robots" / "racer.toml"
 PRIORITY = 80

@@ -19,7 +19,10 @@ import tomli_w
 from numpy.typing import NDArray
 
 from robot.errors import SpecError, nearest
-from robot.spec import OptionValue, Site, Struct, decode_struct
+from robot.layout import Struct
+from robot.plain_data import decode_struct
+from robot.safety_spec import Site
+from robot.spec import OptionValue
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from robot.errors import SpecError
 from robot.practice.course import Array, Checkpoint, Course, CourseFile
-from robot.spec import OptionValue, Site
+from robot.safety_spec import Site
+from robot.spec import OptionValue
 
 LAP_TASK = "robot.practice.lap_task:LapTask"
 SHORTEST_LAP = 4.0

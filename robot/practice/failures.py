@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 
-from robot.spec import Layout, RobotSpec
+from robot.layout import Layout
+from robot.spec import RobotSpec
 from robot.task import Array
 
 GRAVITY = 9.80665

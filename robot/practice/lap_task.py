@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.contract import PREVIOUS_ACTION, ObservationTerm
+from robot.layout import Struct
+from robot.plain_data import decode_struct
 from robot.practice.course import Course
-from robot.spec import RobotSpec, Struct, decode_struct
+from robot.spec import RobotSpec
 from robot.task import Array, Outcome
 
 GRAVITY = 9.80665

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.errors import SpecError
-from robot.spec import Fence as FenceSpec
+from robot.safety_spec import Fence as FenceSpec
 from robot.spec import RobotSpec
 
 Array = NDArray[np.float64]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from robot.errors import SpecError
 from robot.safety.elements import ElementLayout
-from robot.spec import RobotSpec, Signal
+from robot.safety_spec import Signal
+from robot.spec import RobotSpec
 
 Array = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from robot.errors import SandlotError, SpecError
-from robot.spec import Struct
+from robot.layout import Struct
 from sim.emulators.faults import Fault
 
 SOCKET = "control"

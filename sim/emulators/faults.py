@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from robot.spec import Struct
+from robot.layout import Struct
 
 Kind = Literal[
     "drop",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from robot.spec import RobotSpec, decode_struct, merge
+from robot.plain_data import decode_struct, merge
+from robot.spec import RobotSpec
 
 ROBOTS = Path(__file__).parents[2] / "launch" / "robots"
 DEVICE = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from robot.spec import RobotSpec, decode_struct, merge
+from robot.plain_data import decode_struct, merge
+from robot.spec import RobotSpec
 
 
 def small_robot(

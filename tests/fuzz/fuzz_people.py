@@ -22,8 +22,8 @@ from robot.estop.gamepad import GamepadButton
 from robot.estop.stop_receiver import HOLD_NS, StopReceiver
 from robot.estop_inbox import EstopInbox
 from robot.messages import ESTOP_DTYPE, SCHEMA_VERSION, EstopState, Stop, state_dtype
+from robot.people_spec import Estop, EstopSource
 from robot.shared_memory import Mailbox
-from robot.spec import Estop, EstopSource
 
 TIMEOUT_NS = 200_000_000
 

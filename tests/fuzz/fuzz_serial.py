@@ -28,7 +28,8 @@ from robot.drivers.vesc_frame import MAX_PAYLOAD, FrameParser, frame
 from robot.drivers.vesc_protocol import Command, Firmware, encode_firmware, masked_layout
 from robot.errors import WireError
 from robot.interface import Measurements
-from robot.spec import Device, Field, Sensor, load_spec
+from robot.layout import Field
+from robot.spec import Device, Sensor, load_spec
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
 TICK_NS = 10_000_000

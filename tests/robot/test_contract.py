@@ -16,7 +16,8 @@ from robot.contract import (
     task_contract,
 )
 from robot.errors import ContractMismatchError
-from robot.spec import ActionTerm, decode_struct, load_spec
+from robot.plain_data import decode_struct
+from robot.spec import ActionTerm, load_spec
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch" / "robots" / "racer.toml")
 unit = st.floats(-1, 1)

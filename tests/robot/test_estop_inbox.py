@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from robot.clock import SimulatedClock
 from robot.estop_inbox import EstopInbox
 from robot.messages import ESTOP_DTYPE, Cause, EstopState
+from robot.people_spec import Estop, EstopSource
 from robot.safety.state_machine import Request
 from robot.shared_memory import Mailbox
-from robot.spec import Estop, EstopSource
 
 START = 1_000_000_000
 TIMEOUT = 250_000_000

@@ -33,8 +33,9 @@ from robot.messages import (
     SafetyState,
     command_dtype,
 )
+from robot.plain_data import decode_struct
 from robot.safety.state_machine import Request
-from robot.spec import RobotSpec, decode_struct
+from robot.spec import RobotSpec
 
 Array = NDArray[np.float64]
 

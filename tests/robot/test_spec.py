@@ -8,7 +8,9 @@ import pytest
 import tomli_w
 
 from robot.errors import SpecError
-from robot.spec import Field, Layout, RobotSpec, decode_struct, differences, digest, load_spec, merge
+from robot.layout import Field, Layout
+from robot.plain_data import decode_struct, differences, digest, merge
+from robot.spec import RobotSpec, load_spec
 
 RACER = Path(__file__).parents[2] / "launch" / "robots" / "racer.toml"
 
@@ -77,6 +79,12 @@ def test_impossible_descriptions_are_refused(plain: dict) -> None:
         racer({**plain, "actions": actions})
     with pytest.raises(SpecError, match="did you mean steering"):
         racer({**plain, "actions": [plain["actions"][0], plain["actions"][1] | {"actuator": "stering"}]})
+    for index in (0, 1):
+        actuators = [
+            a | ({"acceleration": 0.0} if i == index else {}) for i, a in enumerate(plain["actuators"])
+        ]
+        with pytest.raises(SpecError, match="acceleration > 0"):
+            racer({**plain, "actuators": actuators})
 
 
 def test_a_spec_survives_toml(plain: dict) -> None:

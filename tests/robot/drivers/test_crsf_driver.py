@@ -17,8 +17,8 @@ from robot.drivers.crsf_frame import CrsfParser, count, crc8, frame, level, pack
 from robot.enable_channel import EnableChannel
 from robot.errors import SpecError
 from robot.interface import Measurements, make_driver
+from robot.layout import Field
 from robot.safety.freshness import Freshness
-from robot.spec import Field
 from sim.emulators.faults import Fault
 from sim.emulators.rig import Rig
 

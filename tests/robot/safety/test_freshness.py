@@ -9,8 +9,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from robot.layout import Field
 from robot.safety.freshness import FROZEN_NS, Freshness
-from robot.spec import Field, Sensor
+from robot.spec import Sensor
 
 MS = 1_000_000
 SIZES = (1, 3, 2)

@@ -1,0 +1,76 @@
+"""Plain data: decoded into Structs, laid over each other, compared and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from robot.errors import SpecError, nearest
+
+T = TypeVar("T")
+
+
+def digest(plain: Mapping[str, Any]) -> str:
+    """SHA-256 of plain data in a canonical form: keys sorted, shortest round-trip floats."""
+    return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
+
+
+def differences(ours: Any, theirs: Any, path: str = "") -> list[str]:
+    """Every leaf where two pieces of plain data differ, one readable line each."""
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        lines = []
+        for key in sorted(set(ours) | set(theirs)):
+            where = f"{path}.{key}" if path else str(key)
+            if key not in ours:
+                lines.append(f"{where}: only theirs has it ({theirs[key]!r})")
+            elif key not in theirs:
+                lines.append(f"{where}: only ours has it ({ours[key]!r})")
+            else:
+                lines += differences(ours[key], theirs[key], where)
+        return lines
+    if isinstance(ours, list | tuple) and isinstance(theirs, list | tuple):
+        lines = [] if len(ours) == len(theirs) else [f"{path}: ours has {len(ours)}, theirs {len(theirs)}"]
+        for i, (a, b) in enumerate(zip(ours, theirs, strict=False)):
+            name = a.get("name", i) if isinstance(a, Mapping) else i
+            lines += differences(a, b, f"{path}[{name}]")
+        return lines
+    return [] if ours == theirs else [f"{path}: ours {ours!r}, theirs {theirs!r}"]
+
+
+def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``overrides`` laid over it, tables merged key by key, anything else replaced."""
+    merged = dict(base)
+    for key, value in overrides.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def decode_struct(plain: Any, kind: type[T], where: str) -> T:
+    """Plain data to a Struct. Raises SpecError that says where, and for an unknown key what was meant."""
+    try:
+        return msgspec.convert(plain, kind)
+    except msgspec.ValidationError as error:
+        unknown = re.search(r"unknown field `(\w+)`", str(error))
+        hint = f"; {nearest(unknown[1], _all_keys(kind))}" if unknown else ""
+        raise SpecError(f"{where}: {error}{hint}") from None
+
+
+def _all_keys(kind: type) -> set[str]:
+    keys: set[str] = set()
+    pending, seen = [kind], set()
+    while pending:
+        current = pending.pop()
+        if current in seen:
+            continue
+        seen.add(current)
+        for field in msgspec.structs.fields(current):
+            keys.add(field.name)
+            for inner in (field.type, *getattr(field.type, "__args__", ())):
+                if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
+                    pending.append(inner)
+    return keys
