@@ -9,6 +9,7 @@ import pytest
 from point_plant import PointPlant
 
 from robot.clock import SimulatedClock
+from robot.errors import PortError
 from robot.interface import Measurements, make_driver
 from robot.spec import load_spec
 from sim.emulators.faults import Fault, FaultPlan
@@ -35,6 +36,65 @@ def test_kinds_and_windows() -> None:
     assert 1 <= flipped <= 3
     assert plan(Fault(kind="unplug", start_s=1, end_s=2)).unplugged(second)
     assert not plan(Fault(kind="unplug", start_s=1, end_s=2)).unplugged(2 * second)
+
+
+def test_truncated_frames_end_too_soon_and_noise_comes_before_them() -> None:
+    cut = plan(Fault(kind="truncate"))
+    for k in range(100):
+        ((data, _),) = cut.apply(FRAME, k)
+        assert 0 < len(data) < len(FRAME) and FRAME.startswith(data)
+    noisy = plan(Fault(kind="noise"))
+    for k in range(100):
+        (noise, _), whole = noisy.apply(FRAME, k)
+        assert 0 < len(noise) < 40 and whole == (FRAME, 0)
+
+
+def test_reordered_frames_all_arrive_each_pair_swapped() -> None:
+    faults = plan(Fault(kind="reorder"))
+    sent = [bytes([k]) for k in range(6)]
+    passed = [data for frame in sent for data, _ in faults.apply(frame, 0)]
+    assert passed == [bytes([k]) for k in (1, 0, 3, 2, 5, 4)]
+    assert faults.counts == {"reorder": 3}
+
+
+def test_replayed_frames_are_old_ones_of_the_same_kind() -> None:
+    faults = plan(Fault(kind="replay", start_s=1.0))
+    for k in range(10):  # what is replayed may have passed before the fault began
+        assert faults.apply(b"a%d" % k, k, key="a") == [(b"a%d" % k, 0)]
+        assert faults.apply(b"b%d" % k, k, key="b") == [(b"b%d" % k, 0)]
+    for k in range(100):
+        (old, _), (new, _) = faults.apply(b"a!%d" % k, 10**9 + k, key="a")
+        assert new == b"a!%d" % k != old and old.startswith(b"a")
+
+
+def test_a_fault_hits_only_its_kind_of_frame_and_only_so_often() -> None:
+    faults = plan(Fault(kind="drop", key="a", most=2, start_s=1.0))
+    assert faults.apply(b"a", 0, key="a") and faults.first_ns == {}
+    second = 10**9
+    assert faults.apply(b"b", second, key="b")
+    assert [faults.apply(b"a", second + k, key="a") for k in range(1, 5)] == [
+        [],
+        [],
+        [(b"a", 0)],
+        [(b"a", 0)],
+    ]
+    assert faults.counts == {"drop": 2} and faults.first_ns == {"drop": second + 1}
+
+
+def test_a_port_that_fails_once_is_lost_until_it_is_opened_again() -> None:
+    clock = SimulatedClock()
+    faults = plan(Fault(kind="error", most=1, start_s=0.1))
+    port = Rig(SPEC, PointPlant(), np.random.default_rng(0), {"vesc": faults}).ports(clock)["vesc"]
+    port.open()
+    assert port.write(b"x") == 1
+    clock.sleep_until(200_000_000)
+    with pytest.raises(PortError, match="EIO"):
+        port.read()
+    assert not port.is_open and faults.counts == {"error": 1}
+    with pytest.raises(PortError, match="not open"):
+        port.write(b"x")
+    port.open()
+    assert port.write(b"x") == 1
 
 
 def test_frozen_frames_repeat_by_kind_and_thaw() -> None:
@@ -76,6 +136,14 @@ CASES = [
         Fault(kind="delay", delay_s=0.04, probability=0.2),
         {"vesc": {"late", "unexpected_packet"}, "gnss": set()},
     ),
+    (
+        Fault(kind="truncate", probability=0.3),
+        {
+            "vesc": {"late", "short_frame", "bad_stop", "bad_crc", "unexpected_packet"},
+            "gnss": {"bad_checksum"},
+        },
+    ),
+    (Fault(kind="reorder", probability=0.3), {"vesc": set(), "gnss": set()}),
     (Fault(kind="unplug", start_s=0.5, end_s=0.8), {"vesc": {"port_lost"}, "gnss": {"port_lost"}}),
     (Fault(kind="freeze", start_s=0.5), {"vesc": set(), "gnss": {"duplicate"}}),
 ]
