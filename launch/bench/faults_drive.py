@@ -29,8 +29,8 @@ from robot.errors import SandlotError
 from robot.guardian import Guardian
 from robot.interface import load_class, make_driver
 from robot.messages import ESTOP_DTYPE, Actor, EstopState, SafetyState, command_dtype
+from robot.people_spec import EstopSource
 from robot.shared_memory import Record
-from robot.spec import EstopSource
 from robot.teleop.pure_pursuit import PurePursuit
 from sim.emulators.rig import Rig
 from sim.world import load_world
