@@ -360,6 +360,13 @@ def driver_that_dates_samples_on_arrival(drive: Drive) -> None:
     _replace(driver, "poll", dated)
 
 
+def driver_that_never_rewords(drive: Drive) -> None:
+    """Asks the same again after an answer that did not come, and takes the late one for the new."""
+    driver: Any = drive.drivers["vesc"]
+    for question in driver._questions.values():
+        _replace(question, "reword", lambda: None)
+
+
 def driver_that_expects_an_order(drive: Drive) -> None:
     """Takes only answers that come in the order of the questions."""
     driver: Any = drive.drivers["vesc"]

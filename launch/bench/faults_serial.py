@@ -150,7 +150,7 @@ def serial_delay(run: Run) -> Expected:
     return Expected("may", reaction_s=reaction_s)
 
 
-@cell("delay", defective.driver_that_dates_samples_on_arrival)
+@cell("delay", defective.driver_that_dates_samples_on_arrival, defective.driver_that_never_rewords)
 def serial_delay_creeps(run: Run) -> Expected:
     """The delay grows from nothing to ten periods, so slowly that no sample is missed: judged by true age."""
     line, begin_ns = run.drive.lines["vesc"], run.drive.now_ns
@@ -169,7 +169,7 @@ def serial_delay_creeps(run: Run) -> Expected:
     return Expected("must", (HOLD,), late_s, reaction_s=late_s)
 
 
-@cell("jitter", defective.driver_that_dates_samples_on_arrival)
+@cell("jitter", defective.driver_that_dates_samples_on_arrival, defective.driver_that_never_rewords)
 def serial_jitter(run: Run) -> Expected:
     """Some frames up to ten periods late, either way, for a second."""
     delay_s = run.uniform("delay_s", 0.5 * period(run), 10 * period(run))
