@@ -1,0 +1,51 @@
+"""``sandlot replay LOG --safety``: what the safety kernel says of a recorded session, as it was or with other
+limits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from launch.options import ReplayOptions
+from launch.replay.changes import changed, description
+from launch.replay.comparison import compare
+from launch.replay.summary import figures, show, sure
+from robot.errors import SandlotError
+from robot.log_reader import read_log
+from robot.recorder import TICKS
+
+DIFFERENT = 3
+"""Exit code: the log was read, and its verdicts are not those that were asked about."""
+
+
+def replay(options: ReplayOptions) -> int:
+    """0 if every verdict is the logged one, ``DIFFERENT`` if not."""
+    if not options.safety:
+        raise SandlotError("say what to replay the log through: --safety (there is nothing else yet)")
+    path = Path(options.log)
+    if not path.exists():
+        raise SandlotError(f"{path} does not exist; give a run's folder or its log.mcap")
+    log = read_log(path, [TICKS])
+    spec = description(log.metadata, path)
+    if not len(log.ticks):
+        raise SandlotError(f"{path} has no ticks; the guardian never ran")
+    asked = options.spec is not None or bool(options.set)
+    other, changes = changed(spec, options.spec, options.set) if asked else (None, [])
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True) as bar:
+        task = bar.add_task("judging", total=len(log.ticks))
+        comparison = compare(spec, log.ticks, other, lambda done, of: bar.update(task, completed=done))
+    show(Console(stderr=options.json), comparison, changes if changes or not asked else ["nothing"])
+    if options.png is not None:
+        from launch.replay.picture import draw
+
+        draw(comparison, options.png)
+        errors.print(f"{options.png} written")
+    if options.json:
+        print(json.dumps(figures(comparison, changes)))
+    own = sure(comparison, comparison.logged)
+    new = [] if comparison.changed is None else sure(comparison, comparison.changed)
+    return DIFFERENT if own or new else 0
