@@ -67,7 +67,7 @@ def faults(options: BenchFaultsOptions) -> int:
         if len(options.cells) != 1 or options.seed is None:
             raise SandlotError("--seed and --defect repeat one run: name one cell and a --seed")
         outcome = once(options.cells[0], options.seed, options.defect)
-        console.print(shown.in_full(outcome), highlight=False)
+        console.print(shown.in_full(outcome), highlight=False, soft_wrap=True)
         if options.json:
             print(msgspec.json.encode(outcome).decode())
         return 0 if outcome.verdict == "passed" else 1

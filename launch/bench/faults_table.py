@@ -130,6 +130,6 @@ def watching(console: Console) -> Iterator[Callable[[Outcome, int, int], None]]:
             kind = (outcome.cell, outcome.verdict)
             counts[kind] = counts.get(kind, 0) + 1
             if counts[kind] <= EXAMPLES:
-                bar.console.print(in_full(outcome), highlight=False)
+                bar.console.print(in_full(outcome), highlight=False, soft_wrap=True)
 
         yield show

@@ -216,7 +216,7 @@ def run(seconds: float = 60.0, rate_hz: float = 500.0, loaded: bool = True) -> d
                 if program is not None:
                     arguments = (str(rate_hz), str(seconds), str(PRIORITY))
                     timer = subprocess.Popen([str(program), *arguments], stdout=subprocess.PIPE)
-                before, start_ns = [c.value for c in counters], time.monotonic_ns()
+                before, start_ns = [c.value for c in counters], MonotonicClock().now_ns()
                 ticks = person.collect(seconds)
             burnt = sum(c.value - b for c, b in zip(counters, before, strict=True))
             c_lateness = None
