@@ -269,10 +269,9 @@ class KeysShowOptions:
 class ReplayOptions:
     """A recorded session judged once more by the safety kernel, as it was or with other limits.
 
-    Every verdict as logged? sandlot replay runs/racer/latest --safety
+    Example: sandlot replay runs/racer/latest --safety
 
-    What would a lower limit have stopped? sandlot replay runs/racer/latest --safety --set
-    safety.limits.overspeed.upper=4
+    What would a lower limit have stopped? Add --set safety.limits.overspeed.upper=4
 
     And another file of the same robot? sandlot replay log.mcap --safety --spec my.toml --png margins.png
 
