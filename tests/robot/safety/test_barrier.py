@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from safety_robot import small_robot
 
@@ -74,6 +74,8 @@ def clip(value: float, bound: float) -> float:
 
 
 @given(st.floats(-9, 9), st.floats(-1, 1), st.floats(-0.6, 0.6), st.floats(-6, 6))
+@example(5.0, 0.4, 0.0, -5.0)
+@example(0.0, -0.4, 0.0, -5.0)
 def test_the_turn_barrier_keeps_speed_and_steering_on_their_sides_of_the_hyperbola(
     speed: float, steering: float, pointing: float, measured: float
 ) -> None:
@@ -93,14 +95,18 @@ def test_the_turn_barrier_keeps_speed_and_steering_on_their_sides_of_the_hyperbo
     assert allowed[1] == 0.7, "nobody asked about the horn"
 
 
+def test_wheels_that_point_nobody_knows_where_allow_no_speed() -> None:
+    asked, last = np.array([0.1, 0.0, 5.0]), np.array([math.nan, 0.0, 0.0])
+    allowed = barrier(None, TURN).filter(asked, last, state(), KNOWN)
+    assert allowed[2] == 0.0 and allowed[0] == 0.1
+    unknown = barrier(None, TURN).filter(asked, np.zeros(3), state(speed=math.nan), KNOWN)
+    assert unknown[0] == 0.0 and unknown[2] == 5.0
+
+
 @pytest.mark.parametrize("pointing", [math.pi / 2, 2.0, -2.0, 3.0, 100.0, math.inf, -math.inf])
 def test_wheels_across_the_way_allow_no_speed_worth_the_name(pointing: float) -> None:
     asked, last = np.array([0.0, 0.0, 5.0]), np.array([pointing, 0.0, 0.0])
     assert 0.0 <= barrier(None, TURN).filter(asked, last, state(), KNOWN)[2] < 0.01
-
-
-def stopping(speed: float) -> float:
-    return abs(speed) * FENCE["reaction_s"] + speed**2 / (2 * FENCE["deceleration"])
 
 
 @given(st.floats(-9, 9), st.floats(-4.4, 4.4), st.sampled_from([0.0, 0.25, 1.0]), st.floats(0.0, 0.3))
