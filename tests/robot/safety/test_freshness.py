@@ -103,5 +103,19 @@ def test_before_the_first_update_nothing_may_be_relied_on() -> None:
     assert Freshness(spec()).required.tolist() == [True, False, True]
 
 
+def test_a_sensor_of_zeros_since_the_clock_began_is_frozen_when_any_other_would_be() -> None:
+    fresh = Freshness(spec())
+    for now, frozen in ((FROZEN_NS, False), (FROZEN_NS + 1, True)):
+        fresh.update(now, np.full(3, now), np.full(3, now, np.uint64), np.zeros(6))
+        assert fresh.frozen.tolist() == [frozen] * 3
+
+
+def test_the_first_sample_of_all_may_have_any_number() -> None:
+    for first in (1, 2, 2**64 - 1):
+        fresh = Freshness(spec())
+        fresh.update(10**12, np.full(3, 10**12), np.full(3, first, np.uint64), np.zeros(6))
+        assert not fresh.stale.any()
+
+
 def test_a_second_without_change_is_a_frozen_sensor() -> None:
     assert FROZEN_NS == 1_000_000_000

@@ -43,6 +43,14 @@ def test_a_miss_counts_three_in_a_second_derate_and_a_long_one_stops(ticks: list
             assert verdict == CLEAR
 
 
+def test_a_miss_of_a_second_ago_is_no_longer_of_this_second() -> None:
+    for later, request in ((10**9 - 1, Request.REDUCE), (10**9, Request.NONE)):
+        monitor = OverrunMonitor(PERIOD, 10.0)
+        for now in (0, later // 2, later):
+            verdict = monitor.update(10**12 + now, 10**12 + now - 2 * PERIOD)
+        assert (verdict.request, monitor.count) == (request, 3)
+
+
 def test_three_in_a_second_is_the_specifications_number() -> None:
     assert OVERRUNS_PER_SECOND == 3
 

@@ -193,3 +193,4 @@ def test_full_scale_reaches_the_very_limits(rest: float) -> None:
     limits = np.array(uppers)
     assert (many.project(limits, limits) == limits).all()
     assert (many.project(limits, limits, 1.0) == limits).all()
+    assert (many.interval(limits)[1] == limits).all()
