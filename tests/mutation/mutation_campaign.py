@@ -54,13 +54,15 @@ def run_campaign(
 ) -> None:
     """Find what has no result yet; every result is in the journal as soon as it is found. ``quick``: only the
     tests that run the mutant's line, with few examples."""
-    known, hints = journal.of(context), journal.hints()
+    known, hints = journal.of(context, quick), journal.hints()
     for number, mutant in enumerate(mutants):
         if mutant.digest in known:
             continue
         code = sources[mutant.file].code(mutant.digest)
         told = judge_mutant(plan, baseline, mutant, code, hints.get(mutant.digest, ""), quick)
-        journal.add(Result(context, mutant.digest, told.outcome, told.detail, told.seconds, told.failed))
+        journal.add(
+            Result(context, mutant.digest, told.outcome, told.detail, told.seconds, told.failed, quick)
+        )
         tell(number, mutant, told)
 
 

@@ -27,6 +27,7 @@ class Result:
     detail: str
     seconds: float
     failed: str = ""
+    quick: bool = False
 
 
 class Journal:
@@ -48,9 +49,16 @@ class Journal:
         with self._path.open("a") as file:
             file.write(("\n" if torn else "") + json.dumps(vars(result)) + "\n")
 
-    def of(self, context: str) -> dict[str, Result]:
-        """The newest result of each mutant found in this very tree. Unrun is no result."""
-        return {r.mutant: r for r in self.results if r.context == context and r.outcome != "unrun"}
+    def of(self, context: str, quick: bool) -> dict[str, Result]:
+        """The newest result of each mutant found in this very tree. Unrun is no result, and to have lived
+        through a quick look is one only to a quick look."""
+        return {
+            r.mutant: r
+            for r in self.results
+            if r.context == context
+            and r.outcome != "unrun"
+            and (quick or not r.quick or r.outcome == "killed")
+        }
 
     def unkilled(self) -> set[str]:
         """Mutants whose newest result, in whatever tree, is not that a test killed them."""
