@@ -21,6 +21,7 @@ import numpy as np
 from launch.bench import (  # noqa: F401  (their cells register themselves)
     faults_commands,
     faults_computer,
+    faults_device,
     faults_people,
     faults_serial,
     faults_stream,

@@ -11,9 +11,12 @@ from launch.bench import faults_defects as defective
 from launch.bench.faults_cell import cell
 from launch.bench.faults_judge import Expected
 from launch.bench.faults_run import Run
-from launch.bench.faults_serial import HOLD, STOP0, STOP1, period
+from launch.bench.faults_timing import period
+from robot.messages import SafetyState
 from robot.safety.command_gate import NOT_FINITE_LIMIT
 from robot.shared_memory import Record
+
+HOLD, STOP1, STOP0 = SafetyState.HOLD, SafetyState.STOP1, SafetyState.STOP0
 
 SILENT = (defective.guardian_without_command_timeout, defective.guardian_that_keeps_driving)
 

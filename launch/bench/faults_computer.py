@@ -9,20 +9,24 @@ from unittest import mock
 
 import numpy as np
 
+from launch.bench import faults_defective_devices as broken
 from launch.bench import faults_defects as defective
 from launch.bench.faults_cell import cell
 from launch.bench.faults_judge import Expected
 from launch.bench.faults_run import Run
-from launch.bench.faults_serial import FAULT, HOLD, STOP0, STOP1, braked_by_the_drive, drive_timeout, period
+from launch.bench.faults_timing import braked_by_the_drive, drive_timeout, period
+from robot.messages import SafetyState
+
+HOLD, STOP1, STOP0, FAULT = SafetyState.HOLD, SafetyState.STOP1, SafetyState.STOP0, SafetyState.FAULT
 
 YEAR_S = 365.25 * 86_400
 
 
 @cell(
     "safetyd SIGSTOP/SIGKILL",
-    defective.drive_without_timeout,
-    defective.drive_that_coasts_on_timeout,
-    defective.drive_with_the_factory_timeout,
+    broken.drive_without_timeout,
+    broken.drive_that_coasts_on_timeout,
+    broken.drive_with_the_factory_timeout,
 )
 def guardian_silent(run: Run) -> Expected:
     """The guardian's process stands still: only the drive's own timeout stops the robot."""
@@ -61,6 +65,8 @@ def computer_suspends(run: Run) -> Expected:
         if not run.hits:
             run.hit(now_ns)
             run.drive.skip(asleep_s)
+            # Whoever feeds the emergency stop woke first: what remains is that time has passed.
+            run.drive.loop.step(run.drive.now_ns)
 
     run.on_tick.append(sleep)
     run.watch_s = asleep_s + 0.5
@@ -120,13 +126,13 @@ def driver_raises(run: Run) -> Expected:
     driver: Any = run.drive.drivers["vesc"]
     how = run.choose("how", "poll raises", "command raises", "wrong shape")
 
-    def broken(now_ns: int, *rest: object) -> object:
+    def failing(now_ns: int, *rest: object) -> object:
         run.hit(now_ns)
         if how == "wrong shape":
             return np.zeros(7)
         raise ZeroDivisionError("a fault, injected")
 
-    driver.__dict__["poll" if how == "poll raises" else "command"] = broken
+    driver.__dict__["poll" if how == "poll raises" else "command"] = failing
     return Expected("must", (STOP1, STOP0), 2 * period(run), reaction_s=drive_timeout(run))
 
 
@@ -137,7 +143,7 @@ def estimator_fails(run: Run) -> Expected:
     update = estimator.update
     how = run.choose("how", "raises", "not a number")
 
-    def broken(now_ns: int, *rest: object) -> object:
+    def failing(now_ns: int, *rest: object) -> object:
         run.hit(now_ns)
         if how == "raises":
             raise np.linalg.LinAlgError("a fault, injected")
@@ -145,7 +151,7 @@ def estimator_fails(run: Run) -> Expected:
         estimate.values[int(run.rng.integers(len(estimate.values)))] = math.nan
         return estimate
 
-    estimator.update = broken
+    estimator.update = failing
     return Expected("must", (STOP1, STOP0), period(run), torque_off_s=run.drive.spec.stop.deadline_s + 0.05)
 
 

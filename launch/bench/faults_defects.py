@@ -4,12 +4,10 @@ tests uses them, and each is named for what it lacks."""
 from __future__ import annotations
 
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
 from launch.bench.faults_drive import Drive
-from robot.interface import Measurements
 from robot.messages import Cause
 from robot.safety.command_gate import CommandGate
 from robot.safety.monitors import CLEAR
@@ -18,7 +16,7 @@ from robot.safety.state_machine import Request
 ENDLESS_NS = 10**18
 
 
-def _replace(owner: Any, name: str, new: Any) -> Any:
+def replace(owner: Any, name: str, new: Any) -> Any:
     """Replace an attribute that must exist (a defect that is none would be caught by nothing); returns the
     old one."""
     old = getattr(owner, name)
@@ -40,7 +38,7 @@ def guardian_without_staleness_check(drive: Drive) -> None:
         update(*args, **kwargs)
         freshness.stale[:] = False
 
-    _replace(freshness, "update", fresh)
+    replace(freshness, "update", fresh)
 
 
 def guardian_without_frozen_check(drive: Drive) -> None:
@@ -52,12 +50,12 @@ def guardian_without_frozen_check(drive: Drive) -> None:
         update(*args, **kwargs)
         freshness.frozen[:] = False
 
-    _replace(freshness, "update", alive)
+    replace(freshness, "update", alive)
 
 
 def guardian_without_command_timeout(drive: Drive) -> None:
     """Goes on with the last command for ever."""
-    _replace(_gate(drive), "timeout_ns", ENDLESS_NS)
+    replace(_gate(drive), "timeout_ns", ENDLESS_NS)
 
 
 def guardian_without_epoch_check(drive: Drive) -> None:
@@ -68,14 +66,14 @@ def guardian_without_epoch_check(drive: Drive) -> None:
     def any_epoch(now: int, sequence: int, time_ns: int, epoch: int, *rest: Any) -> Any:
         return offer(now, sequence, time_ns, gate._epoch, *rest)
 
-    _replace(gate, "offer", any_epoch)
+    replace(gate, "offer", any_epoch)
 
 
 def guardian_without_command_age(drive: Drive) -> None:
     """Takes every command for one of this moment."""
     gate = _gate(drive)
     offer = gate.offer
-    _replace(gate, "offer", lambda now, sequence, time_ns, *rest: offer(now, sequence, now, *rest))
+    replace(gate, "offer", lambda now, sequence, time_ns, *rest: offer(now, sequence, now, *rest))
 
 
 def guardian_without_finite_check(drive: Drive) -> None:
@@ -86,14 +84,12 @@ def guardian_without_finite_check(drive: Drive) -> None:
     def finite(now: int, sequence: int, time_ns: int, epoch: int, setpoint: Any, *rest: Any) -> Any:
         return offer(now, sequence, time_ns, epoch, np.nan_to_num(setpoint, nan=0.5), *rest)
 
-    _replace(gate, "offer", finite)
+    replace(gate, "offer", finite)
 
 
 def guardian_without_projection(drive: Drive) -> None:
     """Sends what it is asked to."""
-    _replace(
-        drive.guardian._projection, "project", lambda proposed, *rest, **named: np.array(proposed, float)
-    )
+    replace(drive.guardian._projection, "project", lambda proposed, *rest, **named: np.array(proposed, float))
 
 
 def guardian_without_port_check(drive: Drive) -> None:
@@ -114,34 +110,19 @@ def _forgiving(drive: Drive, cause: Cause) -> None:
         found = verdict(now_ns)
         return CLEAR if found.cause == cause else found
 
-    _replace(links, "verdict", forgiving)
+    replace(links, "verdict", forgiving)
 
 
 def guardian_without_limits(drive: Drive) -> None:
     """Judges no quantity."""
     limits = drive.guardian._monitors.limits
     update = limits.update
-    _replace(limits, "update", lambda *args, **named: np.zeros_like(update(*args, **named)))
-
-
-def estimator_that_believes_the_wheels(drive: Drive) -> None:
-    """Takes the wheels' speed for the robot's."""
-    estimator: Any = drive.guardian._estimator
-    update = estimator.update
-    forward = drive.spec.state_layout.index("velocity_body_x")
-    gain = drive.spec.scalar("erpm_per_speed")
-
-    def believing(now_ns: int, measurements: Measurements, *rest: Any) -> Any:
-        estimate = update(now_ns, measurements, *rest)
-        estimate.values[forward] = measurements.values("drive")[0] / gain
-        return estimate
-
-    _replace(estimator, "update", believing)
+    replace(limits, "update", lambda *args, **named: np.zeros_like(update(*args, **named)))
 
 
 def guardian_without_overrun_check(drive: Drive) -> None:
     """Does not notice that time has passed."""
-    _replace(drive.guardian._overrun, "update", lambda now_ns, due_ns: CLEAR)
+    replace(drive.guardian._overrun, "update", lambda now_ns, due_ns: CLEAR)
 
 
 def guardian_that_keeps_driving(drive: Drive) -> None:
@@ -156,7 +137,7 @@ def guardian_that_keeps_driving(drive: Drive) -> None:
             stop(now_ns, torque, sent)
 
     guardian._anchor_of_the_defect = guardian._anchor.copy()  # type: ignore[attr-defined]
-    _replace(links, "stop", drive_on)
+    replace(links, "stop", drive_on)
 
 
 def guardian_that_resumes_by_itself(drive: Drive) -> None:
@@ -168,7 +149,7 @@ def guardian_that_resumes_by_itself(drive: Drive) -> None:
         update(*args)
         operator.resume = drive.ticks
 
-    _replace(operator, "update", pressing)
+    replace(operator, "update", pressing)
 
 
 def guardian_that_reads_buttons_as_levels(drive: Drive) -> None:
@@ -180,7 +161,7 @@ def guardian_that_reads_buttons_as_levels(drive: Drive) -> None:
         update(*args)
         operator.arm = operator.resume = drive.ticks
 
-    _replace(operator, "update", levels)
+    replace(operator, "update", levels)
 
 
 def guardian_without_latch(drive: Drive) -> None:
@@ -193,7 +174,7 @@ def guardian_without_latch(drive: Drive) -> None:
         operator.reset = operator.arm = drive.ticks
         operator.enable = operator.enable and drive.ticks % 3 != 0
 
-    _replace(operator, "update", released)
+    replace(operator, "update", released)
 
 
 def guardian_without_enable(drive: Drive) -> None:
@@ -205,18 +186,18 @@ def guardian_without_enable(drive: Drive) -> None:
         update(*args)
         operator.enable = operator.fresh = True
 
-    _replace(operator, "update", permitted)
+    replace(operator, "update", permitted)
 
 
 def guardian_without_estop_inputs(drive: Drive) -> None:
     """Looks at no emergency stop but the operator's key."""
-    _replace(drive.guardian._estops, "update", lambda clock: CLEAR)
+    replace(drive.guardian._estops, "update", lambda clock: CLEAR)
 
 
 def guardian_without_deadline(drive: Drive) -> None:
     """Brakes for as long as it takes."""
     guardian = drive.guardian
-    _replace(guardian, "_timing", guardian._timing._replace(deadline_ns=ENDLESS_NS, hold_ns=ENDLESS_NS))
+    replace(guardian, "_timing", guardian._timing._replace(deadline_ns=ENDLESS_NS, hold_ns=ENDLESS_NS))
 
 
 def guardian_that_stops_for_anything(drive: Drive) -> None:
@@ -233,7 +214,7 @@ def guardian_that_stops_for_anything(drive: Drive) -> None:
             return CLEAR._replace(request=Request.CATEGORY2, cause=Cause.PORT_LOST)
         return verdict(now_ns)
 
-    _replace(links, "verdict", nervous)
+    replace(links, "verdict", nervous)
 
 
 def guardian_that_minds_novelty(drive: Drive) -> None:
@@ -246,7 +227,7 @@ def guardian_that_minds_novelty(drive: Drive) -> None:
         novel = not abs(float(last["novelty"][0])) <= 1.0
         return (Request.CATEGORY1, Cause.LIMIT) if timed and novel else request(now, timed)
 
-    _replace(gate, "request", minding)
+    replace(gate, "request", minding)
 
 
 def guardian_on_the_wall_clock(drive: Drive) -> None:
@@ -255,7 +236,7 @@ def guardian_on_the_wall_clock(drive: Drive) -> None:
 
     gate = _gate(drive)
     request, offset = gate.request, drive.now_ns - time.time_ns()
-    _replace(gate, "request", lambda now, timed: request(time.time_ns() + offset, timed))
+    replace(gate, "request", lambda now, timed: request(time.time_ns() + offset, timed))
 
 
 def guardian_that_believes_every_pose(drive: Drive) -> None:
@@ -274,8 +255,8 @@ def guardian_that_believes_every_pose(drive: Drive) -> None:
         sure = np.abs(np.nan_to_num(variance, posinf=0.01)) + 1e-6
         estimator._poses.append((drive.now_ns, tuple(np.nan_to_num(pose)), tuple(sure)))
 
-    _replace(inbox, "update", believing)
-    _replace(estimator, "pose", pose)
+    replace(inbox, "update", believing)
+    replace(estimator, "pose", pose)
 
 
 def guardian_that_waits_for_the_log(drive: Drive) -> None:
@@ -287,7 +268,7 @@ def guardian_that_waits_for_the_log(drive: Drive) -> None:
         if ring.waiting < ring._slots:
             tick(due_ns)
 
-    _replace(guardian, "tick", blocked)
+    replace(guardian, "tick", blocked)
 
 
 def guardian_that_minds_the_learner(drive: Drive) -> None:
@@ -301,99 +282,4 @@ def guardian_that_minds_the_learner(drive: Drive) -> None:
             return Request.CATEGORY2, Cause.PORT_LOST
         return request(now, timed)
 
-    _replace(gate, "request", minding)
-
-
-def courier_without_verification(drive: Drive) -> None:
-    """Hands on whatever says that it is a policy."""
-    from robot import policy_store
-
-    def anything(self: Any, frame: bytes, now_ns: int) -> int:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        (self._directory / "000001.onnx").write_bytes(frame)
-        self.version = 1
-        self._announce(now_ns)
-        return 1
-
-    mock.patch.object(policy_store.PolicyStore, "offer", anything).start()
-
-
-def driver_without_checksum(drive: Drive) -> None:
-    """Believes every frame that looks like one, whatever its checksum says."""
-    from robot.drivers import vesc_frame
-
-    driver: Any = drive.drivers["vesc"]
-    feed = driver._parser.feed
-
-    def believing(data: bytes) -> Any:
-        with mock.patch.object(vesc_frame, "crc_hqx", lambda payload, start: _AnyChecksum()):
-            return feed(data)
-
-    _replace(driver._parser, "feed", believing)
-
-
-class _AnyChecksum:
-    """Differs from nothing."""
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __ne__(self, other: object) -> bool:
-        return False
-
-
-def driver_that_dates_samples_on_arrival(drive: Drive) -> None:
-    """Takes a reply for a measurement of this moment."""
-    driver: Any = drive.drivers["vesc"]
-    poll = driver.poll
-
-    def dated(now_ns: int, measurements: Measurements) -> None:
-        put = measurements.put
-        with mock.patch.object(
-            measurements, "put", lambda sensor, time_ns, values: put(sensor, now_ns, values)
-        ):
-            poll(now_ns, measurements)
-
-    driver._late_ns = ENDLESS_NS
-    _replace(driver, "poll", dated)
-
-
-def driver_that_never_rewords(drive: Drive) -> None:
-    """Asks the same again after an answer that did not come, and takes the late one for the new."""
-    driver: Any = drive.drivers["vesc"]
-    for question in driver._questions.values():
-        _replace(question, "reword", lambda: None)
-
-
-def driver_that_expects_an_order(drive: Drive) -> None:
-    """Takes only answers that come in the order of the questions."""
-    driver: Any = drive.drivers["vesc"]
-    take = driver._take
-    last = 65
-
-    def ordered(payload: bytes, *rest: Any) -> None:
-        nonlocal last
-        expected = 50 if last == 65 else 65
-        if payload[0] == expected:
-            last = expected
-            take(payload, *rest)
-
-    _replace(driver, "_take", ordered)
-
-
-def drive_without_timeout(drive: Drive) -> None:
-    """A motor controller that goes on with the last command (not a guardian's defect: what stands behind
-    it)."""
-    _replace(drive.rig.devices["vesc"], "timeout_ns", ENDLESS_NS)
-
-
-def drive_that_coasts_on_timeout(drive: Drive) -> None:
-    """A motor controller as it comes: it times out, but does not brake."""
-    _replace(drive.rig.devices["vesc"], "_timeout_brake", 0.0)
-
-
-def drive_with_the_factory_timeout(drive: Drive) -> None:
-    """A motor controller as it comes: it times out after a second."""
-    _replace(drive.rig.devices["vesc"], "timeout_ns", 1_000_000_000)
+    replace(gate, "request", minding)

@@ -9,9 +9,11 @@ from launch.bench.faults_cell import cell
 from launch.bench.faults_drive import LOOP
 from launch.bench.faults_judge import Expected
 from launch.bench.faults_run import Run
-from launch.bench.faults_serial import HOLD, STOP0, STOP1, period
+from launch.bench.faults_timing import period
 from robot.messages import EstopState, SafetyState
 from robot.shared_memory import Record
+
+HOLD, STOP1, STOP0 = SafetyState.HOLD, SafetyState.STOP1, SafetyState.STOP0
 
 ESTOP = SafetyState.ESTOP
 ESTOP_LEVELS = (EstopState.OPEN, EstopState.CLOSED)

@@ -14,6 +14,7 @@ from unittest import mock
 
 import numpy as np
 
+from launch.bench import faults_defective_devices as broken
 from launch.bench import faults_defects as defective
 from launch.bench.faults_cell import cell
 from launch.bench.faults_judge import Expected
@@ -172,7 +173,7 @@ def link_floods(run: Run) -> Expected:
     return Expected("never")
 
 
-@cell("bad bundle", defective.courier_without_verification, compare=True)
+@cell("bad bundle", broken.courier_without_verification, compare=True)
 def policy_bundle_bad(run: Run) -> Expected:
     """A policy that is garbage, altered, unsigned, for another robot, or signed and no policy: never
     loaded."""
