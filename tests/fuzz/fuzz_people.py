@@ -106,7 +106,7 @@ def start_estops(folder: Path) -> Case:
                 os.pwrite(files[name], sequence.to_bytes(8, "little"), 24)
                 tally.bytes += ESTOP_DTYPE.itemsize + 12
             inbox.update(clock)
-            assert inbox.summary == (2 if inbox.pressed else inbox.summary)
+            assert bool(inbox.summary & 2) == inbox.pressed
             if inbox.summary == 0:
                 for name in names:
                     last = boxes[name].read()
