@@ -1,7 +1,7 @@
 """Mutation testing of the safety kernel: would the tests notice if it were wrong?
 
     python tests/mutation run                 every mutant; goes on where it was stopped
-    python tests/mutation run --quick --only limits.py
+    python tests/mutation run --tests quick --only limits.py
     python tests/mutation sample              a few of each file; all must be killed, or time out (for CI)
     python tests/mutation coverage            lines and branches of robot/safety, test by test; must be all
     python tests/mutation report              what is known so far
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from mutants import Mutant
 from mutation_campaign import QUICK_EXAMPLES, preload, prepare, run_campaign
 from mutation_plan import Plan, PlanError, measure
-from mutation_results import Equivalents, EquivalentsError, Journal, Report
+from mutation_results import LEVELS, Equivalents, EquivalentsError, Journal, Report
 from mutation_run import Told
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,9 +63,7 @@ def main(arguments: list[str]) -> int:
         "what", choices=("run", "sample", "coverage", "report", "list"), nargs="?", default="run"
     )
     parser.add_argument("--only", default="", metavar="TEXT", help="mutants whose name holds this text")
-    parser.add_argument(
-        "--quick", action="store_true", help="tests of the mutant's own line only, few examples"
-    )
+    parser.add_argument("--tests", choices=LEVELS, default="all", help="what a mutant has to live through")
     parser.add_argument("--unkilled", action="store_true", help="only those that lived when last tried")
     parser.add_argument("--seed", type=int, default=1, help="which sample")
     parser.add_argument(
@@ -112,6 +110,11 @@ def _look(options: argparse.Namespace, plan: Plan) -> int:
         mutants = [m for m in mutants if m.digest in chosen]
     if options.what == "sample":
         mutants = sampled([m for m in mutants if m not in equivalents], options.seed)
+
+    def level(mutant: Mutant) -> str:
+        """What is known to be equivalent need not live through all tests each time."""
+        return "line" if options.tests == "all" and mutant in equivalents else str(options.tests)
+
     if options.what != "report":
         prepare(plan)
         baseline, measured = measure(plan, context, QUICK_EXAMPLES)
@@ -125,9 +128,11 @@ def _look(options: argparse.Namespace, plan: Plan) -> int:
         def tell(number: int, mutant: Mutant, told: Told) -> None:
             print(f"{number + 1}/{len(mutants)} {told.outcome} {told.seconds:.1f} s  {mutant}", flush=True)
 
-        run_campaign(plan, context, baseline, sources, mutants, journal, options.quick, tell)
+        run_campaign(plan, context, baseline, sources, mutants, journal, level, tell)
         print(f"{time.monotonic() - started:.0f} s")
-    report = Report.of(mutants, journal.of(context, options.quick), equivalents)
+    known = {name: journal.of(context, name) for name in LEVELS}
+    reached = {m.digest: known[level(m)][m.digest] for m in mutants if m.digest in known[level(m)]}
+    report = Report.of(mutants, reached, equivalents)
     print(report.text())
     if options.json:
         counts = {o: len(report.listed(o)) for o in ("killed", "survived", "crashed", "timeout", "unrun")}

@@ -49,38 +49,34 @@ def run_campaign(
     sources: dict[str, Source],
     mutants: Sequence[Mutant],
     journal: Journal,
-    quick: bool = False,
+    tests: Callable[[Mutant], str] = lambda mutant: "all",
     tell: Callable[[int, Mutant, Told], None] = lambda number, mutant, told: None,
 ) -> None:
-    """Find what has no result yet; every result is in the journal as soon as it is found. ``quick``: only the
-    tests that run the mutant's line, with few examples."""
-    known, hints = journal.of(context, quick), journal.hints()
+    """Find what has no result yet; every result is in the journal as soon as it is found. ``tests``: which of
+    ``LEVELS`` a mutant has to live through."""
+    hints = journal.hints()
     for number, mutant in enumerate(mutants):
-        if mutant.digest in known:
+        level = tests(mutant)
+        if mutant.digest in journal.of(context, level):
             continue
         code = sources[mutant.file].code(mutant.digest)
-        told = judge_mutant(plan, baseline, mutant, code, hints.get(mutant.digest, ""), quick)
-        journal.add(
-            Result(context, mutant.digest, told.outcome, told.detail, told.seconds, told.failed, quick)
-        )
+        told = judge_mutant(plan, baseline, mutant, code, hints.get(mutant.digest, ""), level)
+        result = Result(context, mutant.digest, told.outcome, told.detail, told.seconds, told.failed, level)
+        journal.add(result)
         tell(number, mutant, told)
 
 
-def judge_mutant(
-    plan: Plan, baseline: Baseline, mutant: Mutant, code: object, hint: str, quick: bool
-) -> Told:
+def judge_mutant(plan: Plan, baseline: Baseline, mutant: Mutant, code: object, hint: str, level: str) -> Told:
     """Run a mutant's tests."""
     tests = baseline.choose(mutant, hint)
-    if quick:
+    if level == "quick":
         tests = [test for test in tests if baseline.seconds[test] < LONG_S or test == hint]
-    spent = 0.0
+    told = Told("survived", "no test runs its line", 0.0)
     if tests:
         told = _run(plan, baseline, mutant, code, tests, QUICK_EXAMPLES)
-        if told.outcome != "survived" or quick:
-            return told
-        spent = told.seconds
-    elif quick:
-        return Told("survived", "no quick test runs it", 0.0)
+    if told.outcome != "survived" or level != "all":
+        return told
+    spent = told.seconds
     told = _run(plan, baseline, mutant, code, list(baseline.seconds), FULL_EXAMPLES)
     told.seconds += spent
     return told

@@ -13,13 +13,16 @@ from typing import get_args
 from mutants import Mutant
 from mutation_run import Outcome
 
+LEVELS = ("quick", "line", "all")
+"""Which tests a mutant has to live through: the short ones that run its line; all that run it; the whole
+suite, with more examples."""
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True)
 class Result:
     """One mutant's fate. ``context``: the digest of the tree it was found in; ``failed``: the test that did
-    it, if one did."""
+    it, if one did; ``tests``: which were run."""
 
     context: str
     mutant: str
@@ -27,7 +30,7 @@ class Result:
     detail: str
     seconds: float
     failed: str = ""
-    quick: bool = False
+    tests: str = "all"
 
 
 class Journal:
@@ -49,16 +52,12 @@ class Journal:
         with self._path.open("a") as file:
             file.write(("\n" if torn else "") + json.dumps(vars(result)) + "\n")
 
-    def of(self, context: str, quick: bool) -> dict[str, Result]:
+    def of(self, context: str, tests: str) -> dict[str, Result]:
         """The newest result of each mutant found in this very tree. Unrun is no result, and to have lived
-        through a quick look is one only to a quick look."""
-        return {
-            r.mutant: r
-            for r in self.results
-            if r.context == context
-            and r.outcome != "unrun"
-            and (quick or not r.quick or r.outcome == "killed")
-        }
+        through fewer ``tests`` (one of ``LEVELS``) than asked for is none either."""
+        enough = LEVELS[LEVELS.index(tests) :]
+        found = [r for r in self.results if r.context == context and r.outcome != "unrun"]
+        return {r.mutant: r for r in found if r.outcome == "killed" or r.tests in enough}
 
     def unkilled(self) -> set[str]:
         """Mutants whose newest result, in whatever tree, is not that a test killed them."""

@@ -168,7 +168,7 @@ def test_a_killed_campaign_goes_on_where_it_was_and_nothing_unrun_counts(tmp_pat
     process.wait()
     journal = Journal(tmp_path / "kept/results.jsonl")
     assert 1 <= len(journal.results) <= len(mutants)
-    known = journal.of(journal.results[0].context, False)
+    known = journal.of(journal.results[0].context, "all")
     report = Report.of(mutants, known, Equivalents(tmp_path / "none.toml"))
     assert len(report.listed("killed")) == sum(r.outcome == "killed" for r in known.values())
     assert len(report.listed("unrun")) == len(mutants) - len(known)
