@@ -119,9 +119,9 @@ def step(state: KernelState, inputs: Inputs, timing: Timing) -> KernelState:
     if inputs.estop:
         if intact and state.state == ESTOP:
             return _stay(state, inputs)
-        return _enter(state if intact else boot(now), inputs, ESTOP, Cause.ESTOP_PRESSED)
+        return _enter(state if intact else boot(now, state.epoch), inputs, ESTOP, Cause.ESTOP_PRESSED)
     if not intact:
-        return _enter(boot(now), inputs, STOP0, Cause.STATE_CORRUPT)
+        return _enter(boot(now, state.epoch), inputs, STOP0, Cause.STATE_CORRUPT)
 
     arm = inputs.fresh and _pressed(state.arm, inputs.arm)
     reset = inputs.fresh and _pressed(state.reset, inputs.reset)

@@ -145,7 +145,7 @@ class Reference:
         if state == S.ARMING and before != S.ARMING:
             assert epoch == (self.epoch + 1) % (1 << 32), "each arming has an epoch of its own"
             self.epoch, self.goal, self.not_finite = epoch, None, 0
-        assert epoch == self.epoch or self.backwards, "an epoch changed without arming"
+        assert epoch == self.epoch, "an epoch changed without arming"
         self.epoch = epoch
         if state != before:
             self.since_ns = now

@@ -265,7 +265,7 @@ def corruptions(state: KernelState) -> Iterator[KernelState]:
 
 def check_corruption(code: Any, graph: dict[Any, set[Any]]) -> None:
     for state, _ in graph:
-        for corrupt in corruptions(state):
+        for corrupt in corruptions(state._replace(epoch=3)):
             after = code.step(corrupt, Inputs(now_ns=BASE + 1, enable=True, still=True, ready=True), TIMING)
             require(after.state == S.STOP0, "I11 a corrupt state lets go", corrupt, after)
             require(after.cause == Cause.STATE_CORRUPT, "I11 and says so", corrupt, after)
@@ -273,6 +273,8 @@ def check_corruption(code: Any, graph: dict[Any, set[Any]]) -> None:
             require(pressed.state == S.ESTOP, "I1 also when corrupt", corrupt, pressed)
             require_sound(after, corrupt)
             require_sound(pressed, corrupt)
+            kept = after.epoch == pressed.epoch == corrupt.epoch
+            require(kept, "I14 an epoch never comes twice, not even after a corrupt state", corrupt, after)
             require(pressed.cause == Cause.ESTOP_PRESSED, "I13 nothing of a corrupt state stays", corrupt)
 
 
@@ -291,7 +293,7 @@ def test_every_reachable_transition_keeps_every_invariant() -> None:
 
 DEFECTS = {
     "e-stop ignored while corrupt": (
-        "return _enter(state if intact else boot(now), inputs, ESTOP, Cause.ESTOP_PRESSED)",
+        "return _enter(state if intact else boot(now, state.epoch), inputs, ESTOP, Cause.ESTOP_PRESSED)",
         "return _enter(boot(now), inputs, ESTOP if intact else STOP0, Cause.ESTOP_PRESSED)",
     ),
     "e-stop only counts under torque": ("if inputs.estop:", "if inputs.estop and state.state in TORQUE:"),
@@ -300,6 +302,10 @@ DEFECTS = {
         "return _enter(state, inputs, FAULT)",
     ),
     "corrupt state goes on": ("if not intact:", "if False:"),
+    "corrupt state forgets its epoch": (
+        "return _enter(boot(now, state.epoch), inputs, STOP0",
+        "return _enter(boot(now), inputs, STOP0",
+    ),
     "state held only once": ("state.inverse == ~state.state", "True"),
     "clock may run back": ("<= state.time_ns <= now_ns", "<= state.time_ns"),
     "timers may lie in the future": (
