@@ -40,7 +40,7 @@ GUARDIAN_PRIORITY, ESTOP_PRIORITY, EMULATOR_PRIORITY, PILOT_PRIORITY = 80, 70, 6
 """SCHED_FIFO priorities: whoever stops the robot comes first, then the world it stops in, then who drives."""
 ESTOP_ROUNDS = 5
 """How often an emergency stop is read within the shortest silence that stops the robot."""
-COURIER_NICE, LEARNER_NICE = 5, 15
+COURIER_NICE, LEARNER_NICE = 5, 10
 PUMP_S = 0.02
 """The courier's round, at most [s]."""
 DRAIN_S = 20.0
