@@ -14,6 +14,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -99,10 +100,25 @@ def run(
     record = Book(book)
     known = record.known()
     todo = [(n, name) for n in range(runs) for name in names if (name, n, "") not in known]
-    if todo:
-        _session(todo, record, speed, progress)
+    # One session without a learner, whose starting and learning everything else would wait for, and one with.
+    robot = [act for act in todo if ACTS[act[1]].process != "learner"]
+    learner = [act for act in todo if ACTS[act[1]].process == "learner"]
+    for part, done in ((robot, 0), (learner, len(robot))):
+        if part:
+            _session(part, record, speed, partial(_counted, progress, done, len(todo)))
     outcomes = [o for o in record.outcomes if o.seed < runs]
     return [summarise(name, (), outcomes) for name in names]
+
+
+def _counted(
+    progress: Callable[[Outcome, int, int], None],
+    before: int,
+    total: int,
+    outcome: Outcome,
+    done: int,
+    _: int,
+) -> None:
+    progress(outcome, before + done, total)
 
 
 def _session(
@@ -111,10 +127,11 @@ def _session(
     """All that is to do, in one session."""
     directory = Path(tempfile.mkdtemp(prefix="sandlot-faults-"))
     revision = git_revision()
+    learning = ACTS[todo[0][1]].process == "learner"
     try:
         session = make_session(directory, speed, todo[0][0], DRIVER)
-        with conducted(session) as alive, ahead_of_the_load():
-            onlooker = Onlooker(session, MonotonicClock(), alive, speed)
+        with conducted(session, learning) as alive, ahead_of_the_load():
+            onlooker = Onlooker(session, MonotonicClock(), alive, speed, learning)
             for done, (number, name) in enumerate(todo, 1):
                 rng = np.random.default_rng([number, *name.encode()])
                 outcome = _perform(session, onlooker, name, number, rng, revision)

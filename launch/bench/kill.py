@@ -190,11 +190,11 @@ def _kill(session: Session, onlooker: Onlooker, name: str, rng: np.random.Genera
 
 
 @contextlib.contextmanager
-def conducted(session: Session) -> Iterator[Callable[[], bool]]:
+def conducted(session: Session, with_learner: bool = True) -> Iterator[Callable[[], bool]]:
     """The session in a process of its own, ended in its orderly way. Raises SandlotError if it ended by
     itself or not in order."""
     process = multiprocessing.get_context("spawn").Process(
-        target=_conduct, args=(session.directory,), daemon=True
+        target=_conduct, args=(session.directory, with_learner), daemon=True
     )
     process.start()
     try:
@@ -209,9 +209,9 @@ def conducted(session: Session) -> Iterator[Callable[[], bool]]:
         raise SandlotError(f"the session ended with exit code {process.exitcode}")
 
 
-def _conduct(directory: Path) -> None:
+def _conduct(directory: Path, with_learner: bool) -> None:
     follow_parent()
-    ending = conduct(open_session(directory), "none", with_learner=True)
+    ending = conduct(open_session(directory), "none", with_learner)
     if ending.error is not None:
         print(f"session ended: {ending.reason}", file=sys.stderr)
         raise SystemExit(1)

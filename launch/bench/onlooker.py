@@ -29,10 +29,14 @@ _STARTED = re.compile(r"started \(process (\d+)\)")
 
 
 class Onlooker:
-    """``alive``: whether the session is still there. ``speed``: what the robot's driver aims at [m/s]."""
+    """``alive``: whether the session is still there. ``speed``: what the robot's driver aims at [m/s].
+    ``learner``: whether there is one, that must keep up."""
 
-    def __init__(self, session: Session, clock: Clock, alive: Callable[[], bool], speed: float) -> None:
+    def __init__(
+        self, session: Session, clock: Clock, alive: Callable[[], bool], speed: float, learner: bool = True
+    ) -> None:
         self._session, self._clock, self._alive, self._speed = session, clock, alive, speed
+        self._learner = learner
         self._truth: list[Records] = []
         self._courier: list[Records] = []
         self._ticks: list[Records] = []
@@ -149,8 +153,13 @@ class Onlooker:
             and now_ns - int(courier["time_ns"][0]) < STEADY_NS
             and int(state["safety_state"][0]) == SafetyState.ACTIVE
             and int(pilot["phase"][0]) == PilotPhase.DEMONSTRATING
-            and bool(courier["connected"][0])
-            and int(courier["received"][0]) + IN_FLIGHT >= int(courier["spooled"][0])
+            and (
+                not self._learner
+                or (
+                    bool(courier["connected"][0])
+                    and int(courier["received"][0]) + IN_FLIGHT >= int(courier["spooled"][0])
+                )
+            )
             and float(speeds(self._truth[-1])[0]) > 0.7 * self._speed
         )
         if not fine or self._steady_since_ns is None:
