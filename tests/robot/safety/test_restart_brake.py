@@ -26,3 +26,10 @@ def test_it_brakes_from_the_start_on_and_never_again(
         now += wait
         expected = expected and not still and now < start + DEADLINE
         assert brake.update(now, still) == brake.active == expected
+
+
+def test_the_deadline_is_a_whole_number_of_nanoseconds() -> None:
+    """0.067e9 is a little more than 67 million in floating point."""
+    assert 0.067 * 1e9 > 67_000_000
+    for now, braking in ((66_999_999, True), (67_000_000, False)):
+        assert RestartBrake(0, 0.067, True).update(now, False) == braking

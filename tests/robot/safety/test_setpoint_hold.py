@@ -52,8 +52,10 @@ def test_a_command_is_the_target_at_once_or_after_a_straight_ramp(
         share = min(tick / TICKS, 1.0)
         ramp = start + (goal - start) * share
         for k in range(3):
-            expected = ramp[k] if k in linear and share < 1.0 else goal[k]
-            assert target.target()[k] == pytest.approx(expected, rel=1e-12, abs=1e-12)
+            if k in linear and share < 1.0:
+                assert target.target()[k] == pytest.approx(ramp[k], rel=1e-12, abs=1e-12)
+            else:
+                assert target.target()[k] == goal[k], "exactly the command, without the ramp's rounding"
         target.advance()
     assert np.array_equal(target.target(), goal), "in the end exactly the command"
 
@@ -87,6 +89,14 @@ def test_allowed_is_unaltered_exactly_while_the_command_can_still_be_reached_in_
         assert not target.altered(allowed, steps)
         allowed[which] = goal[which] + sign * left * (1 + 1e-6) + sign * 1e-12
         assert target.altered(allowed, steps)
+
+
+def test_an_actuator_that_cannot_move_is_never_altered() -> None:
+    fixed = Actuator(name="u", device="d", unit="1", lower=2.0, upper=2.0, slew=1.0, rest=2.0)
+    spec: Any = SimpleNamespace(actuators=(fixed,), actions=(), ticks_per_step=1)
+    target = SetpointHold(spec)
+    target.take(np.array([2.0]), np.array([2.0]))
+    assert not target.altered(np.array([2.0]), np.array([0.01]))
 
 
 def test_a_new_command_starts_a_new_step() -> None:
