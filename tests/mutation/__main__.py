@@ -112,8 +112,8 @@ def _look(options: argparse.Namespace, plan: Plan) -> int:
         mutants = sampled([m for m in mutants if m not in equivalents], options.seed)
 
     def level(mutant: Mutant) -> str:
-        """What is known to be equivalent need not live through all tests each time."""
-        return "line" if options.tests == "all" and mutant in equivalents else str(options.tests)
+        """What is known to be equivalent need not live through everything each time."""
+        return "quick" if mutant in equivalents else str(options.tests)
 
     if options.what != "report":
         prepare(plan)
