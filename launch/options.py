@@ -353,6 +353,33 @@ class BenchKillOptions:
 
 
 @dataclass(frozen=True)
+class BenchCalmOptions:
+    """Normal driving on the twin in lockstep with every monitor on: false stops, and margins.
+
+    Example: sandlot bench calm --minutes 120
+
+    An hour of practice with its ordinary bumps: sandlot bench calm --minutes 60 --bumps 4
+
+    Exit code 1 if the safety kernel stopped the robot.
+    """
+
+    robot: Annotated[str, Positional] = "racer"
+    """A robot's name (launch/robots) or its TOML file."""
+    courses: tuple[str, ...] = ("oval", "kidney")
+    """Courses, driven in turn."""
+    minutes: float = 120.0
+    """How long to drive altogether [min]."""
+    session_minutes: float = 7.5
+    """How long each session is [min]; every one has a car, a driver and a seed of its own."""
+    bumps: float = 0.0
+    """How often a minute the driver loses its way into a wall; the robot recovers by itself."""
+    seed: int = 0
+    """The first session's seed; the others count on from it."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchFaultsOptions:
     """Faults of every kind injected while the robot drives, and what becomes of it; resumable.
 

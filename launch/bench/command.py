@@ -11,6 +11,7 @@ from rich.table import Table
 
 from launch.manifest import machine
 from launch.options import (
+    BenchCalmOptions,
     BenchFaultsOptions,
     BenchKillOptions,
     BenchLoopOptions,
@@ -117,6 +118,24 @@ def practice(options: BenchPracticeOptions) -> int:
         if options.json:
             print(json.dumps(dict(row)))
     return 0
+
+
+def calm(options: BenchCalmOptions) -> int:
+    """False stops in normal driving."""
+    from launch.bench.calm import run
+
+    say = Console(stderr=options.json).print
+    figures = run(
+        options.robot,
+        options.courses,
+        options.minutes,
+        options.session_minutes,
+        options.seed,
+        options.bumps,
+        progress=say,
+    )
+    _show("bench calm", figures, options.json)
+    return 1 if figures["safety_stops"] else 0
 
 
 def _show(title: str, figures: Mapping[str, float], as_json: bool) -> int:
