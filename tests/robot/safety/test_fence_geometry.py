@@ -181,9 +181,10 @@ def test_everything_in_batch_equals_one_by_one() -> None:
     [
         [[0.0, 0.0], [0.0, 0.0], [4.0, 0.0], [4.0, 4.0]],
         [[0.0, 0.0], [4.0, 0.0], [4.0, 4.0], [4.0, 4.0]],
+        [[0.0, 0.0], [2.0, 0.0], [4.0, 0.0], [4.0, 4.0]],
     ],
 )
-def test_a_corner_that_is_there_twice_has_no_side_and_is_refused(polygon: Any) -> None:
+def test_a_corner_at_which_nothing_turns_is_a_slip_and_is_refused(polygon: Any) -> None:
     with pytest.raises(SpecError, match="the corners of safety"):
         fence_of(polygon)
 

@@ -118,3 +118,12 @@ def test_a_limit_on_what_does_not_exist_is_refused_by_its_name() -> None:
     )
     with pytest.raises(SpecError, match="r: limit 'speed' watches 'c'"):
         Limits(robot, ElementLayout(robot))
+
+
+def test_a_debounce_is_a_whole_number_of_nanoseconds() -> None:
+    late = {"name": "l", "element": "a", "unit": "1", "action": "reduce", "reason": "", "upper": 1.0}
+    robot = small_robot([late | {"debounce_s": DEBOUNCE / 1e9}])
+    layout = ElementLayout(robot)
+    limits, elements = Limits(robot, layout), np.full(layout.size, 2.0)
+    asked = [limits.update(now, elements, np.zeros(2, bool))[0] for now in (0, DEBOUNCE - 1, DEBOUNCE)]
+    assert asked == [0, 0, 1]
