@@ -104,8 +104,11 @@ class Baseline:
         lines = self.tests_of.get(mutant.file, {})
         first, last = mutant.lines
         chosen = {test for number in range(first, last + 1) for test in lines.get(number, ())} - {""}
-        if not chosen:
+        if not chosen:  # it runs on import: whoever touches the file, or nothing at all, might notice
             chosen = {test for tests in lines.values() for test in tests} - {""}
+            chosen |= self.seconds.keys() - {
+                t for f in self.tests_of.values() for ts in f.values() for t in ts
+            }
         order = sorted(chosen & self.seconds.keys(), key=lambda test: (test != hint, self.seconds[test]))
         return [hint, *order] if hint in self.seconds and hint not in chosen else order
 

@@ -112,6 +112,28 @@ def expected_trigger(a: SafetyState, b: SafetyState, i: Inputs) -> Cause:
     return Cause.NONE if b == S.ACTIVE else cause
 
 
+def require_no_harder(a: SafetyState, b: SafetyState, i: Inputs, elapsed: int, *facts: object) -> None:
+    """A stop is as hard as the worst that asks for it, and becomes harder by its own deadline only: to let go
+    of a robot that was to be braked is no safer."""
+    severity = max(
+        int(i.request),
+        Request.CATEGORY1 if i.stop else 0,
+        Request.CATEGORY2 if not i.enable and a in (S.ARMING, S.ACTIVE, S.REDUCED) else 0,
+    )
+    if i.estop or a not in TORQUE or b not in RESPONSE:
+        return
+    if a in (S.ACTIVE, S.REDUCED):
+        require(RESPONSE[b] <= max(severity, RESPONSE[a]), "I16 no harder than asked", *facts)
+    elif b == S.STOP0:
+        late = a == S.STOP1 and elapsed >= TIMING.deadline_ns
+        require(severity == Request.CATEGORY0 or late, "I16 let go only when asked, or late", *facts)
+    elif a == S.HOLD and b == S.STOP1:
+        late = elapsed >= TIMING.hold_ns and not i.still
+        require(severity >= Request.CATEGORY1 or late, "I16 HOLD ends when asked, or late", *facts)
+    elif a == S.ARMING and b == S.STOP1:
+        require(severity > Request.NONE, "I16 arming ends when asked", *facts)
+
+
 def check_transition(code: Any, before: KernelState, i: Inputs, seen_released: bool) -> KernelState:
     """One tick of ``code.step`` against every invariant that speaks of one transition."""
     after: KernelState = code.step(before, i, TIMING)
@@ -193,7 +215,22 @@ def check_transition(code: Any, before: KernelState, i: Inputs, seen_released: b
         require(after.since_ns == i.now_ns, "a state begins when it is entered", *facts)
     if a in TORQUE and a != b:
         require(after.trigger == expected_trigger(a, b, i), "I13 the trigger is the worst that asked", *facts)
+    if a == S.HOLD and b == S.REDUCED:
+        require(
+            (after.cause, after.cause_ns) == (Cause.NONE, i.now_ns), "I13 what was resumed is over", *facts
+        )
+    require_no_harder(a, b, i, elapsed, *facts)
     calm = not i.estop and not i.stop and i.request == Request.NONE
+    bearable = not i.estop and not i.stop and i.request < Request.CATEGORY2
+    if bearable:
+        resumes = a == S.HOLD and resume and i.enable and i.still
+        require(not resumes or b == S.REDUCED, "I15 an advisory keeps nobody from resuming", *facts)
+        resets = a == S.FAULT and reset and not i.enable
+        require(not resets or b == S.STANDBY, "I15 nor from resetting", *facts)
+    if calm and i.enable and a == S.ARMING:
+        require(
+            (b == S.ACTIVE) == (elapsed >= TIMING.arming_ns), "I15 the dwell is over when it is over", *facts
+        )
     if calm and (
         (a == S.STANDBY and arm and i.enable and seen_released)
         or (a == S.FAULT and reset and not i.enable)
@@ -457,6 +494,13 @@ def test_the_state_at_power_up(epoch: int) -> None:
         "stop": 0,
     }
     assert boot(0) == KernelState() == boot(0, 0)
+
+
+def test_active_for_an_hour_is_active_since_it_began() -> None:
+    state = boot(0)._replace(state=S.ACTIVE, inverse=~S.ACTIVE)
+    for now in (1, 2, 1000, 3600 * 10**9):
+        state = step(state, Inputs(now_ns=now, enable=True), TIMING)
+        assert (state.state, state.since_ns, state.cause_ns) == (S.ACTIVE, 0, 0)
 
 
 def test_timers_are_the_specs_in_nanoseconds() -> None:

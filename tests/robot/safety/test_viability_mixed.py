@@ -56,6 +56,14 @@ def test_a_bang_to_the_end_is_as_quick_as_the_limits_allow_and_no_quicker(toward
     assert ideal * RATE - 1 <= len(places) - 1 <= ideal * RATE + 4
 
 
+def test_without_a_history_the_actuator_is_at_rest() -> None:
+    motor = Projection([JOINT], RATE)
+    for last in (-0.5, 0.0, 0.3):
+        at = np.array([last])
+        for asked in (np.array([9.0]), np.array([-9.0]), np.array([np.nan])):
+            assert motor.project(asked, at) == motor.project(asked, at, 1.0, at)
+
+
 def test_a_target_within_reach_is_reached_and_kept() -> None:
     motor = Projection([JOINT], RATE)
     last = before = np.zeros(1)
