@@ -32,7 +32,8 @@ if sys.argv[1] == "alone": os.setsid()
 before = os.nice(0)
 stand_back(7)
 group = Path("/proc/self/autogroup")
-print(os.nice(0) == min(before + 7, 19), group.read_text().split()[-1] if group.exists() else "none")
+words = group.read_text().split() if group.exists() else []  # empty where a control group weighs instead
+print(os.nice(0) == min(before + 7, 19), words[-1] if words else "none")
 """
 
 
