@@ -52,6 +52,7 @@ COMMANDS: dict[str, Command] = {
     "keys session": Command(options.KeysSessionOptions, "launch.keys:session"),
     "keys show": Command(options.KeysShowOptions, "launch.keys:show"),
     "bench loop": Command(options.BenchLoopOptions, "launch.bench.command:loop"),
+    "bench tick": Command(options.BenchTickOptions, "launch.bench.command:tick"),
     "bench transport": Command(options.BenchTransportOptions, "launch.bench.command:transport"),
     "bench policy": Command(options.BenchPolicyOptions, "launch.bench.command:policy"),
     "bench kill": Command(options.BenchKillOptions, "launch.bench.command:kill"),

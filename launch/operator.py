@@ -42,17 +42,22 @@ LOST_NS = 5_000_000_000
 
 
 class StartLine:
-    """Where a robot is put down, told to its estimator through the pose mailbox as any feeder would."""
+    """Where a robot is put down, told to its estimator through the pose mailbox as any feeder would.
+    ``place``: what puts it there, where nobody's hands can."""
 
-    def __init__(self, mailbox: Mailbox, pose: tuple[float, float, float]) -> None:
+    def __init__(
+        self, mailbox: Mailbox, pose: tuple[float, float, float], place: Callable[[], None] = lambda: None
+    ) -> None:
         self._mailbox = mailbox
+        self._place = place
         self._record = np.zeros(1, POSE_DTYPE)
         self._record["pose"] = pose
         self._record["covariance"] = np.square(POSE_SIGMA)
         self._until_ns = 0
 
     def put(self, now_ns: int) -> None:
-        """The robot has just been put there."""
+        """The robot has just been put there, or is now."""
+        self._place()
         self._until_ns = now_ns + POSE_NS
 
     def step(self, state: Record | None) -> None:

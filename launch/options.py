@@ -33,6 +33,8 @@ class PracticeOptions:
     """Twin in lockstep on simulated time: as fast as the learner allows, reproducible from the seed."""
     hardware: bool = False
     """Drive the real robot on the ports its file names, with a held key, instead of the twin."""
+    attended: bool = False
+    """On the twin: a person enables motion as the robot's file says, instead of a simulated one."""
     world: str | None = None
     """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
     demonstration_laps: int = 3
@@ -74,6 +76,8 @@ class OnboardOptions:
     """Where this machine's keys are kept."""
     twin: bool = False
     """Drive the twin behind emulated serial ports instead of the robot."""
+    attended: bool = False
+    """On the twin: a person enables motion as the robot's file says, instead of a simulated one."""
     world: str | None = None
     """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
     minutes: float = 20.0
@@ -305,6 +309,21 @@ class BenchLoopOptions:
     """The guardian's rate [Hz]."""
     load: bool = True
     """Saturate every core with a learner meanwhile."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchTickOptions:
+    """What a guardian's tick costs, part by part, with the robot's own drivers and estimator.
+
+    Example: sandlot bench tick --json
+    """
+
+    seconds: float = 60.0
+    """How long to drive [s of the robot's time]."""
+    seed: int = 0
+    """Seed of the drive."""
     json: bool = False
     """Print one flat JSON object on the last line."""
 

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,11 @@ def practise(options: PracticeOptions) -> int:
         raise SandlotError(
             "--fast runs on simulated time and cannot drive hardware; leave one of the two out"
         )
+    if options.attended and (options.fast or options.hardware):
+        raise SandlotError(
+            "--attended puts a person beside the twin in real time; leave out --fast, and on hardware there "
+            "is a person anyway"
+        )
     if options.minutes < 0 or (options.fast and options.minutes == 0):
         raise SandlotError(
             f"--minutes {options.minutes:g}: more than 0 was expected (0, for no limit, not with --fast)"
@@ -77,6 +83,7 @@ def practise(options: PracticeOptions) -> int:
         runs=options.runs,
         twin=not options.hardware,
         fast=options.fast,
+        attended=options.attended,
         seed=options.seed,
         minutes=options.minutes,
         world=options.world,
@@ -109,6 +116,7 @@ def onboard(options: OnboardOptions) -> int:
         role="onboard",
         runs=options.runs,
         twin=options.twin,
+        attended=options.attended and options.twin,
         seed=options.seed,
         minutes=options.minutes,
         world=options.world,
@@ -273,23 +281,27 @@ def _board(session: Session) -> Iterator[Board]:
 def _operator(session: Session, board: Board, warn: Warn) -> Operator:
     source = session.spec.enable.source
     if source == "simulated_operator":
-        from sim.emulators.control import Place, ask
-
-        def place() -> None:
-            # The emulator may itself just be starting again; the operator asks once more.
-            with contextlib.suppress(SandlotError):
-                ask(session.ports, Place())
-
-        return SimulatedOperator(board.operator, place)
+        return SimulatedOperator(board.operator, partial(_place, session))
     if not os.isatty(sys.stdin.fileno()):
         print("no keyboard here; somebody has to enable motion from a terminal: sandlot operator")
         return AbsentOperator(board.operator)
     return _person(session, board, warn)
 
 
+def _place(session: Session, pose: tuple[float, float, float] | None = None) -> None:
+    """Put the twin down, at ``pose`` or where it is on the course. On hardware hands do that."""
+    if session.manifest.twin:
+        from sim.emulators.control import Place, ask
+
+        # The emulator may itself just be starting again; whoever asks will ask once more.
+        with contextlib.suppress(SandlotError):
+            ask(session.ports, Place(pose))
+
+
 def _person(session: Session, board: Board, warn: Warn) -> Operator:
     """The person at this terminal, with what they do to enable motion."""
-    enable, start = session.spec.enable, StartLine(board.pose, session.course.start)
+    enable, where = session.spec.enable, session.course.start
+    start = StartLine(board.pose, where, partial(_place, session, where))
     if enable.source == "held_key":
         return HeldKeyOperator(board.operator, start=start)
 

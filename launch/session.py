@@ -154,12 +154,14 @@ def create_session(
     runs: Path,
     twin: bool,
     fast: bool = False,
+    attended: bool = False,
     seed: int = 0,
     minutes: float = 0.0,
     world: str | None = None,
     setup: Setup | None = None,
 ) -> Session:
-    """Make a run's folder and its manifest. Raises SpecError for an unknown robot or course."""
+    """Make a run's folder and its manifest. ``attended``: a person enables motion on the twin too. Raises
+    SpecError for an unknown robot or course."""
     spec_path, course_path = catalogue.find("robots", robot), catalogue.find("courses", course)
     world_path = _world(world, course_path.stem) if twin else None
     setup = setup or Setup()
@@ -167,15 +169,15 @@ def create_session(
     course_data = load_course(course_path)
     spec = at_site(load_spec(spec_path), course_data.file.site)
     spec = on_start_line(spec, course_data)
-    if not twin and spec.enable.source == "simulated_operator":
+    if (attended or not twin) and spec.enable.source == "simulated_operator":
         raise SpecError(
-            f"{spec_path}: enable.source is simulated_operator, which is for the twin only; name who enables "
-            "motion on the robot: held_key, transmitter or attendance"
+            f"{spec_path}: enable.source is simulated_operator, which is nobody, for the twin only; name who "
+            "enables motion: held_key, transmitter or attendance"
         )
     now = datetime.datetime.now(datetime.UTC)
     directory = _folder(runs / spec.name, now)
     if twin:
-        spec = on_twin(spec, board_directory(session, directory) / PORTS)
+        spec = on_twin(spec, board_directory(session, directory) / PORTS, attended)
         if fast:  # simulated time has no network either
             spec = msgspec.structs.replace(spec, estop=Estop())
     contract = contract_of(spec, make_task(spec, course_data))
@@ -227,11 +229,13 @@ def contract_of(spec: RobotSpec, task: Task) -> TaskContract:
     return task_contract(spec, task.name, task.observation, task.reward_terms, task.cost_terms)
 
 
-def on_twin(spec: RobotSpec, ports: Path) -> RobotSpec:
-    """The robot with its devices on the emulator's ports, an operator who is simulated, and no emergency stop
-    but the network's: the twin has no wires. None of that is part of the contract."""
+def on_twin(spec: RobotSpec, ports: Path, attended: bool = False) -> RobotSpec:
+    """The robot with its devices on the emulator's ports, an operator who is simulated (unless it is
+    ``attended``), and no emergency stop but the network's: the twin has no wires. None of that is part of the
+    contract."""
     devices = tuple(msgspec.structs.replace(d, port=str(ports / d.name)) for d in spec.devices)
-    enable = msgspec.structs.replace(spec.enable, source="simulated_operator")
+    source = spec.enable.source if attended else "simulated_operator"
+    enable = msgspec.structs.replace(spec.enable, source=source)
     sources = tuple(source for source in spec.estop.sources if source.kind == "network")
     estop = msgspec.structs.replace(spec.estop, sources=sources)
     return msgspec.structs.replace(spec, devices=devices, enable=enable, estop=estop)

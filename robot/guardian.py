@@ -17,21 +17,19 @@ from robot.clock import Clock, Ticker
 from robot.enable_channel import EnableChannel
 from robot.estop_inbox import EstopInbox
 from robot.event_log import EventLog
-from robot.inbox import Inbox, OperatorInbox, PoseInbox
-from robot.interface import Driver, Estimate, Estimator, Measurements
+from robot.inbox import Inbox, OperatorInbox
+from robot.interface import Driver, Estimator
 from robot.links import Links
 from robot.messages import Actor, Cause, SafetyState
 from robot.outbox import Outbox
 from robot.safety.barrier import Barrier
 from robot.safety.command_gate import CommandGate
-from robot.safety.elements import HEARTBEATS
-from robot.safety.heartbeats import Heartbeats
-from robot.safety.monitors import CLEAR, Monitors, OverrunMonitor, Verdict, worse
+from robot.safety.monitors import CLEAR, OverrunMonitor, Verdict, worse
 from robot.safety.projection import Projection
-from robot.safety.restart_brake import RestartBrake
 from robot.safety.setpoint_hold import SetpointHold
-from robot.safety.standstill import Standstill
 from robot.safety.state_machine import AUTHORITY, TORQUE, Inputs, KernelState, Request, Timing, boot, step
+from robot.safety.until_still import UntilStill
+from robot.senses import Senses
 from robot.spec import RobotSpec
 
 _SHUTDOWN = Verdict(Request.CATEGORY1, Cause.SHUTDOWN, "asked to end")
@@ -53,47 +51,36 @@ class Guardian:
         self.spec = spec
         self._clock = clock
         self._board = board
-        self._estimator = estimator
         self._timing = Timing.of(spec)
         period_ns = round(1e9 / spec.rates.guardian_hz)
         self._overrun = OverrunMonitor(period_ns, spec.safety.overrun_s)
         self.events = EventLog(board.guardian_events)
         self._links = Links(spec, drivers, self.events)
-        self._monitors = Monitors(spec)
-        self._barrier = Barrier(spec, self._monitors.fence)
+        self._senses = senses = Senses(spec, estimator, clock, board, self.events)
+        self._barrier = Barrier(spec, senses.monitors.fence)
         self._projection = Projection(spec.actuators, spec.rates.guardian_hz)
-        self._heartbeats = Heartbeats(len(HEARTBEATS))
-        self._speakers = tuple(getattr(board, process) for process in HEARTBEATS)
         self._hold = SetpointHold(spec)
         lease_s = spec.enable.lease_s if spec.enable.source == "attendance" else None
         self._operator = OperatorInbox(board.operator, spec.enable.timeout_s, lease_s)
         self._estops = EstopInbox(spec.estop, board.estops)
-        self._pose = PoseInbox(board.pose)
         self._command = Inbox(board.command)
         self._gate = CommandGate(len(spec.actuators), spec.safety.command_timeout_s)
-
-        self._measurements = Measurements(spec)
         by_radio = spec.enable.source == "transmitter"
-        self._channel = EnableChannel(spec, self._measurements) if by_radio else None
-        record = self._measurements.record
-        self._times = np.zeros(len(spec.sensors), np.int64)
-        self._sequences = np.zeros(len(spec.sensors), np.uint64)
-        self._time_views = [record[s.name]["time_ns"] for s in spec.sensors]
-        self._sequence_views = [record[s.name]["sequence"] for s in spec.sensors]
-        self._value_views = [record[s.name]["values"][0] for s in spec.sensors]
-        monitors = self._monitors
-        self._state, self._deviation = monitors.state, monitors.deviation
-        self._standstill = spec.state_layout.index(spec.stop.standstill)
-        self._converged = self._still = False
-        self._standing = Standstill()
+        self._channel = EnableChannel(spec, senses.measurements) if by_radio else None
+
         self._anchor = np.array([a.rest for a in spec.actuators])
         """What the drives are taken to be doing, shape (n_actuators,): the base of the slew limit."""
         self._before = self._anchor.copy()
         """The anchor one tick earlier."""
         self._previous_sent = self._anchor.copy()
         self._kernel = boot(0)
-        self._restart_brake = RestartBrake(0, 0.0, taking_over=False)
-        self._outbox = Outbox(spec, board, record)
+        self._restart_brake = UntilStill(spec.stop.deadline_s)
+        """A guardian that follows another one brakes: the drives' timeouts have been braking since the other
+        one's end, and the first "torque off" would let a robot go that still rolls."""
+        self._rundown = UntilStill(spec.stop.deadline_s)
+        """Torque went off while the robot may be moving."""
+        self._silent = spec.stop.powerless == "silence"
+        self._outbox = Outbox(spec, board, senses.measurements.record)
         self._fault_ns = 0
         """When the newest fault was latched."""
         self._started = self._closed = self._ending = False
@@ -106,7 +93,8 @@ class Guardian:
     @property
     def at_rest(self) -> bool:
         """Whether torque is off, so that the process may end."""
-        return self._kernel.state not in TORQUE and not self._restart_brake.active
+        rolling = self._restart_brake.active or self._rundown.active
+        return self._kernel.state not in TORQUE and not rolling
 
     def start(self) -> None:
         """Open the devices. Commands and button presses from before now never count.
@@ -119,7 +107,8 @@ class Guardian:
         before = self._board.state.read()
         epoch = 0 if before is None else int(before["epoch"][0])
         self._kernel = boot(now, epoch)
-        self._restart_brake = RestartBrake(now, self.spec.stop.deadline_s, taking_over=before is not None)
+        if before is not None:
+            self._restart_brake.begin(now)
         self._gate = CommandGate(
             len(self.spec.actuators), self.spec.safety.command_timeout_s, epoch, self._board.command.sequence
         )
@@ -151,13 +140,12 @@ class Guardian:
         """One period's work; ``due_ns`` is when it should have begun."""
         now = self._clock.now_ns()
         verdict = worse(self._overrun.update(now, due_ns), _SHUTDOWN if self._ending else CLEAR)
-        self._links.poll(now, self._measurements)
+        self._links.poll(now, self._senses.measurements)
         verdict = worse(verdict, self._links.verdict(now))
         if self._kernel.state == SafetyState.ARMING:
             due = now - self._kernel.since_ns >= self._timing.arming_ns
             verdict = worse(verdict, self._links.doubt(due))
-        verdict = worse(verdict, self._estimate(now))
-        verdict = worse(verdict, self._sense(now))
+        verdict = worse(verdict, self._senses.update(now, self._previous_sent))
         self._read_command(now)
         before = self._kernel
         verdict = worse(verdict, Verdict(*self._gate.request(now, before.state in _TIMED)))
@@ -189,39 +177,6 @@ class Guardian:
             )
             self._outbox.abandon(now, SafetyState.FAULT, self._kernel.cause or Cause.SHUTDOWN)
 
-    def _estimate(self, now: int) -> Verdict:
-        """State and deviation from the measurements; an estimator that fails is a reason to stop."""
-        try:
-            if self._pose.update(self._clock):
-                self._estimator.pose(self._pose.time_ns, self._pose.pose, self._pose.variance)
-            estimate: Estimate = self._estimator.update(now, self._measurements, self._previous_sent)
-            self._state[:] = estimate.values
-            self._deviation[:] = estimate.deviation
-            self._converged = bool(estimate.converged)
-        except Exception as error:  # noqa: BLE001  (whatever an estimator does, the robot must be stopped)
-            self._converged = False
-            self._state.fill(np.nan)
-            text = f"{type(error).__name__}: {error}"
-            self.events.at_most_once_a_second(now, "estimator", 0.0, text)
-            return Verdict(Request.CATEGORY1, Cause.ESTIMATOR, text)
-        if not np.isfinite(self._state).all():
-            return Verdict(Request.CATEGORY1, Cause.ESTIMATOR, "the state is not finite")
-        return CLEAR
-
-    def _sense(self, now: int) -> Verdict:
-        np.concatenate(self._time_views, out=self._times)
-        np.concatenate(self._sequence_views, out=self._sequences)
-        monitors = self._monitors
-        np.concatenate(self._value_views, out=monitors.sensors)
-        self._heartbeats.update(now, [speaker.sequence for speaker in self._speakers])
-        monitors.silence[:] = self._heartbeats.silence
-        monitors.sent[:] = self._previous_sent
-        return monitors.update(now, self._times, self._sequences, not self._slow())
-
-    def _slow(self) -> bool:
-        # Written so that a speed that is not a number is not slow.
-        return abs(float(self._state[self._standstill])) < self.spec.stop.standstill_below
-
     def _read_command(self, now: int) -> None:
         record = self._command.take()
         if record is None:
@@ -236,7 +191,7 @@ class Guardian:
             int(record["policy_version"][0]),
         )
         if verdict == "accepted":
-            self._monitors.novelty[0] = record["novelty"][0]
+            self._senses.monitors.novelty[0] = record["novelty"][0]
             self._hold.take(self._gate.setpoint, self._anchor)
         elif verdict != "repeated" and self._kernel.state in AUTHORITY:
             count = self._gate.rejected[verdict]
@@ -245,8 +200,6 @@ class Guardian:
     def _advance(self, now: int, verdict: Verdict) -> None:
         """Step the state machine and tell what changed."""
         operator, before = self._operator, self._kernel
-        slow = self._monitors.dependable and self._slow()
-        still = self._still = self._standing.update(now, slow)
         ready = verdict.request < Request.CATEGORY2
         self._kernel = after = step(
             before,
@@ -257,13 +210,13 @@ class Guardian:
                 estop=operator.estop or self._estops.pressed,
                 enable=operator.enable
                 if self._channel is None
-                else self._channel.enabled(self._monitors.freshness.stale),
+                else self._channel.enabled(self._senses.monitors.freshness.stale),
                 fresh=operator.fresh,
                 arm=operator.arm,
                 reset=operator.reset,
                 resume=operator.resume,
                 stop=operator.stop,
-                still=still,
+                still=self._senses.still,
                 ready=ready,
             ),
             self._timing,
@@ -273,6 +226,8 @@ class Guardian:
                 self._gate.begin(now, after.epoch)
             elif after.state == SafetyState.ACTIVE:
                 self._gate.grace(now)
+            elif self._silent and _cut_while_moving(before, after):
+                self._rundown.begin(now)
             why = after.trigger.name.lower()
             if after.trigger != Cause.NONE and after.trigger == verdict.cause and verdict.detail:
                 why += f" ({verdict.detail})"
@@ -288,12 +243,13 @@ class Guardian:
 
     def _act(self, now: int) -> None:
         """Drive, brake or let go, as the state allows; after a restart also brake what may still roll."""
-        state, outbox, valid = self._kernel.state, self._outbox, self._gate.valid
-        rolling = self._restart_brake.update(now, self._still)
+        state, outbox, valid, senses = self._kernel.state, self._outbox, self._gate.valid, self._senses
+        rolling = self._restart_brake.update(now, senses.still)
+        running_down = self._rundown.update(now, senses.still)
         if state in AUTHORITY and valid:
             requested = self._hold.target()
             scale = self.spec.safety.reduced_scale if state == SafetyState.REDUCED else 1.0
-            safe = self._barrier.filter(requested, self._anchor, self._state, self._deviation)
+            safe = self._barrier.filter(requested, self._anchor, senses.state, senses.deviation)
             allowed = self._projection.project(safe, self._anchor, scale, self._before)
             self._links.command(now, allowed, outbox.sent)
             went = np.isfinite(outbox.sent)
@@ -307,6 +263,8 @@ class Guardian:
         else:
             if state == SafetyState.ARMING:
                 self._links.prove(now, self._kernel.since_ns == now, outbox.sent)
+            elif running_down and state not in TORQUE:
+                self._links.silence(now, outbox.sent)
             else:
                 self._links.stop(now, state in TORQUE or (rolling and state in _WAITING), outbox.sent)
             went = np.isfinite(outbox.sent)
@@ -319,7 +277,7 @@ class Guardian:
         self._hold.advance()
 
     def _publish(self, now: int, due_ns: int, verdict: Verdict) -> None:
-        kernel, gate = self._kernel, self._gate
+        kernel, gate, senses = self._kernel, self._gate, self._senses
         driving = kernel.state in AUTHORITY and gate.valid
         actor = gate.actor if driving else (Actor.SAFETY if kernel.state in TORQUE else Actor.NOBODY)
         # Before arming there is no latched cause: what stands in the way of arming is the one to show.
@@ -331,16 +289,22 @@ class Guardian:
             cause=cause,
             actor=actor,
             policy_version=gate.policy_version if driving else 0,
-            estimate=self._state,
-            deviation=self._deviation,
-            converged=self._converged,
+            estimate=senses.state,
+            deviation=senses.deviation,
+            converged=senses.converged,
             overruns=self._overrun.count,
             request=verdict.request,
-            margin=self._monitors.limits.margin,
-            silence=self._monitors.silence,
+            margin=senses.monitors.limits.margin,
+            silence=senses.monitors.silence,
         )
         stopped = kernel.cause not in _WANTED and kernel.state not in AUTHORITY
         first = stopped and kernel.cause_ns != self._fault_ns
         if first:
             self._fault_ns = kernel.cause_ns
         self._outbox.finish(self._clock.now_ns() - now, verdict.detail if first else None)
+
+
+def _cut_while_moving(before: KernelState, after: KernelState) -> bool:
+    """Whether torque went off on a robot that may move; not one whose brakes have been tried in vain."""
+    cut = before.state in TORQUE and after.state in (SafetyState.STOP0, SafetyState.ESTOP)
+    return cut and after.trigger != Cause.DEADLINE

@@ -128,6 +128,10 @@ class Driver(Protocol):
     def stop(self, now_ns: int, torque: bool) -> Array:
         """Send the device's own stop: braking (``torque``) or powerless. Returns the equivalent setpoints."""
 
+    def silence(self, now_ns: int) -> Array:
+        """Send no command, only requests for samples, so that the device stops by its own timeout. Returns
+        the equivalent setpoints, as ``stop`` does."""
+
     def prove_stop(self, now_ns: int, begin: bool) -> Array:
         """One tick of proving, in place of ``command`` or ``stop`` while the robot is armed, that the device
         stops by itself within its own timeout; without moving the robot. ``begin`` starts anew. ``proof``

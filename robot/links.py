@@ -145,6 +145,11 @@ class Links:
         for link in self._links:
             self._send(now_ns, link, sent, link.driver.stop, now_ns, torque)
 
+    def silence(self, now_ns: int, sent: Array) -> None:
+        """Command nothing, so that each device's own timeout stops it; ``sent`` as in ``command``."""
+        for link in self._links:
+            self._send(now_ns, link, sent, link.driver.silence, now_ns)
+
     def close(self, now_ns: int, torque: bool) -> None:
         """Stop every device first, then close every port. Never raises."""
         opened = [link for link in self._links if link.opened]

@@ -11,13 +11,17 @@ from robot.layout import Struct
 class StopBehaviour(Struct):
     """How this robot stops. ``hold_s``: how long a category-2 stop may take to stand still before it becomes
     category 1; ``deadline_s``: how long a category-1 stop may take before torque goes off (category 0).
-    ``standstill``: the state element whose magnitude below ``standstill_below`` means standing still."""
+    ``standstill``: the state element whose magnitude below ``standstill_below`` means standing still.
+    ``powerless``: what the drives are given when torque goes off while the robot moves (STOP0, ESTOP), until
+    it stands: ``release``, their own command for no torque, with which it rolls or drops; or ``silence``, no
+    command at all, so that each drive's own timeout, proved at arming, stops it."""
 
     kind: Literal["brake", "damp", "hold"]
     hold_s: float
     deadline_s: float
     standstill: str
     standstill_below: float
+    powerless: Literal["release", "silence"] = "release"
 
 
 class Limit(Struct):

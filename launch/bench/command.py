@@ -17,6 +17,7 @@ from launch.options import (
     BenchLoopOptions,
     BenchPolicyOptions,
     BenchPracticeOptions,
+    BenchTickOptions,
     BenchTransportOptions,
 )
 from robot.errors import SandlotError
@@ -27,6 +28,13 @@ def loop(options: BenchLoopOptions) -> int:
     from launch.bench.loop import run
 
     return _show("bench loop", run(options.seconds, options.rate_hz, options.load), options.json)
+
+
+def tick(options: BenchTickOptions) -> int:
+    """What a tick costs."""
+    from launch.bench.tick import run
+
+    return _show("bench tick", run(options.seconds, options.seed), options.json)
 
 
 def transport(options: BenchTransportOptions) -> int:

@@ -139,7 +139,7 @@ def driver_raises(run: Run) -> Expected:
 @cell("estimator fails", defective.guardian_that_keeps_driving)
 def estimator_fails(run: Run) -> Expected:
     """The estimator raises, or says what is not a number."""
-    estimator: Any = run.drive.guardian._estimator
+    estimator: Any = run.drive.guardian._senses.estimator
     update = estimator.update
     how = run.choose("how", "raises", "not a number")
 

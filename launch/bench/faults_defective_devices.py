@@ -13,7 +13,7 @@ from robot.interface import Measurements
 
 def estimator_that_believes_the_wheels(drive: Drive) -> None:
     """Takes the wheels' speed for the robot's."""
-    estimator: Any = drive.guardian._estimator
+    estimator: Any = drive.guardian._senses.estimator
     update = estimator.update
     forward = drive.spec.state_layout.index("velocity_body_x")
     gain = drive.spec.scalar("erpm_per_speed")

@@ -31,7 +31,7 @@ def _gate(drive: Drive) -> CommandGate:
 
 def guardian_without_staleness_check(drive: Drive) -> None:
     """Believes every sensor is fresh."""
-    freshness = drive.guardian._monitors.freshness
+    freshness = drive.guardian._senses.monitors.freshness
     update = freshness.update
 
     def fresh(*args: Any, **kwargs: Any) -> None:
@@ -43,7 +43,7 @@ def guardian_without_staleness_check(drive: Drive) -> None:
 
 def guardian_without_frozen_check(drive: Drive) -> None:
     """Believes values that never change."""
-    freshness = drive.guardian._monitors.freshness
+    freshness = drive.guardian._senses.monitors.freshness
     update = freshness.update
 
     def alive(*args: Any, **kwargs: Any) -> None:
@@ -115,7 +115,7 @@ def _forgiving(drive: Drive, cause: Cause) -> None:
 
 def guardian_without_limits(drive: Drive) -> None:
     """Judges no quantity."""
-    limits = drive.guardian._monitors.limits
+    limits = drive.guardian._senses.monitors.limits
     update = limits.update
     replace(limits, "update", lambda *args, **named: np.zeros_like(update(*args, **named)))
 
@@ -194,6 +194,11 @@ def guardian_without_estop_inputs(drive: Drive) -> None:
     replace(drive.guardian._estops, "update", lambda clock: CLEAR)
 
 
+def guardian_that_lets_the_car_roll(drive: Drive) -> None:
+    """Releases the drive when torque goes off, whatever the speed."""
+    replace(drive.guardian, "_silent", False)
+
+
 def guardian_without_deadline(drive: Drive) -> None:
     """Brakes for as long as it takes."""
     guardian = drive.guardian
@@ -241,10 +246,10 @@ def guardian_on_the_wall_clock(drive: Drive) -> None:
 
 def guardian_that_believes_every_pose(drive: Drive) -> None:
     """Takes any external pose as it comes."""
-    inbox = drive.guardian._pose
+    inbox = drive.guardian._senses.pose
     update = inbox.update
 
-    estimator: Any = drive.guardian._estimator
+    estimator: Any = drive.guardian._senses.estimator
 
     def believing(*args: Any) -> bool:
         before = inbox._inbox._seen

@@ -81,7 +81,7 @@ class Witness:
         self._sent: set[bytes] = set()
         self._samples: dict[tuple[float, ...], int] = {}
         self._newest = dict.fromkeys(("drive", "imu"), drive.now_ns)
-        self._measured = drive.guardian._measurements
+        self._measured = drive.guardian._senses.measurements
         self._seen = {name: self._measured.sequence(name) for name in ("drive", "imu")}
         self._layouts = {s.name: s.layout.names for s in self._spec.sensors}
         self._stale_s = {s.name: s.stale_s for s in self._spec.sensors}

@@ -9,7 +9,7 @@ from launch.bench.faults_cell import cell
 from launch.bench.faults_drive import LOOP
 from launch.bench.faults_judge import Expected
 from launch.bench.faults_run import Run
-from launch.bench.faults_timing import period
+from launch.bench.faults_timing import drive_timeout, period
 from robot.messages import EstopState, SafetyState
 from robot.shared_memory import Record
 
@@ -48,13 +48,19 @@ def _bounce(run: Run, name: str, first: int, settled: int) -> None:
     run.watch_s = 1.0
 
 
-@cell("e-stop bounce", defective.guardian_without_latch)
+def _cut(run: Run) -> Expected:
+    """ESTOP in the next tick, from then on silence, and the drive's own timeout brakes."""
+    reaction_s = period(run) + drive_timeout(run)
+    return Expected("must", (ESTOP,), period(run), reaction_s=reaction_s, torque_off_s=period(run))
+
+
+@cell("e-stop bounce", defective.guardian_without_latch, defective.guardian_that_lets_the_car_roll)
 def estop_bounces(run: Run) -> Expected:
-    """The emergency stop is hit and its contact bounces: one stop, torque off in the same tick, latched. The
-    robot then rolls: a cut of power does not brake."""
+    """The emergency stop is hit and its contact bounces: one stop, nothing more is sent in the same tick,
+    latched; the drive's own timeout brakes."""
     _bounce(run, "estop", 1, int(run.rng.integers(2)))
     _stays(run, ESTOP)
-    return Expected("must", (ESTOP,), period(run), reaction_s=None, torque_off_s=period(run))
+    return _cut(run)
 
 
 @cell("e-stop bounce", defective.guardian_without_estop_inputs, defective.guardian_without_latch)
@@ -75,7 +81,7 @@ def estop_loop_opens(run: Run) -> Expected:
     run.on_tick.append(bounce)
     _stays(run, ESTOP)
     run.watch_s = 1.0
-    return Expected("must", (ESTOP,), period(run), reaction_s=None, torque_off_s=period(run))
+    return _cut(run)
 
 
 @cell("e-stop bounce", defective.guardian_without_estop_inputs)
@@ -89,7 +95,7 @@ def estop_tapped(run: Run) -> Expected:
 
     run.on_tick.append(tap)
     _stays(run, ESTOP)
-    return Expected("must", (ESTOP,), period(run), reaction_s=None, torque_off_s=period(run))
+    return _cut(run)
 
 
 @cell("e-stop silent", defective.guardian_without_estop_inputs)

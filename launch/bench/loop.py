@@ -68,6 +68,9 @@ class _Device:
         self._sent.fill(0.0)
         return self._sent
 
+    def silence(self, now_ns: int) -> Array:
+        return self.stop(now_ns, False)
+
     def prove_stop(self, now_ns: int, begin: bool) -> Array:
         return self.stop(now_ns, True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,9 @@ Rows = NDArray[np.void]
 
 UNSURE_NS = 5_000_000_000
 """After a gap in the log, how long timers and debounces may not be what they were [ns]."""
+ROUNDING = 1e-9
+"""Numbers that agree so far, relatively or absolutely, are the same: sines and sums of products differ in
+their last bits from one processor to the next."""
 APART = ("tick", "busy_ns")
 """What is not a verdict: the tick's number and how long the computer took."""
 PROGRESS_TICKS = 5_000
@@ -152,7 +156,7 @@ def _judge(
         before = ours.kernel
         row, record = rows[at], ours.play(at)[0]
         logged.margins[at], logged.asked[at] = ours.margin, ours.asked
-        what = tuple(name for name in fields if row[name].tobytes() != record[name].tobytes())
+        what = tuple(name for name in fields if _differ(row[name], record[name]))
         if what:
             logged.spans.append(_span(at, row, record, ours.verdict, what))
             if row["safety_state"] != record["safety_state"]:
@@ -164,6 +168,14 @@ def _judge(
             other.margins[at], other.asked[at] = theirs.margin, theirs.asked
             if row["safety_state"] != record["safety_state"] or row["request"] != record["request"]:
                 other.spans.append(_span(at, row, record, theirs.verdict, ()))
+
+
+def _differ(logged: NDArray[Any], replayed: NDArray[Any]) -> bool:
+    if logged.tobytes() == replayed.tobytes():
+        return False
+    if logged.dtype.kind != "f":
+        return True
+    return not np.allclose(logged, replayed, ROUNDING, ROUNDING, equal_nan=True)
 
 
 def _span(at: int, row: Rows, record: Rows, verdict: Verdict, what: tuple[str, ...]) -> Span:

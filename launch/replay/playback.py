@@ -136,6 +136,9 @@ class _Driver:
     def stop(self, now_ns: int, torque: bool) -> Array:
         return self.command(now_ns, np.empty(0))
 
+    def silence(self, now_ns: int) -> Array:
+        return self.command(now_ns, np.empty(0))
+
     def prove_stop(self, now_ns: int, begin: bool) -> Array:
         # What came of it stands in the next tick's flags.
         after = min(self._tape.at + 1, len(self._tape.flags) - 1)
@@ -235,10 +238,11 @@ class ReplayedGuardian(Guardian):
             **{process: _Sink() for process in HEARTBEATS},
         )
         super().__init__(spec, drivers, _Estimator(tape), _Clock(tape), cast(Board, board))
-        self._heartbeats = _Heartbeats(tape)
+        senses = self._senses
+        senses._heartbeats = cast(Any, _Heartbeats(tape))
         self._estops = _Estops(tape)
-        self._limits = self._monitors.limits = _Limits(spec, self._monitors.layout)
-        self._record = self._measurements.record.view(np.uint8).reshape(-1)
+        self._limits = senses.monitors.limits = _Limits(spec, senses.monitors.layout)
+        self._record = senses.measurements.record.view(np.uint8).reshape(-1)
         command = row["command"]
         stale = int(command["time_ns"]) < int(row["due_ns"]) - round(2e9 / spec.rates.guardian_hz)
         board.command.sequence = int(command["sequence"]) if stale or not fresh else 0

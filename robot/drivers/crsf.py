@@ -100,6 +100,10 @@ class CrsfDriver:
         """Nothing to stop; returns an empty array."""
         return self._nothing
 
+    def silence(self, now_ns: int) -> Array:
+        """Nothing is commanded anyway; returns an empty array."""
+        return self._nothing
+
     def prove_stop(self, now_ns: int, begin: bool) -> Array:
         """Nothing to prove; returns an empty array."""
         return self._nothing

@@ -198,11 +198,11 @@ class VescDriver:
         """Brake with ``stop_brake_current`` (``torque``) or let the motor go; the steering stays where it is.
         Sent even to a controller that has not answered yet."""
         frame = self._brake_frame if torque else self._coast_frame
-        if not self._write(now_ns, frame + self._servo_frame, stop_first=True):
-            return self._nothing()
-        self._sent[0] = 0.0
-        self._sent[1] = (self._servo / SERVO_STEPS - self._servo_offset) / self._servo_gain
-        return self._sent
+        return self._standing(now_ns, frame + self._servo_frame)
+
+    def silence(self, now_ns: int) -> Array:
+        """Only ask; the controller's timeout brakes and the steering stays where it is."""
+        return self._standing(now_ns, b"")
 
     def prove_stop(self, now_ns: int, begin: bool) -> Array:
         """Push a little, fall silent, and see the current end (``vesc_proof``); then brake."""
@@ -215,13 +215,10 @@ class VescDriver:
         if state != "running":
             return self.stop(now_ns, True)
         push = self._push_frame if proof.phase == "pushing" else b""
-        if not self._write(now_ns, push, stop_first=True):
-            return self._nothing()
-        if push:
+        sent = self._standing(now_ns, push)
+        if push and np.isfinite(sent[0]):
             proof.pushed(now_ns + round(len(push) * self._byte_ns))
-        self._sent[0] = 0.0
-        self._sent[1] = (self._servo / SERVO_STEPS - self._servo_offset) / self._servo_gain
-        return self._sent
+        return sent
 
     def close(self) -> None:
         """Brake, then close the port; the controller's own timeout keeps it braked. Never raises."""
@@ -236,6 +233,14 @@ class VescDriver:
         low, high = self._servo_range
         steps = (self._servo_gain * steering + self._servo_offset) * SERVO_STEPS
         return round(min(max(steps, low), high))
+
+    def _standing(self, now_ns: int, frames: bytes) -> Array:
+        """Send ``frames``, which ask for no speed, before any request."""
+        if not self._write(now_ns, frames, stop_first=True):
+            return self._nothing()
+        self._sent[0] = 0.0
+        self._sent[1] = (self._servo / SERVO_STEPS - self._servo_offset) / self._servo_gain
+        return self._sent
 
     def _nothing(self) -> Array:
         self._sent[:] = np.nan

@@ -82,12 +82,16 @@ def _inside(fence: Fence, speed: Array, state: Array, deviation: Array) -> Array
     """Speed along the heading [m/s], forward or backward, reduced to what can still stop inside the fence."""
     distance, outward = fence.distances(state, deviation)
     distance -= fence.reserve
-    # No way out is shorter than straight on: what stops within the nearest distance needs no more thought.
-    if (np.abs(speed) <= fence.fastest(distance.min(axis=-1))).all():
+    direction = fence.direction(state)
+    # No way out is shorter than straight on: what stops within the nearest distance needs no more thought,
+    # if it is known where that robot points.
+    near = np.abs(speed) <= fence.fastest(distance.min(axis=-1))
+    if (near & np.isfinite(direction[..., 0])).all():
         return speed
-    forward = (outward @ fence.direction(state)[..., None])[..., 0]
+    forward = (outward @ direction[..., None])[..., 0]
     cosine = np.copysign(1.0, speed)[..., None] * forward
     fastest = fence.fastest(fence.path(distance, fence.facing(cosine, deviation)))
-    # What is not a number, of a state that is not known, allows nothing.
-    bound = np.where(np.isnan(fastest), 0.0, fastest).min(axis=-1)
+    # A state that is not known allows nothing.
+    known = np.isfinite(fastest) & np.isfinite(distance)
+    bound = np.where(known, fastest, 0.0).min(axis=-1)
     return np.asarray(np.minimum(np.maximum(speed, -bound), bound))

@@ -52,12 +52,14 @@ class Fence:
 
     def distances(self, state: Array, deviation: Array) -> tuple[Array, Array]:
         """Clear distance [m] to every edge and obstacle, and the outward unit vectors towards them, shapes
-        (..., n) and (..., n, 2). ``state``, ``deviation``: in the spec's layout, shape (..., n_state)."""
+        (..., n) and (..., n, 2); without obstacles the vectors are the same for all, shape (n, 2). ``state``,
+        ``deviation``: in the spec's layout, shape (..., n_state)."""
         position = state[..., self._position]
         sigma = np.sqrt(np.square(deviation[..., self._position]).sum(axis=-1))[..., None]
         to_edges = self._offsets - position @ self._normals.T
-        outward = np.broadcast_to(self._normals, (*to_edges.shape, 2))
+        outward = self._normals
         if len(self._radii):
+            outward = np.broadcast_to(outward, (*to_edges.shape, 2))
             away = self._centres - position[..., None, :]
             apart = np.sqrt(np.square(away).sum(axis=-1))
             towards = away / np.maximum(apart, 1e-9)[..., None]
@@ -73,19 +75,24 @@ class Fence:
         heading = state[..., self._heading]
         cos, sin = np.cos(heading), np.sin(heading)
         x, y = velocity[..., 0], velocity[..., 1]
-        return np.stack((cos * x - sin * y, sin * x + cos * y), axis=-1)
+        turned = np.empty_like(velocity)
+        turned[..., 0], turned[..., 1] = cos * x - sin * y, sin * x + cos * y
+        return turned
 
     def direction(self, state: Array) -> Array:
         """The unit vector of forward motion in the world, shape (..., 2). Needs a heading."""
         heading = state[..., self._heading]
-        return np.stack((np.cos(heading), np.sin(heading)), axis=-1)
+        direction = np.empty((*np.shape(heading), 2))
+        direction[..., 0], direction[..., 1] = np.cos(heading), np.sin(heading)
+        return direction
 
     def facing(self, cosine: Array, deviation: Array) -> Array:
         """Cosines of angles to edges, shape (..., n), after turning towards each by as much as the heading is
         uncertain: with a heading that is anybody's guess, 1."""
         if self._heading is None:
             return cosine
-        doubt = self._sigmas * deviation[..., self._heading][..., None]
+        sigma = deviation[..., self._heading][..., None]
+        doubt = np.where(sigma >= 0.0, self._sigmas * sigma, np.inf)  # a negative one is nonsense
         angle = np.arccos(np.clip(cosine, -1.0, 1.0))
         return np.asarray(np.cos(np.maximum(angle - doubt, 0.0)))
 

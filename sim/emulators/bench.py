@@ -19,7 +19,7 @@ from robot.clock import Clock, MonotonicClock, Ticker
 from robot.interface import load_class
 from robot.shared_memory import Mailbox
 from robot.spec import RobotSpec
-from sim.emulators.control import ControlSocket, Place, Request, SetFaults, Trip
+from sim.emulators.control import ControlSocket, Place, Request, SetFaults, Sticks, Trip
 from sim.emulators.pseudo_terminal import PseudoTerminal
 from sim.emulators.rig import Rig
 
@@ -140,6 +140,11 @@ class Bench:
             )
         elif isinstance(request, Trip) and hasattr(device, "trip"):
             device.trip(request.code)
+        elif isinstance(request, Sticks) and hasattr(device, "sticks"):
+            device.transmitting = request.transmitting
+            for channel, value in request.channels.items():
+                if 1 <= channel <= len(device.sticks):
+                    device.sticks[channel - 1] = value
 
 
 def run_bench(

@@ -39,7 +39,16 @@ class Trip(Struct, tag=True):
     code: int
 
 
-Request = Place | SetFaults | Trip
+class Sticks(Struct, tag=True):
+    """Move a radio transmitter's ``channels``, numbered from 1, to values from -1 to 1; ``transmitting``:
+    whether it is on."""
+
+    device: str
+    channels: dict[int, float] = msgspec.field(default_factory=dict)
+    transmitting: bool = True
+
+
+Request = Place | SetFaults | Trip | Sticks
 
 
 class ControlSocket:

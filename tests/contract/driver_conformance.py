@@ -132,6 +132,18 @@ class DriverConformance:
             assert sent.shape == (len(world.driver.actuators),)
             assert np.isfinite(sent).all()
 
+    def test_in_silence_it_goes_on_measuring(self, world: DriverWorld) -> None:
+        measurements = self.opened(world)
+        before = [measurements.sequence(name) for name in world.driver.sensors]
+        for _ in range(round(0.5 / self.period_s)):
+            world.wait(self.period_s)
+            world.driver.poll(world.now_ns(), measurements)
+            sent = world.driver.silence(world.now_ns())
+            assert sent.shape == (len(world.driver.actuators),)
+            assert np.isfinite(sent).all()
+        after = [measurements.sequence(name) for name in world.driver.sensors]
+        assert all(b > a for a, b in zip(before, after, strict=True))
+
     def test_it_proves_that_it_stops_by_itself_without_moving_or_has_nothing_to_prove(
         self, world: DriverWorld
     ) -> None:
@@ -175,6 +187,7 @@ class DriverConformance:
         assert np.isnan(self.tick(world, measurements, zero)).all()
         assert np.isnan(world.driver.stop(world.now_ns(), True)).all()
         assert np.isnan(world.driver.stop(world.now_ns(), False)).all()
+        assert np.isnan(world.driver.silence(world.now_ns())).all()
         assert np.isnan(world.driver.prove_stop(world.now_ns(), True)).all()
         assert world.driver.health.errors["port_lost"] == 1
         world.plug()

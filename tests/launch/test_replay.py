@@ -96,8 +96,8 @@ def test_a_log_replays_to_its_own_verdicts(drive: Drive) -> None:
     [
         lambda row: row.__setitem__("safety_state", S.REDUCED),
         lambda row: row.__setitem__("request", 1),
-        lambda row: row["margin"].__setitem__(0, row["margin"][0] + 1e-9),
-        lambda row: row["allowed"].__setitem__(0, row["allowed"][0] + 1e-9),
+        lambda row: row["margin"].__setitem__(0, row["margin"][0] + 1e-7),
+        lambda row: row["allowed"].__setitem__(0, row["allowed"][0] + 1e-7),
         lambda row: row.__setitem__("altered", not row["altered"]),
     ],
     ids=["state", "request", "margin", "allowed", "altered"],

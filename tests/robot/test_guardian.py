@@ -190,6 +190,13 @@ class Cart:
         self._sent[0] = 0.0
         return self._sent
 
+    def silence(self, now_ns: int) -> Array:
+        self._call("silence")
+        if sum(name == "silence" for name, _ in self.calls[-12:]) > 10:  # the drive's own timeout
+            self.speed = np.sign(self.speed) * max(abs(self.speed) - self.brake / RATE, 0.0)
+        self._sent[0] = 0.0
+        return self._sent
+
     def prove_stop(self, now_ns: int, begin: bool) -> Array:
         self.proof = StopProof(self.proves, "as its test says")
         if begin:
@@ -222,6 +229,9 @@ class Beacon:
             measurements.put("beacon", now_ns, (now_ns * 1e-9,))
 
     def command(self, now_ns: int, setpoint: Array) -> Array:
+        return np.zeros(0)
+
+    def silence(self, now_ns: int) -> Array:
         return np.zeros(0)
 
     def prove_stop(self, now_ns: int, begin: bool) -> Array:
@@ -530,6 +540,80 @@ def test_emergency_stop_is_powerless_in_the_same_tick(rig: Rig) -> None:
     rig.press("reset")
     rig.run(0.1)
     assert rig.state == SafetyState.STANDBY
+
+
+@pytest.fixture
+def silent(tmp_path: Path) -> Iterator[Rig]:
+    """A robot whose drives are left to their own timeout when torque goes off."""
+    stop = msgspec.to_builtins(cart_spec().stop) | {"powerless": "silence"}
+    rig = Rig(tmp_path, cart_spec(stop=stop))
+    rig.activate()
+    rig.run(0.5)
+    rig.cart.calls.clear()
+    yield rig
+    rig.guardian.close()
+
+
+@pytest.mark.parametrize("how", ["estop", "category0"])
+def test_power_cut_while_moving_leaves_the_drive_to_its_timeout_until_it_stands(
+    silent: Rig, how: str
+) -> None:
+    assert silent.cart.speed > 1.0
+    if how == "estop":
+        silent.operator["estop"] = 1
+    else:
+        silent.cart.temperature = 95.0
+    ticks = silent.run(1.0, lambda: silent.cart.speed == 0.0)
+    assert silent.state == (SafetyState.ESTOP if how == "estop" else SafetyState.FAULT)
+    after = [call for call in silent.cart.calls if call[0] != "command"]
+    assert {name for name, _ in after} == {"silence"}, "nothing is said to a drive that still moves"
+    assert ticks < 45, "and its timeout stops it"
+    assert not silent.guardian.at_rest, "the process goes on until the robot is seen to stand"
+    silent.run(0.12)
+    assert silent.guardian.at_rest
+    assert silent.cart.calls[-1] == ("stop", False), "a robot that stands may be pushed"
+    silent.cart.speed = 1.0
+    silent.tick()
+    assert silent.cart.calls[-1] == ("stop", False), "and is not braked for it"
+
+
+def test_power_cut_at_rest_releases_the_drive(silent: Rig) -> None:
+    silent.command["setpoint"] = 0.0
+    silent.run(1.0)
+    silent.operator["estop"] = 1
+    silent.tick()
+    assert (silent.state, silent.cart.calls[-1]) == (SafetyState.ESTOP, ("stop", False))
+
+
+def test_a_reset_does_not_release_a_drive_that_still_moves(silent: Rig) -> None:
+    silent.cart.brake = 1.0
+    silent.operator["estop"] = 1
+    silent.run(0.05)
+    silent.operator["estop"] = silent.operator["enable"] = 0
+    for _ in range(2):
+        silent.run(0.05)
+        silent.press("reset")
+    silent.run(0.05)
+    assert silent.state == SafetyState.STANDBY and silent.cart.speed > 1.0
+    assert silent.cart.calls[-1] == ("silence", None)
+
+
+def test_what_has_not_braked_by_its_deadline_is_released(silent: Rig) -> None:
+    """A drive whose brake pushes must not be left to brake by itself; nor is silence for ever."""
+    silent.cart.brake = 0.0
+    silent.press("stop")
+    silent.run(1.0, lambda: silent.state == SafetyState.FAULT)
+    assert silent.cart.calls[-1] == ("stop", False)
+    assert "silence" not in {name for name, _ in silent.cart.calls}
+
+
+def test_silence_ends_at_the_deadline(silent: Rig) -> None:
+    silent.cart.brake = 0.0
+    silent.operator["estop"] = 1
+    silent.run(2.0)
+    silences = sum(name == "silence" for name, _ in silent.cart.calls)
+    assert silences * PERIOD == 400_000_000
+    assert silent.cart.calls[-1] == ("stop", False) and silent.guardian.at_rest
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

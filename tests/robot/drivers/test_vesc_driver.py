@@ -152,6 +152,15 @@ def test_a_braking_stop_and_a_powerless_one_hold_the_steering() -> None:
         assert payloads[Command.SET_SERVO_POS] == servo
 
 
+def test_in_silence_nothing_is_sent_that_keeps_the_timeout_from_expiring() -> None:
+    driver, port, _ = ready()
+    held = driver.command(0, np.array([2.0, 0.2]))[1]
+    sent_by(port)
+    for k in range(1, 20):
+        assert driver.silence(k * TICK).tolist() == [0.0, held]
+    assert set(sent_by(port)) <= {Command.GET_VALUES_SELECTIVE, Command.GET_IMU_DATA}
+
+
 def test_samples_carry_si_units_and_the_time_their_request_arrived() -> None:
     driver, port, measurements = ready()
     now = 123 * TICK

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from safety_robot import small_robot
 
@@ -213,6 +213,7 @@ def test_a_barrier_only_reduces_and_leaves_what_is_safe(requested, last, now) ->
     st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=5, max_size=5),
     st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=5, max_size=5),
 )
+@example([0.0, 0.0, np.inf, 0.0, 0.0], [0.0] * 5)  # room enough in every direction
 def test_a_state_that_is_not_known_allows_no_motion(values, deviation) -> None:
     spec = car(turn=8.0)
     now, sigma = np.array(values), np.array(deviation)
