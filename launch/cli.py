@@ -54,6 +54,7 @@ COMMANDS: dict[str, Command] = {
     "bench loop": Command(options.BenchLoopOptions, "launch.bench.command:loop"),
     "bench transport": Command(options.BenchTransportOptions, "launch.bench.command:transport"),
     "bench policy": Command(options.BenchPolicyOptions, "launch.bench.command:policy"),
+    "bench learner": Command(options.BenchLearnerOptions, "launch.bench.command:learner"),
     "bench kill": Command(options.BenchKillOptions, "launch.bench.command:kill"),
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),

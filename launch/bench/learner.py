@@ -1,0 +1,290 @@
+"""``sandlot bench learner``: critic updates per second, against the bare matrix products of an update.
+
+Three learners, each in a process of its own, on random experience: RLPD's ensemble of ten critics, DroQ's two
+with dropout (both at the size of a walking robot), and what the racer practises with. An update is
+everything that is due for it: sampling, targets, its share of the actor's update. The limit is the time of
+the update's matrix products alone, at the same sizes, in the same precision and on as many threads. Stretches
+of both alternate, so that they meet the same machine; the best of each counts.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.config import LearnerConfig
+from robot.contract import PREVIOUS_ACTION, ObservationTerm, TaskContract, task_contract
+from robot.errors import SandlotError
+from robot.messages import Actor
+from robot.practice.course import load_course
+from robot.practice.lap_task import LapTask
+from robot.spec import ActionTerm, load_spec
+
+LAUNCH: Final = Path(__file__).parents[1]
+OBSERVATIONS, ACTIONS = 46, 12
+"""Of Walk in the Park's A1 (Smith et al. 2022, arXiv 2208.07860)."""
+ROWS: Final = 50_000
+"""Transitions to sample from, of practice and as many of prior data: 42 min at 20 Hz."""
+STRETCH_S: Final = 0.25
+LARGE: Final = 1024
+START_TIMEOUT_S: Final = 300.0
+
+
+class Product(NamedTuple):
+    """A matrix product (rows, inner) x (inner, columns). ``kind``: forward, or back by weight or by input."""
+
+    kind: str
+    rows: int
+    inner: int
+    columns: int
+
+    @property
+    def flop(self) -> int:
+        return 2 * self.rows * self.inner * self.columns
+
+
+def cases(threads: int) -> dict[str, tuple[TaskContract, LearnerConfig]]:
+    """Whom to measure."""
+    rlpd = LearnerConfig(critics=10, subset=2, updates_per_step=20, warmup=0, threads=threads)
+    droq = LearnerConfig(critics=2, dropout=0.01, updates_per_step=20, warmup=0, threads=threads)
+    racer = LearnerConfig(warmup=0, threads=threads)
+    return {
+        "rlpd": (_walker(), rlpd),
+        "droq": (_walker(), droq),
+        "racer": (_racer(), racer),
+    }
+
+
+def run(seconds: float, threads: int) -> dict[str, float]:
+    """``seconds`` for each learner. Figures in one flat dictionary."""
+    figures: dict[str, float] = {"threads_count": threads}
+    for k, name in enumerate(cases(threads)):
+        found = _in_child(_measure, name, seconds, threads)
+        machine = {key: found.pop(key) for key in [key for key in found if key.startswith("gemm_")]}
+        figures |= machine if k == 0 else {}
+        figures |= {f"{name}_{key}": value for key, value in found.items()}
+    with tempfile.TemporaryDirectory(prefix="sandlot-bench-") as cache:
+        figures["start_cold_s"] = _start(cache)
+        figures["start_warm_s"] = min(_start(cache) for _ in range(2))
+    return {key: float(f"{value:.5g}") for key, value in figures.items()}
+
+
+def products(contract: TaskContract, config: LearnerConfig) -> Counter[Product]:
+    """The matrix products of G critic updates and one of the actor, and how many of each."""
+    rows, updates, critics = config.batch, config.updates_per_step, config.critics
+    observations, actions, hidden = contract.observation_size, contract.action_size, config.hidden
+    counts: Counter[Product] = Counter()
+    inputs = observations + actions
+    for below, width in zip((inputs, *hidden[:-1]), hidden, strict=True):
+        forward = updates * (config.subset + critics) + critics  # targets, values, the actor's loss
+        counts[Product("forward", rows, below, width)] += forward
+        counts[Product("weight", below, rows, width)] += updates * critics
+        by_input = critics if below == inputs else (updates + 1) * critics
+        counts[Product("input", rows, width, actions if below == inputs else below)] += by_input
+    layers = zip((observations, *hidden), (*hidden, 2 * actions), strict=True)
+    for k, (below, width) in enumerate(layers):
+        counts[Product("forward", rows, below, width)] += updates + 1
+        counts[Product("weight", below, rows, width)] += 1
+        if k > 0:
+            counts[Product("input", rows, width, below)] += 1
+    return counts
+
+
+def _measure(name: str, seconds: float, threads: int) -> dict[str, float]:
+    """One learner's figures, in this process."""
+    import torch
+
+    from learners.engine.precision import operand_type
+    from learners.learner import Learner
+
+    contract, config = cases(threads)[name]
+    learner = Learner(contract, config, seed=0)
+    if learner.sac.slow:
+        raise SandlotError(f"this would measure the stand-in: {learner.sac.slow}")
+    rng = np.random.default_rng(0)
+    for session, actor in (("practice", Actor.POLICY), ("prior", Actor.SCRIPT)):
+        learner.add(session, _rows(contract, actor, rng))
+    operand = operand_type(config.matmul)
+    bare = _Bare(products(contract, config), operand, threads)
+    learner.pretrain(2)
+    update_s: list[float] = []
+    sampling_s: list[float] = []
+    bare_s: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or not bare_s:
+        update_s += _times(lambda: learner.pretrain(1))
+        sampling_s += _times(lambda: learner.experience.batch(rng), STRETCH_S / 10)
+        bare_s.append(bare.time(STRETCH_S))
+    count, flop = config.updates_per_step, bare.flop / config.updates_per_step
+    update, products_s = min(update_s) / count, min(bare_s) / count
+    found = {
+        "updates_per_s": 1.0 / update,
+        "updates_p50_per_s": count / float(np.median(update_s)),
+        "products_limit_updates_per_s": 1.0 / products_s,
+        "products_limit_ratio": products_s / update,
+        "mflop_per_update": flop / 1e6,
+        "gflop_per_s": flop / update / 1e9,
+        "products_gflop_per_s": flop / products_s / 1e9,
+        "sampling_ratio": min(sampling_s) / count / update,
+        "bfloat16": float(operand == torch.bfloat16),
+        "peak_memory_mb": _peak_mb(),
+    }
+    for kind in (torch.float32, torch.bfloat16):
+        kind_name = str(kind).removeprefix("torch.")
+        hidden = Counter({Product("forward", config.batch, config.hidden[0], config.hidden[-1]): 1})
+        large = Counter({Product("forward", LARGE, LARGE, LARGE): 1})
+        for size, one in (("hidden", hidden), ("large", large)):
+            rate = _Bare(one, kind, threads)
+            found[f"gemm_{kind_name}_{size}_gflop_per_s"] = rate.flop / rate.time(STRETCH_S) / 1e9
+    return found
+
+
+class _Bare:
+    """Products alone, each worker its share of them."""
+
+    def __init__(self, counts: Counter[Product], operand: Any, threads: int) -> None:
+        import torch
+
+        from learners.engine.workers import Workers
+
+        self.flop = sum(product.flop * count for product, count in counts.items())
+        self._counts, self._threads, self._workers = counts, threads, Workers(threads)
+        self._calls: dict[Product, list[Any]] = {}
+        for product in counts:
+            _, rows, inner, columns = product
+            self._calls[product] = []
+            for _ in range(threads):
+                left, right = torch.randn(rows, inner), torch.randn(inner, columns)
+                if product.kind == "weight":
+                    left = torch.randn(inner, rows).t()
+                if product.kind == "input":
+                    right = torch.randn(columns, inner).t()
+                out = torch.empty(rows, columns, dtype=operand)
+                self._calls[product].append(partial(torch.mm, left.to(operand), right.to(operand), out=out))
+
+    def time(self, seconds: float) -> float:
+        """What all of them take at their best [s], trying each kind for its part of ``seconds``."""
+        total = 0.0
+        for product, calls in self._calls.items():
+            share = seconds * product.flop * self._counts[product] / self.flop
+            total += self._one(calls, share) * self._counts[product] / self._threads
+        return total
+
+    def _one(self, calls: list[Any], seconds: float) -> float:
+        """Time of one product while every worker repeats it [s]."""
+        repeats = 10
+
+        def work(call: Any) -> None:
+            for _ in range(repeats):
+                call()
+
+        tasks = [partial(work, call) for call in calls]
+        return min(_times(partial(self._workers.run, tasks), seconds)) / repeats
+
+
+def _times(work: Any, seconds: float = STRETCH_S) -> list[float]:
+    """How long each of several runs of ``work`` took [s], for ``seconds`` or one run."""
+    times: list[float] = []
+    while not times or sum(times) < seconds:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def _start(cache: str) -> float:
+    """From the start of a Python process to the racer's first update [s], kernels cached in ``cache``."""
+    start = time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-c", "from launch.bench.learner import first_update; first_update()"],
+        check=True,
+        env={**os.environ, "XDG_CACHE_HOME": cache},
+        timeout=START_TIMEOUT_S,
+    )
+    return time.perf_counter() - start
+
+
+def first_update() -> None:
+    """Import, build and update the racer's learner once."""
+    from learners.learner import Learner
+
+    contract, config = cases(1)["racer"]
+    learner = Learner(contract, config, seed=0)
+    learner.add("prior", _rows(contract, Actor.SCRIPT, np.random.default_rng(0), 1000))
+    learner.pretrain(1)
+
+
+def _in_child(target: Any, *arguments: Any) -> dict[str, float]:
+    processes = multiprocessing.get_context("spawn")
+    ours, theirs = processes.Pipe()
+    child = processes.Process(target=_answer, args=(theirs, target, *arguments), daemon=True)
+    child.start()
+    theirs.close()
+    try:
+        found: dict[str, float] | str = ours.recv()
+    except EOFError:
+        raise SandlotError("a learner being measured died; what it printed says why") from None
+    finally:
+        child.join()
+    if isinstance(found, str):
+        raise SandlotError(found)
+    return found
+
+
+def _answer(pipe: Connection, target: Any, *arguments: Any) -> None:
+    try:
+        pipe.send(target(*arguments))
+    except SandlotError as error:
+        pipe.send(str(error))
+
+
+def _peak_mb() -> float:
+    """Most memory this process has had [MB]."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
+
+
+def _rows(
+    contract: TaskContract, actor: Actor, rng: np.random.Generator, count: int = ROWS
+) -> NDArray[np.void]:
+    """One long episode of noise."""
+    rows = np.zeros(count, contract.step_dtype())
+    rows["step"], rows["actor"] = np.arange(count), actor
+    for field in ("observation", "reward"):
+        rows[field] = rng.normal(size=rows[field].shape)
+    rows["action"] = rng.uniform(-1.0, 1.0, rows["action"].shape)
+    return rows
+
+
+def _walker() -> TaskContract:
+    names = tuple(f"joint_{k}" for k in range(ACTIONS))
+    numbers = tuple(map(str, range(OBSERVATIONS - ACTIONS)))
+    return TaskContract(
+        robot={"robot": "bench"},
+        task="walk",
+        policy_hz=20.0,
+        observation=(
+            ObservationTerm(name="numbers", unit="1", scale=1.0, elements=numbers),
+            ObservationTerm(name=PREVIOUS_ACTION, unit="1", scale=1.0, elements=names),
+        ),
+        actions=tuple(ActionTerm(name=n, actuator=n, lower=-1.0, upper=1.0) for n in names),
+        reward_terms=("reward",),
+    )
+
+
+def _racer() -> TaskContract:
+    spec = load_spec(LAUNCH / "robots" / "racer.toml")
+    task = LapTask(spec, load_course(LAUNCH / "courses" / "oval.toml"))
+    return task_contract(spec, task.name, task.observation, task.reward_terms, task.cost_terms)
