@@ -51,6 +51,11 @@ class Learner:
         return (self.pacing.done + self.pretrained) * self.config.updates_per_step
 
     @property
+    def slow(self) -> str | None:
+        """A line for a person if updates are slower than they could be on this machine."""
+        return self.sac.slow
+
+    @property
     def ready(self) -> bool:
         """The warm-up is over and there is something to learn from."""
         return self.pacing.received >= self.config.warmup and self.experience.transitions > 0

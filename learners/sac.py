@@ -58,7 +58,7 @@ class Sac:
         self.reach = ActionReach(contract)
         observations, self.actions = contract.observation_size, contract.action_size
         kernels, self.slow = load_kernels()
-        """A line for a person if updates are slower than they could be here, and why."""
+        """A line for a person if updates are slower than they could be on this machine."""
         operand, workers = operand_type(config.matmul), Workers(config.threads)
 
         self.actor = GaussianActor(

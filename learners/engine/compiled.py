@@ -17,7 +17,7 @@ from robot.errors import SandlotError
 SOURCE: Final = Path(__file__).with_name("kernels.cpp")
 COMPILERS: Final = ("g++", "c++", "clang++")
 FLAGS: Final = (
-    "-O3",
+    "-O2",
     "-march=native",
     "-std=c++17",
     "-fopenmp-simd",
@@ -52,7 +52,7 @@ def load_library() -> ctypes.CDLL:
         return ctypes.CDLL(str(path))
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or str(error)
-        raise NoCompilerError(f"{compiler} could not make {path}: {said.strip()[-500:]}") from None
+        raise NoCompilerError(f"{compiler} could not make {path}: {' '.join(said.split())[-500:]}") from None
 
 
 def _compile(compiler: str, path: Path) -> None:

@@ -54,6 +54,7 @@ class CompiledKernels:
             real(drops.keep),
             drops.positions,
             drops.edges,
+            drops.start,
         )
 
     def norm_backward(
@@ -113,6 +114,7 @@ class CompiledKernels:
             real(drops.keep),
             drops.positions,
             drops.edges,
+            drops.start,
         )
 
     def rectify(self, z: Tensor, bias: Tensor, h: Tensor) -> Call:

@@ -16,18 +16,19 @@ from torch import Tensor
 
 
 class Drops(NamedTuple):
-    """What is dropped in one array of units: ``positions[edges[0]:edges[1]]``, ascending, in the flat array;
-    the others are multiplied by ``keep``."""
+    """What is dropped in one array of units: ``positions[edges[0]:edges[1]] - start``, ascending, in the flat
+    array; the others are multiplied by ``keep``."""
 
     positions: Tensor
     edges: Tensor
+    start: int
     keep: float
 
     def mask(self, shape: Sequence[int]) -> Tensor:
         """0 where dropped, ``keep`` elsewhere."""
         mask = torch.full(tuple(shape), self.keep)
         first, last = self.edges.tolist()
-        mask.view(-1)[self.positions[first:last].long()] = 0.0
+        mask.view(-1)[self.positions[first:last].long() - self.start] = 0.0
         return mask
 
 
@@ -44,7 +45,7 @@ class Dropout:
         self._edges = torch.zeros(len(sizes) + 1, dtype=torch.int64)
         # Ten standard deviations more than are dropped on average.
         spread = math.sqrt(total * share * (1.0 - share))
-        self._positions = torch.zeros(math.ceil(total * share + 10.0 * spread) + 10, dtype=torch.int32)
+        self._positions = torch.zeros(math.ceil(total * share + 10.0 * spread) + 10, dtype=torch.int64)
 
     def draw(self) -> None:
         """Other masks from here on."""
@@ -54,9 +55,9 @@ class Dropout:
         gaps = uniform.neg_().log1p_().div_(math.log1p(-self._share)).floor_().add_(1.0)
         positions = gaps.cumsum_(0).sub_(1.0)
         torch.searchsorted(positions, self._starts, out=self._edges)
-        array = torch.bucketize(positions, self._starts[1:-1], right=True)
-        self._positions.copy_(positions.sub_(self._starts[array]))
+        self._positions.copy_(positions)
 
     def drops(self, array: int) -> Drops:
         """Of the given array; the tensors are the same after every ``draw``."""
-        return Drops(self._positions, self._edges[array : array + 2], 1.0 / (1.0 - self._share))
+        start = int(self._starts[array])
+        return Drops(self._positions, self._edges[array : array + 2], start, 1.0 / (1.0 - self._share))
