@@ -27,6 +27,7 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once_do_not_disturb_each_other(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
