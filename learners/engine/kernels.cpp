@@ -1,7 +1,7 @@
 // The elementwise passes between the learner's matrix products, each one sweep over memory.
 //
 // T is the type of sums, parameters and moments; S that of the products' operands and results. Arrays are
-// dense and row-major. Compiled for this very processor by compiled.py; torch_kernels.py is the same in torch.
+// dense and row-major. compiled.py compiles this for the very processor; torch_kernels.py is the same in torch.
 
 #include <algorithm>
 #include <cmath>
@@ -124,8 +124,8 @@ public:
 #endif
 };
 
-// The dropped units of one layer of one critic, as ascending positions in its (rows, width) array, counted from
-// `start`.
+// The dropped units of one layer of one critic, as ascending positions in its (rows, width) array, counted
+// from `start`.
 struct Dropped {
     const int64_t* next;
     const int64_t* const end;
@@ -147,8 +147,8 @@ constexpr int64_t TOGETHER = 4;
 // (z + bias) * keep, dropped units to 0, normalised over the row, scaled, shifted, rectified. z becomes the
 // normalised rows; the result goes to h, or where h is null only its product with `head` to value, (rows,).
 template <class T, class S>
-void norm(S* z, const T* bias, const T* scale, const T* shift, S* h, const T* head, const T* head_bias, T* value,
-          T* deviation, int64_t rows, int64_t width, T epsilon, T keep, const int64_t* positions,
+void norm(S* z, const T* bias, const T* scale, const T* shift, S* h, const T* head, const T* head_bias,
+          T* value, T* deviation, int64_t rows, int64_t width, T epsilon, T keep, const int64_t* positions,
           const int64_t* edges, int64_t start) {
     std::vector<T> buffer(TOGETHER * width);
     T means[TOGETHER], factors[TOGETHER];
@@ -291,9 +291,9 @@ void rectify_backward(const H* up, const H* h, S* d_z, T* d_bias, int64_t rows, 
 
 // One step of Adam, the running average that follows the weights, and both rounded for the products.
 template <class T, class S>
-void adam(T* w, const S* gradient, T* first, T* second, T* average, S* w_rounded, S* average_rounded, int64_t size,
-          T decay_first, T decay_second, T epsilon, T share, T rate, T correction) {
-    const FlushDenormals flush;
+void adam(T* w, const S* gradient, T* first, T* second, T* average, S* w_rounded, S* average_rounded,
+          int64_t size, T decay_first, T decay_second, T epsilon, T share, T rate, T correction) {
+    const FlushDenormals flush{};
 #pragma omp simd
     for (int64_t i = 0; i < size; ++i) {
         const T g = get<T>(gradient + i);
@@ -316,34 +316,37 @@ void adam(T* w, const S* gradient, T* first, T* second, T* average, S* w_rounded
 
 }  // namespace
 
-#define EXPORT(suffix, T, S)                                                                                        \
-    extern "C" void norm_##suffix(S* z, const T* bias, const T* scale, const T* shift, S* h, const T* head,         \
-                                  const T* head_bias, T* value, T* deviation, int64_t rows, int64_t width,          \
-                                  T epsilon, T keep, const int64_t* positions, const int64_t* edges, int64_t start) {              \
-        norm<T, S>(z, bias, scale, shift, h, head, head_bias, value, deviation, rows, width, epsilon, keep,         \
-                   positions, edges, start);                                                                               \
-    }                                                                                                               \
-    extern "C" void norm_backward_##suffix(                                                                         \
-        S* z, const S* up, const T* value, const T* target, T gain, const T* head, const T* scale, const T* shift,  \
-        const T* deviation, T* d_bias, T* d_scale, T* d_shift, T* d_head, T* d_head_bias, int64_t rows,             \
-        int64_t width, T keep, const int64_t* positions, const int64_t* edges, int64_t start) {                                    \
-        norm_backward<T, S>(z, up, value, target, gain, head, scale, shift, deviation, d_bias, d_scale, d_shift,    \
-                            d_head, d_head_bias, rows, width, keep, positions, edges, start);                              \
-    }                                                                                                               \
-    extern "C" void adam_##suffix(T* w, const S* gradient, T* first, T* second, T* average, S* w_rounded,           \
-                                  S* average_rounded, int64_t size, T decay_first, T decay_second, T epsilon,       \
-                                  T share, T rate, T correction) {                                                  \
-        adam<T, S>(w, gradient, first, second, average, w_rounded, average_rounded, size, decay_first,              \
-                   decay_second, epsilon, share, rate, correction);                                                 \
+// Exported by the name of the products' type.
+#define EXPORT(suffix, T, S)                                                                             \
+    extern "C" void norm_##suffix(S* z, const T* bias, const T* scale, const T* shift, S* h,             \
+                                  const T* head, const T* head_bias, T* value, T* deviation,             \
+                                  int64_t rows, int64_t width, T epsilon, T keep,                        \
+                                  const int64_t* positions, const int64_t* edges, int64_t start) {       \
+        norm<T, S>(z, bias, scale, shift, h, head, head_bias, value, deviation, rows, width, epsilon,    \
+                   keep, positions, edges, start);                                                       \
+    }                                                                                                    \
+    extern "C" void norm_backward_##suffix(                                                              \
+        S* z, const S* up, const T* value, const T* target, T gain, const T* head, const T* scale,       \
+        const T* shift, const T* deviation, T* d_bias, T* d_scale, T* d_shift, T* d_head,                \
+        T* d_head_bias, int64_t rows, int64_t width, T keep, const int64_t* positions,                   \
+        const int64_t* edges, int64_t start) {                                                           \
+        norm_backward<T, S>(z, up, value, target, gain, head, scale, shift, deviation, d_bias, d_scale,  \
+                            d_shift, d_head, d_head_bias, rows, width, keep, positions, edges, start);   \
+    }                                                                                                    \
+    extern "C" void adam_##suffix(T* w, const S* gradient, T* first, T* second, T* average,              \
+                                  S* w_rounded, S* average_rounded, int64_t size, T decay_first,         \
+                                  T decay_second, T epsilon, T share, T rate, T correction) {            \
+        adam<T, S>(w, gradient, first, second, average, w_rounded, average_rounded, size, decay_first,   \
+                   decay_second, epsilon, share, rate, correction);                                      \
     }
 
-#define EXPORT_RECTIFY(suffix, T, S, H)                                                                             \
-    extern "C" void rectify_##suffix(const S* z, const T* bias, H* h, int64_t rows, int64_t width) {                \
-        rectify<T, S, H>(z, bias, h, rows, width);                                                                  \
-    }                                                                                                               \
-    extern "C" void rectify_backward_##suffix(const H* up, const H* h, S* d_z, T* d_bias, int64_t rows,             \
-                                              int64_t width) {                                                      \
-        rectify_backward<T, S, H>(up, h, d_z, d_bias, rows, width);                                                 \
+#define EXPORT_RECTIFY(suffix, T, S, H)                                                                  \
+    extern "C" void rectify_##suffix(const S* z, const T* bias, H* h, int64_t rows, int64_t width) {     \
+        rectify<T, S, H>(z, bias, h, rows, width);                                                       \
+    }                                                                                                    \
+    extern "C" void rectify_backward_##suffix(const H* up, const H* h, S* d_z, T* d_bias, int64_t rows,  \
+                                              int64_t width) {                                           \
+        rectify_backward<T, S, H>(up, h, d_z, d_bias, rows, width);                                      \
     }
 
 EXPORT(float32, float, float)
