@@ -33,6 +33,7 @@ from learners.engine.precision import operand_type
 from learners.engine.workers import Workers
 from learners.networks import Actor, Critics, Normaliser, sample, sample_gradient
 from robot.contract import TaskContract
+from robot.errors import SandlotError
 
 
 class Batch(NamedTuple):
@@ -103,7 +104,14 @@ class Sac:
         return math.exp(self.log_temperature.flat[0].item())
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """What one environment step earns: G critic updates, then one of the actor and of the temperature."""
+        """What one environment step earns: G critic updates, then one of the actor and of the temperature.
+
+        Raises SandlotError if the minibatches have not the size that was configured.
+        """
+        if batch.reward.shape[1] != self.config.batch:
+            raise SandlotError(
+                f"expected minibatches of {self.config.batch} transitions (`batch`); got {batch.reward.shape[1]}"
+            )
         bootstrap, backup = self._bootstrap(batch)
         inputs = self._inputs(batch.observation, batch.action)
         for g in range(batch.reward.shape[0]):

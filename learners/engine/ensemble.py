@@ -7,13 +7,13 @@ product. Everything happens in buffers made once, for minibatches of one size.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from learners.engine.adam import Adam
+from learners.engine.adam import Adam, Step
 from learners.engine.critic import Critic, Scratch
 from learners.engine.dropout import Dropout
 from learners.engine.kernels import Call, Kernels
@@ -50,47 +50,60 @@ class Ensemble:
         gradients = self.parameters.gradients()
         self.optimiser = Adam(self.parameters, gradients, self.targets, polyak, rate, kernels)
 
-        count, self._workers = network.critics, workers
-        sizes = [rows * width for _ in range(count) for width in network.hidden]
-        self._dropout = Dropout(dropout, sizes, generator)
+        self._workers, self._kernels = workers, kernels
+        count, hidden = network.critics, network.hidden
+        self._dropout = Dropout(dropout, [rows * width for _ in range(count) for width in hidden], generator)
         self._inputs = torch.empty(rows, network.inputs, dtype=operand)
         self._target = torch.empty(rows)
         self._values, self._target_values = torch.empty(count, rows), torch.empty(count, rows)
         self._slopes = torch.empty(count, rows, actions, dtype=operand)
-        # One worker each. A target critic may be any worker's.
-        shares = workers.shares(count)
-        scratches = [Scratch(rows, network.hidden, operand) for _ in range(workers.count)]
-        self._regress: list[tuple[list[Call], list[Callable[[float, float], object]]]] = []
+        self._regress: list[tuple[list[Call], list[Step]]] = []
         self._slope: list[list[Call]] = []
-        unwanted = self.parameters.gradients()
-        for share, scratch in zip(shares, scratches, strict=False):
-            size = share.stop - share.start
-            z = torch.empty(size, rows, network.hidden[0], dtype=operand)
-            weight = self.parameters.operands["weight0"][share]
-            first = partial(torch.bmm, self._inputs.expand(size, -1, -1), weight, out=z)
-            regress: list[Call] = [first]
-            slope: list[Call] = [first]
-            for k, member in enumerate(range(share.start, share.stop)):
-                place = (scratch, z[k], self._values[member], self._dropout, kernels)
-                critic = Critic(member, self.parameters, *place)
-                # The loss is the mean over critics and rows.
-                gain = 2.0 / (count * rows)
-                regress += critic.forward() + critic.backward(self._target, gain, gradients, True)
-                slope += critic.forward() + critic.backward(None, 1.0 / count, unwanted, False)
-            across = self._inputs.t().expand(size, -1, -1)
-            regress.append(partial(torch.bmm, across, z, out=gradients["weight0"][share]))
-            by_action = weight[:, -actions:].transpose(1, 2)
-            slope.append(partial(torch.bmm, z, by_action, out=self._slopes[share]))
-            self._regress.append((regress, self.optimiser.steps(share)))
-            self._slope.append(slope)
         self._follow: list[list[list[Call]]] = []
-        for scratch in scratches:
-            self._follow.append([])
-            for member in range(count):
-                z, weight = scratch.z[0], self.targets.operands["weight0"][member]
-                value = self._target_values[member]
-                critic = Critic(member, self.targets, scratch, z, value, self._dropout, kernels)
-                self._follow[-1].append([partial(torch.mm, self._inputs, weight, out=z), *critic.forward()])
+        scratches = [Scratch(rows, hidden, operand) for _ in range(workers.count)]
+        unwanted = self.parameters.gradients()
+        for share, scratch in zip(workers.shares(count), scratches, strict=False):
+            z = torch.empty(share.stop - share.start, rows, hidden[0], dtype=operand)
+            # The loss is the mean over critics and rows.
+            gain = 2.0 / (count * rows)
+            regress = self._bind(share, scratch, z, self._target, gain, gradients, weights_too=True)
+            across = self._inputs.t().expand(len(z), -1, -1)
+            regress.append(partial(torch.bmm, across, z, out=gradients["weight0"][share]))
+            self._regress.append((regress, self.optimiser.steps(share)))
+            slope = self._bind(share, scratch, z, None, 1.0 / count, unwanted, weights_too=False)
+            by_action = self.parameters.operands["weight0"][share, -actions:].transpose(1, 2)
+            slope.append(partial(torch.bmm, z, by_action, out=self._slopes[share]))
+            self._slope.append(slope)
+        for scratch in scratches:  # a target critic may be any worker's
+            self._follow.append([self._bind_target(member, scratch) for member in range(count)])
+
+    def _bind(
+        self,
+        share: slice,
+        scratch: Scratch,
+        z: Tensor,
+        target: Tensor | None,
+        gain: float,
+        gradients: dict[str, Tensor],
+        *,
+        weights_too: bool,
+    ) -> list[Call]:
+        """One worker's critics there and back, to the gradient by the first layer's product ``z``."""
+        inputs = self._inputs.expand(len(z), -1, -1)
+        weight = self.parameters.operands["weight0"][share]
+        calls: list[Call] = [partial(torch.bmm, inputs, weight, out=z)]
+        for k, member in enumerate(range(share.start, share.stop)):
+            value = self._values[member]
+            critic = Critic(member, self.parameters, scratch, z[k], value, self._dropout, self._kernels)
+            calls += critic.forward() + critic.backward(target, gain, gradients, weights_too)
+        return calls
+
+    def _bind_target(self, member: int, scratch: Scratch) -> list[Call]:
+        """A target critic's value on one worker's buffers."""
+        z, value = scratch.z[0], self._target_values[member]
+        weight = self.targets.operands["weight0"][member]
+        critic = Critic(member, self.targets, scratch, z, value, self._dropout, self._kernels)
+        return [partial(torch.mm, self._inputs, weight, out=z), *critic.forward()]
 
     def target_values(self, inputs: Tensor, members: Sequence[int]) -> Tensor:
         """Of the given target critics, (len(members), B)."""
@@ -125,7 +138,7 @@ class Ensemble:
 
 def _run(
     calls: Sequence[Call],
-    steps: Sequence[Callable[[float, float], object]] = (),
+    steps: Sequence[Step] = (),
     factors: tuple[float, float] = (0.0, 0.0),
 ) -> None:
     for call in calls:

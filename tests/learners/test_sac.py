@@ -15,6 +15,7 @@ from learners.config import LearnerConfig
 from learners.engine import compiled
 from learners.sac import Batch, Sac
 from robot.contract import ActionMap, TaskContract
+from robot.errors import SandlotError
 
 
 @pytest.fixture
@@ -221,6 +222,12 @@ def test_what_is_learned_does_not_depend_on_the_number_of_threads(contract: Task
         return {name: array.tobytes() for name, array in sac.arrays().items()}
 
     assert learnt(1) == learnt(2) == learnt(3)
+
+
+def test_minibatches_of_another_size_are_refused(contract: TaskContract) -> None:
+    sac = Sac(contract, LearnerConfig(hidden=(8,), batch=4), seed=0)
+    with pytest.raises(SandlotError, match="4 transitions .*; got 1"):
+        sac.update(random_batch(contract, 2, 1))
 
 
 def test_what_is_published_is_the_running_average_of_the_actor(contract: TaskContract) -> None:
