@@ -108,9 +108,10 @@ class Sac:
 
         Raises SandlotError if the minibatches have not the size that was configured.
         """
-        if batch.reward.shape[1] != self.config.batch:
+        size = batch.reward.shape[1]
+        if size != self.config.batch:
             raise SandlotError(
-                f"expected minibatches of {self.config.batch} transitions (`batch`); got {batch.reward.shape[1]}"
+                f"expected minibatches of {self.config.batch} (`batch`) transitions; got {size}"
             )
         bootstrap, backup = self._bootstrap(batch)
         inputs = self._inputs(batch.observation, batch.action)

@@ -226,7 +226,7 @@ def test_what_is_learned_does_not_depend_on_the_number_of_threads(contract: Task
 
 def test_minibatches_of_another_size_are_refused(contract: TaskContract) -> None:
     sac = Sac(contract, LearnerConfig(hidden=(8,), batch=4), seed=0)
-    with pytest.raises(SandlotError, match="4 transitions .*; got 1"):
+    with pytest.raises(SandlotError, match=r"minibatches of 4 .* got 1"):
         sac.update(random_batch(contract, 2, 1))
 
 
