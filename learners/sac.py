@@ -15,7 +15,6 @@ Values, gradients and steps of Adam are ``engine``'s, by hand and without autogr
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import torch
@@ -32,6 +31,7 @@ from learners.engine.parameters import Parameters
 from learners.engine.precision import operand_type
 from learners.engine.workers import Workers
 from learners.networks import Actor, Critics, Normaliser, sample, sample_gradient
+from learners.temperature import Temperature
 from robot.contract import TaskContract
 from robot.errors import SandlotError
 
@@ -84,24 +84,9 @@ class Sac:
             kernels,
             workers,
         )
-        self.log_temperature = Parameters({"log_temperature": (1,)})
-        self.log_temperature.flat[0] = math.log(config.initial_temperature)
-        self._temperature_gradient = self.log_temperature.gradients()
-        self._temperature_optimiser = Adam(
-            self.log_temperature,
-            self._temperature_gradient,
-            Parameters({"log_temperature": (1,)}),
-            1.0,
-            config.temperature_learning_rate,
-            kernels,
-        )
+        self.temperature = Temperature(config.initial_temperature, config.temperature_learning_rate, kernels)
         self.steps = torch.zeros((), dtype=torch.int64)
         """Updates of the actor so far."""
-
-    @property
-    def temperature(self) -> float:
-        """The price of entropy, in units of reward per nat."""
-        return math.exp(self.log_temperature.flat[0].item())
 
     def update(self, batch: Batch) -> dict[str, float]:
         """What one environment step earns: G critic updates, then one of the actor and of the temperature.
@@ -127,10 +112,11 @@ class Sac:
             "reward": batch.reward.mean(),
         }
         actor_loss, entropy = self._update_actor(batch.observation[-1])
-        self._update_temperature(entropy)
+        self.temperature.descend(float(entropy) - self.target_entropy)
+        self.steps += 1
         metrics |= {"actor_loss": actor_loss, "entropy": entropy}
         found = dict(zip(metrics, torch.stack(list(metrics.values())).tolist(), strict=True))
-        return found | {"temperature": self.temperature}
+        return found | {"temperature": self.temperature.value}
 
     def _bootstrap(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Critic inputs at s', a' ~ pi(s') for all G minibatches (the actor does not change meanwhile),
@@ -140,7 +126,7 @@ class Sac:
         raw, log_density = sample(mean, log_std, self._noise(mean))
         # Deviation from RLPD: the critics judge the action after the contract's slew limit and filter.
         action = self.reach(raw, self.reach.previous(observation))
-        price = self.temperature if self.config.entropy_backup else 0.0
+        price = self.temperature.value if self.config.entropy_backup else 0.0
         return self._inputs(observation, action), -price * log_density
 
     def _target(self, reward: Tensor, mask: Tensor, bootstrap: Tensor, backup: Tensor) -> Tensor:
@@ -157,13 +143,13 @@ class Sac:
         mean, log_std = (found[0] for found in self.actor(self.normalise(observation)[None]))
         noise = self._noise(mean)
         raw, log_density = sample(mean, log_std, noise)
-        previous = self.reach.previous(observation)
+        previous, temperature = self.reach.previous(observation), self.temperature.value
         # Deviation from RLPD, as above.
         values, slope = self.critics.slope(self._inputs(observation, self.reach(raw, previous)))
         by_raw = -slope * self.reach.slope(previous) / len(observation)
-        by_log_density = torch.full_like(log_density, self.temperature / len(observation))
+        by_log_density = torch.full_like(log_density, temperature / len(observation))
         self.actor.descend(*sample_gradient(raw, log_std, noise, by_raw, by_log_density))
-        return (self.temperature * log_density - values.mean(0)).mean(), -log_density.mean()
+        return (temperature * log_density - values.mean(0)).mean(), -log_density.mean()
 
     @property
     def target_entropy(self) -> float:
@@ -172,12 +158,6 @@ class Sac:
         share = min(1.0, int(self.steps.item()) / config.entropy_decay_steps)
         change = config.final_entropy_per_action - config.entropy_per_action
         return (config.entropy_per_action + share * change) * self.actions
-
-    def _update_temperature(self, entropy: Tensor) -> None:
-        """Minimise temperature * (entropy - its target) by the temperature's logarithm."""
-        self._temperature_gradient["log_temperature"][0] = self.temperature * (entropy - self.target_entropy)
-        self._temperature_optimiser.step()
-        self.steps += 1
 
     def _noise(self, mean: Tensor) -> Tensor:
         return torch.randn(mean.shape, generator=self.generator)
@@ -208,12 +188,12 @@ class Sac:
             "published": self.actor.published,
             "critics": self.critics.parameters,
             "targets": self.critics.targets,
-            "log_temperature": self.log_temperature,
+            "log_temperature": self.temperature.parameters,
         }
 
     def _optimisers(self) -> dict[str, Adam]:
         return {
             "actor": self.actor.optimiser,
             "critics": self.critics.optimiser,
-            "temperature": self._temperature_optimiser,
+            "temperature": self.temperature.optimiser,
         }

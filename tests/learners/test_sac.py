@@ -210,7 +210,9 @@ def test_updates_equal_the_reference_s(
             torch.testing.assert_close(sac.critics.parameters.tensors[name][e], w.detach(), **close)
         for name, w in reference.targets[e].items():
             torch.testing.assert_close(sac.critics.targets.tensors[name][e], w, **close)
-    torch.testing.assert_close(sac.log_temperature.flat[0], reference.log_temperature.detach(), **close)
+    torch.testing.assert_close(
+        sac.temperature.parameters.flat[0], reference.log_temperature.detach(), **close
+    )
 
 
 def test_what_is_learned_does_not_depend_on_the_number_of_threads(contract: TaskContract) -> None:
