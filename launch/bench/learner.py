@@ -4,7 +4,8 @@ Three learners, each in a process of its own, on random experience: RLPD's ensem
 with dropout (both at the size of a walking robot), and what the racer practises with. An update is
 everything that is due for it: sampling, targets, its share of the actor's update. The limit is the time of
 the update's matrix products alone, at the same sizes, in the same precision and on as many threads. Stretches
-of both alternate, so that they meet the same machine; the best of each counts.
+of both alternate, so that they meet the same machine; the best of each counts. Processor time is given beside
+it: on a shared machine it is the steadier of the two.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -119,26 +121,26 @@ def _measure(name: str, seconds: float, threads: int) -> dict[str, float]:
     operand = operand_type(config.matmul)
     bare = _Bare(products(contract, config), operand, threads)
     learner.pretrain(2)
-    update_s: list[float] = []
-    sampling_s: list[float] = []
-    bare_s: list[float] = []
+    updates, samples, products_alone = _Times(), _Times(), _Times()
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or not bare_s:
-        update_s += _times(lambda: learner.pretrain(1))
-        sampling_s += _times(lambda: learner.experience.batch(rng), STRETCH_S / 10)
-        bare_s += bare.times(STRETCH_S)
+    while time.perf_counter() < end:
+        updates.repeat(lambda: learner.pretrain(1), STRETCH_S)
+        samples.repeat(lambda: learner.experience.batch(rng), STRETCH_S / 10)
+        products_alone.repeat(bare.run, STRETCH_S)
     count, flop = config.updates_per_step, bare.flop / config.updates_per_step
-    update, products_s = min(update_s) / count, min(bare_s) / count
+    update_s, products_s = min(updates.wall_s) / count, min(products_alone.wall_s) / count
     found = {
-        "updates_per_s": 1.0 / update,
-        "updates_p50_per_s": count / float(np.median(update_s)),
+        "updates_per_s": 1.0 / update_s,
+        "updates_p50_per_s": count / float(np.median(updates.wall_s)),
         "products_limit_updates_per_s": 1.0 / products_s,
-        "products_limit_updates_p50_per_s": count / float(np.median(bare_s)),
-        "products_limit_ratio": products_s / update,
+        "products_limit_updates_p50_per_s": count / float(np.median(products_alone.wall_s)),
+        "products_limit_ratio": products_s / update_s,
+        "cpu_ms_per_update": 1e3 * min(updates.cpu_s) / count,
+        "products_cpu_ratio": min(products_alone.cpu_s) / min(updates.cpu_s),
+        "sampling_cpu_ratio": min(samples.cpu_s) / min(updates.cpu_s),
         "mflop_per_update": flop / 1e6,
-        "gflop_per_s": flop / update / 1e9,
+        "gflop_per_s": flop / update_s / 1e9,
         "products_gflop_per_s": flop / products_s / 1e9,
-        "sampling_ratio": min(sampling_s) / count / update,
         "bfloat16": float(operand == torch.bfloat16),
         "peak_memory_mb": _peak_mb(),
     }
@@ -147,8 +149,9 @@ def _measure(name: str, seconds: float, threads: int) -> dict[str, float]:
         hidden = Counter({Product("forward", config.batch, config.hidden[0], config.hidden[-1]): 4 * threads})
         large = Counter({Product("forward", LARGE, LARGE, LARGE): threads})
         for size, one in (("hidden", hidden), ("large", large)):
-            rate = _Bare(one, kind, threads)
-            found[f"gemm_{kind_name}_{size}_gflop_per_s"] = rate.flop / min(rate.times(2 * STRETCH_S)) / 1e9
+            alone, times = _Bare(one, kind, threads), _Times()
+            times.repeat(alone.run, 2 * STRETCH_S)
+            found[f"gemm_{kind_name}_{size}_gflop_per_s"] = alone.flop / min(times.wall_s) / 1e9
     return found
 
 
@@ -176,9 +179,9 @@ class _Bare:
                 calls += [call] * (count * (k + 1) // threads - count * k // threads)
             self._tasks.append(partial(_call_all, calls))
 
-    def times(self, seconds: float) -> list[float]:
-        """How long all of them took [s], several times in ``seconds`` or once."""
-        return _times(lambda: self._workers.run(self._tasks), seconds)
+    def run(self) -> None:
+        """All of them."""
+        self._workers.run(self._tasks)
 
 
 def _call_all(calls: list[Any]) -> None:
@@ -186,14 +189,23 @@ def _call_all(calls: list[Any]) -> None:
         call()
 
 
-def _times(work: Any, seconds: float = STRETCH_S) -> list[float]:
-    """How long each of several runs of ``work`` took [s], for ``seconds`` or one run."""
-    times: list[float] = []
-    while not times or sum(times) < seconds:
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return times
+class _Times:
+    """How long something took, each time: on the clock, and of the processor in all threads."""
+
+    def __init__(self) -> None:
+        self.wall_s: list[float] = []
+        self.cpu_s: list[float] = []
+
+    def repeat(self, work: Callable[[], object], seconds: float) -> None:
+        """For ``seconds``, at least once."""
+        end = time.perf_counter() + seconds
+        while True:
+            wall, cpu = time.perf_counter(), time.process_time()
+            work()
+            self.wall_s.append(time.perf_counter() - wall)
+            self.cpu_s.append(time.process_time() - cpu)
+            if time.perf_counter() >= end:
+                return
 
 
 def _start(cache: str) -> float:
