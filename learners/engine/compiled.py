@@ -45,14 +45,22 @@ def load_library() -> ctypes.CDLL:
         raise NoCompilerError(
             f"no C++ compiler ({', '.join(COMPILERS)}) was found; install g++ (Debian: apt-get install g++)"
         )
-    path = _cache() / f"kernels-{_key(compiler)}.so"
     try:
-        if not path.exists():
+        path = _cache() / f"kernels-{_key(compiler)}.so"
+        try:
+            return ctypes.CDLL(str(path))
+        except OSError:  # not there yet, or damaged
             _compile(compiler, path)
-        return ctypes.CDLL(str(path))
-    except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or str(error)
-        raise NoCompilerError(f"{compiler} could not make {path}: {' '.join(said.split())[-500:]}") from None
+            return ctypes.CDLL(str(path))
+    except (
+        OSError,
+        RuntimeError,
+        subprocess.SubprocessError,
+    ) as error:  # RuntimeError: a user without a home
+        said = " ".join((getattr(error, "stderr", None) or str(error)).split())[-500:]
+        raise NoCompilerError(
+            f"{compiler} could not make the kernels: {said}; XDG_CACHE_HOME names another place for them"
+        ) from None
 
 
 def _compile(compiler: str, path: Path) -> None:
@@ -71,8 +79,8 @@ def _compile(compiler: str, path: Path) -> None:
 
 
 def _cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "sandlot"
+    base = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return Path(base) / "sandlot"
 
 
 def _key(compiler: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,9 +38,19 @@ def test_processes_that_compile_at_once_do_not_disturb_each_other(
     (made,) = cache.iterdir()
     assert cache.stat().st_mode & 0o077 == 0
     before = made.stat().st_mtime_ns
-    monkeypatch.setattr(compiled, "_compile", lambda compiler, path: pytest.fail("compiled once more"))
+    monkeypatch.setattr(compiled, "_compile", lambda *_: pytest.fail("compiled once more"))
     load_library()
     assert made.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_a_damaged_library_is_made_again(cache: Path) -> None:
+    cache.mkdir(parents=True)
+    compiler = next(filter(None, map(shutil.which, compiled.COMPILERS)))
+    made = cache / f"kernels-{compiled._key(compiler)}.so"
+    made.write_bytes(b"\x7fELF cut short")
+    assert load_library().norm_float32
+    assert made.stat().st_size > 1000
 
 
 @pytest.mark.usefixtures("cache")
