@@ -29,6 +29,8 @@ FLAGS: Final = (
     "-fPIC",
 )
 TIMEOUT_S: Final = 120.0
+FAILURES: Final = (OSError, subprocess.SubprocessError, RuntimeError)
+"""Of making and loading; RuntimeError is a user without a home."""
 
 
 class NoCompilerError(SandlotError):
@@ -52,11 +54,7 @@ def load_library() -> ctypes.CDLL:
         except OSError:  # not there yet, or damaged
             _compile(compiler, path)
             return ctypes.CDLL(str(path))
-    except (
-        OSError,
-        RuntimeError,
-        subprocess.SubprocessError,
-    ) as error:  # RuntimeError: a user without a home
+    except FAILURES as error:
         said = " ".join((getattr(error, "stderr", None) or str(error)).split())[-500:]
         raise NoCompilerError(
             f"{compiler} could not make the kernels: {said}; XDG_CACHE_HOME names another place for them"
