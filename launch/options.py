@@ -355,6 +355,21 @@ class BenchPolicyOptions:
 
 
 @dataclass(frozen=True)
+class BenchLearnerOptions:
+    """Critic updates per second, against the bare matrix products of an update; memory and start-up.
+
+    Example: sandlot bench learner --json
+    """
+
+    seconds: float = 10.0
+    """How long to measure each of the three learners [s], half of it its bare products."""
+    threads: int = 1
+    """Processor cores that a learner may use."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchKillOptions:
     """What a robot does when a process of its session is killed while it drives, on the twin in real time.
 

@@ -37,3 +37,9 @@ class ActionReach:
         high = torch.clamp(previous + self.max_change, max=1.0)
         target = low + (high - low) * (raw + 1.0) * 0.5
         return previous + self.smoothing * (target - previous)
+
+    def slope(self, previous: Tensor) -> Tensor:
+        """The executed action's derivative by the raw one, elementwise, (..., n_actions)."""
+        low = torch.clamp(previous - self.max_change, min=-1.0)
+        high = torch.clamp(previous + self.max_change, max=1.0)
+        return self.smoothing * (high - low) * 0.5

@@ -20,6 +20,8 @@ class LearnerConfig(Struct):
 
     critics: int = 2
     subset: int = 2
+    dropout: float = 0.0
+    """Share of the critics' hidden units that is dropped, everywhere they are evaluated; DroQ's is 0.01."""
     hidden: tuple[int, ...] = (256, 256)
     batch: int = 256
     prior_fraction: float = 0.5
@@ -52,9 +54,10 @@ class LearnerConfig(Struct):
     """Rows of practice kept; 200,000 is 2.8 h at 20 Hz."""
     prior_capacity: int = 200_000
     threads: int = 1
+    """Processor cores to use: 1 beside a robot. What is learned does not depend on it."""
     matmul: Literal["float32", "bfloat16"] = "bfloat16"
-    """Precision of the matrix products' inputs; sums, results, weights and everything else stay float32. The
-    processors without bfloat16 instructions use float32."""
+    """Precision of the hidden layers' matrix products, inputs and results; sums, weights, outputs and
+    everything else stay float32. Processors without bfloat16 instructions use float32."""
 
     def __post_init__(self) -> None:
         def need(good: bool, what: str) -> None:
@@ -73,6 +76,7 @@ class LearnerConfig(Struct):
         need(
             min(self.capacity, self.prior_capacity) >= 2 and self.warmup >= 0, "capacities must be at least 2"
         )
+        need(0 <= self.dropout < 1, "dropout must lie in [0, 1)")
         need(0 <= self.prior_fraction <= 1, "prior_fraction must lie in [0, 1]")
         need(self.entropy_decay_steps >= 1, "entropy_decay_steps must be at least 1")
         need(

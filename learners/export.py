@@ -25,7 +25,7 @@ def export_actor(
     ``weights``: the actor's (``networks.Actor.shapes``); ``depth``: its number of hidden layers.
     """
     offset, scale = contract.normaliser()
-    constants = {name: w.detach().numpy() for name, w in weights.items()}
+    constants = {name: w.numpy() for name, w in weights.items()}
     constants |= {
         "offset": offset,
         "scale": scale,

@@ -31,7 +31,7 @@ class Learner:
     def __init__(
         self, contract: TaskContract, config: LearnerConfig, seed: int, calibration_hash: str = ""
     ) -> None:
-        torch.set_num_threads(config.threads)
+        torch.set_num_threads(1)  # the engine has its own threads; torch's spin, and cost a robot its time
         self.contract = contract
         self.config = config
         self.calibration_hash = calibration_hash
@@ -49,6 +49,11 @@ class Learner:
     def updates(self) -> int:
         """Critic updates ever made."""
         return (self.pacing.done + self.pretrained) * self.config.updates_per_step
+
+    @property
+    def slow(self) -> str | None:
+        """A line for a person if updates are slower than they could be on this machine."""
+        return self.sac.slow
 
     @property
     def ready(self) -> bool:
@@ -90,15 +95,15 @@ class Learner:
 
     def export(self, version: int) -> bytes:
         """The current actor as an ONNX file. Raises SandlotError if learning has diverged."""
-        if not torch.isfinite(self.sac.published_parameters.flat).all():
+        if not torch.isfinite(self.sac.actor.published.flat).all():
             raise SandlotError(
                 f"the actor is not finite after {self.updates} updates; nothing was exported. "
                 "Go back to the last checkpoint with a lower learning rate."
             )
         return export_actor(
             self.contract,
-            self.sac.published_parameters.frozen,
-            self.sac.actor.depth,
+            self.sac.actor.published.tensors,
+            len(self.config.hidden),
             self.calibration_hash,
             version,
         )

@@ -42,8 +42,10 @@ def serve(
     ``directory``: the learner's folder (``journal/``, ``checkpoints/``, the newest policy); what is there is
     continued. Raises ContractMismatchError if it belongs to another contract.
     """
-    stop = stop or stop_on_signals()
+    stop, tell = stop or stop_on_signals(), tell or _print
     learner = Learner(contract, config or LearnerConfig(), seed, calibration_hash)
+    if learner.slow is not None:
+        tell(learner.slow)
     journal = Journal(directory / "journal" / "rows.journal", contract.step_dtype())
     server = LearnerServer(
         link,
@@ -55,7 +57,7 @@ def serve(
         server_config,
         gate=gate,
         gate_in_background=gate is not None,
-        tell=tell or _print,
+        tell=tell,
     )
     try:
         while not stop():

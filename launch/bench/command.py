@@ -14,6 +14,7 @@ from launch.options import (
     BenchCalmOptions,
     BenchFaultsOptions,
     BenchKillOptions,
+    BenchLearnerOptions,
     BenchLoopOptions,
     BenchPolicyOptions,
     BenchPracticeOptions,
@@ -49,6 +50,13 @@ def policy(options: BenchPolicyOptions) -> int:
     from launch.bench.policy import run
 
     return _show("bench policy", run(options.swaps), options.json)
+
+
+def learner(options: BenchLearnerOptions) -> int:
+    """Critic updates per second."""
+    from launch.bench.learner import run
+
+    return _show("bench learner", run(options.seconds, options.threads), options.json)
 
 
 def kill(options: BenchKillOptions) -> int:

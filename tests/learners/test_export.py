@@ -27,18 +27,18 @@ def test_the_file_acts_as_the_actor_does(
     contract: TaskContract, hidden: tuple[int, ...], spread: float
 ) -> None:
     """``spread`` 30 drives log-std into its bounds and tanh into saturation."""
-    learner = Learner(contract, LearnerConfig(hidden=hidden), seed=3)
+    learner = Learner(contract, LearnerConfig(hidden=hidden, batch=64, matmul="float32"), seed=3)
     sac = learner.sac
     rng = np.random.default_rng(0)
-    sac.published_parameters.frozen["mean_bias"].copy_(torch.from_numpy(rng.normal(size=2)))
-    sac.published_parameters.frozen["log_std_bias"].copy_(torch.from_numpy(rng.normal(size=2)))
+    published = sac.actor.published
+    published.tensors["mean_bias"].copy_(torch.from_numpy(rng.normal(size=2)))
+    published.tensors["log_std_bias"].copy_(torch.from_numpy(rng.normal(size=2)))
+    sac.actor.parameters.copy_(published.flat)
     observation = (spread * rng.normal(size=(64, contract.observation_size))).astype(np.float32)
     session = open_session(learner.export(7))
     for noise in (np.zeros((64, 2), np.float32), rng.normal(size=(64, 2)).astype(np.float32)):
-        mean, log_std = sac.actor(
-            sac.published_parameters.frozen, sac.normalise(torch.from_numpy(observation))
-        )
-        ours, _ = sample(mean, log_std, torch.from_numpy(noise))
+        mean, log_std = sac.actor(sac.normalise(torch.from_numpy(observation))[None])
+        ours, _ = sample(mean[0], log_std[0], torch.from_numpy(noise))
         (theirs,) = session.run(["action"], {"observation": observation, "noise": noise})
         np.testing.assert_allclose(theirs, ours.numpy(), atol=1e-5)
         (one,) = session.run(None, {"observation": observation[:1], "noise": noise[:1]})

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from learners.config import LearnerConfig
@@ -31,16 +32,20 @@ def add_all(learner: Learner, experience: Experience) -> None:
 
 
 @pytest.mark.parametrize("rows_first", [True, False])
-@pytest.mark.parametrize("matmul", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("operand", [torch.float32, torch.bfloat16])
 def test_resuming_equals_never_having_stopped(
     contract: TaskContract,
     demonstration_and_practice: Experience,
     make_rows: Callable[..., Rows],
     tmp_path: Path,
     rows_first: bool,
-    matmul: str,
+    dropout: float,
+    operand: torch.dtype,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config = LearnerConfig(**SETTINGS, matmul=matmul)
+    monkeypatch.setattr("learners.sac.operand_type", lambda wanted: operand)
+    config = LearnerConfig(**SETTINGS, dropout=dropout)
     later = make_rows(30, 9, Actor.POLICY, 3)
 
     def go_on(learner: Learner) -> None:
@@ -128,7 +133,7 @@ def test_one_short_demonstration_is_enough_to_begin(
 
 def test_a_diverged_actor_is_never_exported(contract: TaskContract) -> None:
     learner = Learner(contract, SMALL, 0)
-    learner.sac.published_parameters.flat[3] = np.nan
+    learner.sac.actor.published.flat[3] = np.nan
     with pytest.raises(SandlotError, match="not finite"):
         learner.export(1)
 
@@ -147,6 +152,7 @@ def test_another_contract_s_or_configuration_s_checkpoint_is_refused(
         {"critics": 1},
         {"hidden": ()},
         {"batch": 0},
+        {"dropout": 1.0},
         {"prior_fraction": 1.5},
         {"discount": 2.0},
         {"polyak": 0.0},

@@ -1,11 +1,10 @@
-"""Whole updates against a second implementation: float64, one critic at a time, torch.distributions, its own
-Adam, written from the paper's equations."""
+"""Whole updates against a second implementation: float64 and autograd, one critic at a time,
+torch.distributions, its own Adam, written from the papers' equations."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,9 +12,10 @@ import torch
 from torch import Tensor
 
 from learners.config import LearnerConfig
-from learners.networks import Critics, Parameters, matmul_precision
+from learners.engine import compiled
 from learners.sac import Batch, Sac
 from robot.contract import ActionMap, TaskContract
+from robot.errors import SandlotError
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ class Reference:
 
     def __init__(self, contract: TaskContract, config: LearnerConfig, sac: Sac) -> None:
         self.contract, self.config = contract, config
-        self.actor = {k: v.detach().clone().requires_grad_() for k, v in sac.actor_parameters.frozen.items()}
+        self.actor = {k: v.clone().requires_grad_() for k, v in sac.actor.parameters.tensors.items()}
         self.critics = [
-            {k: v[e].detach().clone().requires_grad_() for k, v in sac.critic_parameters.frozen.items()}
+            {k: v[e].clone().requires_grad_() for k, v in sac.critics.parameters.tensors.items()}
             for e in range(config.critics)
         ]
         self.targets = [{k: v.detach().clone() for k, v in c.items()} for c in self.critics]
@@ -66,10 +66,30 @@ class Reference:
         offset, scale = (torch.as_tensor(a, dtype=torch.float64) for a in self.contract.normaliser())
         return (observation - offset) / scale
 
-    def value(self, critic: dict[str, Tensor], observation: Tensor, action: Tensor) -> Tensor:
+    def masks(self, rows: int) -> list[list[Tensor]]:
+        """Fresh dropout masks for each critic and layer: 1 where a unit is kept. The gaps between dropped
+        units are geometric, critic after critic, layer after layer, row after row."""
+        c = self.config
+        sizes = [rows * width for _ in range(c.critics) for width in c.hidden]
+        whole = torch.ones(sum(sizes))
+        if c.dropout:
+            spread = math.sqrt(sum(sizes) * c.dropout * (1 - c.dropout))
+            count = math.ceil(sum(sizes) * c.dropout + 10 * spread) + 10
+            unit = -1
+            for u in torch.rand(count, generator=self.noise).tolist():
+                unit += 1 + int(math.log1p(-u) / math.log1p(-c.dropout))
+                if unit < len(whole):
+                    whole[unit] = 0
+        layers = [m.view(rows, -1) for m in whole.split(sizes)]
+        return [layers[k : k + len(c.hidden)] for k in range(0, len(layers), len(c.hidden))]
+
+    def value(
+        self, critic: dict[str, Tensor], observation: Tensor, action: Tensor, masks: list[Tensor]
+    ) -> Tensor:
         h = torch.cat([self.normalise(observation), action], -1)
         for k in range(len(self.config.hidden)):
             h = h @ critic[f"weight{k}"] + critic[f"bias{k}"]
+            h = h * masks[k] / (1 - self.config.dropout)
             centred = h - h.mean(-1, keepdim=True)
             h = centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
             h = (h * critic[f"norm_scale{k}"] + critic[f"norm_bias{k}"]).clamp(min=0)
@@ -116,14 +136,17 @@ class Reference:
                 members = list(range(c.critics))
                 if c.subset < c.critics:
                     members = torch.randperm(c.critics, generator=self.noise)[: c.subset].tolist()
-                values = [self.value(self.targets[e], batch.next_observation[g], action) for e in members]
+                masks = self.masks(size)
+                values = [
+                    self.value(self.targets[e], batch.next_observation[g], action, masks[e]) for e in members
+                ]
                 target = torch.stack(values).min(0).values
                 if c.entropy_backup:
                     target = target - temperature * log_density
                 target = batch.reward[g] + c.discount * batch.mask[g] * target
             losses = [
-                (self.value(critic, batch.observation[g], batch.action[g]) - target).pow(2).mean()
-                for critic in self.critics
+                (self.value(critic, batch.observation[g], batch.action[g], m) - target).pow(2).mean()
+                for critic, m in zip(self.critics, self.masks(size), strict=True)
             ]
             weights = [w for critic in self.critics for w in critic.values()]
             self.adam(torch.stack(losses).mean(), weights, c.learning_rate)
@@ -133,7 +156,11 @@ class Reference:
         observation = batch.observation[-1]
         noise = torch.randn(size, self.contract.action_size, generator=self.noise)
         action, log_density = self.policy(observation, noise)
-        value = torch.stack([self.value(critic, observation, action) for critic in self.critics]).mean(0)
+        values = [
+            self.value(critic, observation, action, m)
+            for critic, m in zip(self.critics, self.masks(size), strict=True)
+        ]
+        value = torch.stack(values).mean(0)
         self.adam((temperature * log_density - value).mean(), list(self.actor.values()), c.learning_rate)
         decayed = min(1.0, self.updates / c.entropy_decay_steps)
         per_action = (1 - decayed) * c.entropy_per_action + decayed * c.final_entropy_per_action
@@ -142,24 +169,34 @@ class Reference:
         self.adam(self.log_temperature.exp() * excess, [self.log_temperature], c.temperature_learning_rate)
 
 
+BASE = {"hidden": (16, 24), "batch": 8, "updates_per_step": 3, "polyak": 0.1, "learning_rate": 1e-2}
+CASES = {
+    "two critics": {},
+    "entropy backup": {"entropy_backup": True},
+    "subset": {"critics": 4, "subset": 2, "entropy_backup": True},
+    "one of three": {"critics": 3, "subset": 1},
+    "RLPD's ensemble": {"critics": 10, "subset": 2},
+    "three hidden layers": {"critics": 3, "hidden": (16, 24, 8)},
+    "one hidden layer": {"hidden": (7,)},
+    "odd sizes": {"critics": 3, "hidden": (13, 17), "batch": 11, "updates_per_step": 1},
+    "one transition": {"batch": 1, "updates_per_step": 5},
+    "DroQ": {"dropout": 0.01, "hidden": (64, 64), "batch": 32},
+    "much dropout": {"dropout": 0.4, "critics": 4, "subset": 2, "hidden": (9, 11, 6), "batch": 7},
+    "two threads": {"critics": 5, "dropout": 0.1, "threads": 2},
+}
+
+
 @pytest.mark.usefixtures("_float64")
-@pytest.mark.parametrize("entropy_backup", [False, True])
-@pytest.mark.parametrize(("critics", "subset"), [(4, 2), (2, 2), (3, 1)])
+@pytest.mark.parametrize("without_compiler", [False, True])
+@pytest.mark.parametrize("case", CASES)
 def test_updates_equal_the_reference_s(
-    contract: TaskContract, entropy_backup: bool, critics: int, subset: int
+    contract: TaskContract, case: str, without_compiler: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = LearnerConfig(
-        critics=critics,
-        subset=subset,
-        hidden=(16, 24),
-        batch=8,
-        updates_per_step=3,
-        entropy_backup=entropy_backup,
-        polyak=0.1,
-        learning_rate=1e-2,
-        entropy_decay_steps=2,
-    )
+    if without_compiler:
+        monkeypatch.setattr(compiled, "COMPILERS", ())
+    config = LearnerConfig(**{**BASE, "entropy_decay_steps": 2, **CASES[case]})
     sac = Sac(contract, config, seed=5)
+    assert (sac.slow is not None) == without_compiler
     reference = Reference(contract, config, sac)
     for seed in range(4):
         batch = random_batch(contract, config.updates_per_step, config.batch, seed)
@@ -167,51 +204,79 @@ def test_updates_equal_the_reference_s(
         reference.update(batch)
     close = {"rtol": 1e-7, "atol": 1e-9}
     for name, w in reference.actor.items():
-        torch.testing.assert_close(sac.actor_parameters.frozen[name], w.detach(), **close)
-    for e in range(critics):
+        torch.testing.assert_close(sac.actor.parameters.tensors[name], w.detach(), **close)
+    for e in range(config.critics):
         for name, w in reference.critics[e].items():
-            torch.testing.assert_close(sac.critic_parameters.frozen[name][e], w.detach(), **close)
+            torch.testing.assert_close(sac.critics.parameters.tensors[name][e], w.detach(), **close)
         for name, w in reference.targets[e].items():
-            torch.testing.assert_close(sac.target_parameters.frozen[name][e], w, **close)
-    torch.testing.assert_close(sac.log_temperature, reference.log_temperature, **close)
+            torch.testing.assert_close(sac.critics.targets.tensors[name][e], w, **close)
+    torch.testing.assert_close(
+        sac.temperature.parameters.flat[0], reference.log_temperature.detach(), **close
+    )
+
+
+def test_what_is_learned_does_not_depend_on_the_number_of_threads(contract: TaskContract) -> None:
+    def learnt(threads: int) -> dict[str, bytes]:
+        config = LearnerConfig(critics=5, hidden=(32, 32), batch=32, dropout=0.1, threads=threads)
+        sac = Sac(contract, config, seed=0)
+        for seed in range(3):
+            sac.update(random_batch(contract, 4, 32, seed))
+        return {name: array.tobytes() for name, array in sac.arrays().items()}
+
+    assert learnt(1) == learnt(2) == learnt(3)
+
+
+def test_minibatches_of_another_size_are_refused(contract: TaskContract) -> None:
+    sac = Sac(contract, LearnerConfig(hidden=(8,), batch=4), seed=0)
+    with pytest.raises(SandlotError, match=r"minibatches of 4 .* got 1"):
+        sac.update(random_batch(contract, 2, 1))
 
 
 def test_what_is_published_is_the_running_average_of_the_actor(contract: TaskContract) -> None:
     config = LearnerConfig(hidden=(16,), batch=8, updates_per_step=1, actor_average=0.25, learning_rate=1e-2)
     sac = Sac(contract, config, seed=1)
-    average = sac.actor_parameters.flat.clone()
+    average = sac.actor.parameters.flat.clone()
     for seed in range(3):
         sac.update(random_batch(contract, 1, 8, seed))
-        average = 0.75 * average + 0.25 * sac.actor_parameters.flat
-    torch.testing.assert_close(sac.published_parameters.flat, average)
-    assert not torch.equal(average, sac.actor_parameters.flat)
+        average = 0.75 * average + 0.25 * sac.actor.parameters.flat
+    torch.testing.assert_close(sac.actor.published.flat, average)
+    assert not torch.equal(average, sac.actor.parameters.flat)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.05)])
+@pytest.mark.parametrize(("operand", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
 def test_working_precision_stays_near_float64(
-    precision: Literal["float32", "bfloat16"], tolerance: float
+    contract: TaskContract, operand: torch.dtype, tolerance: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Critic values as shipped against float64, relative to their spread over inputs."""
-    critics = Critics(4, 20, (256, 256))
-    single = Parameters(critics.shapes)
-    generator = torch.Generator().manual_seed(0)
-    critics.initialise(single.frozen, generator)
-    inputs = torch.randn(256, 20, generator=generator)
-    exact = critics({name: w.double() for name, w in single.frozen.items()}, inputs.double())
-    with matmul_precision(precision):
-        values = critics(single.frozen, inputs).double()
-    assert ((values - exact).abs().amax(1) < tolerance * exact.std(1)).all()
+    """Critics after some updates as shipped against float64, relative to the values' spread over inputs."""
+    config = LearnerConfig(critics=4, updates_per_step=2)
+    monkeypatch.setattr("learners.sac.operand_type", lambda wanted: operand)
+    sac = Sac(contract, config, seed=0)
+    for seed in range(2):
+        sac.update(random_batch(contract, 2, config.batch, seed))
+    batch = random_batch(contract, 1, config.batch, 9)
+    inputs = sac._inputs(batch.observation, batch.action)[0]
+    values = sac.critics.target_values(inputs, range(4)).double()
+    torch.set_default_dtype(torch.float64)
+    try:
+        reference = Reference(contract, config, sac)
+        exact = [{name: w[e].double() for name, w in sac.critics.targets.tensors.items()} for e in range(4)]
+        observation, action = batch.observation[0].double(), batch.action[0].double()
+        masks = reference.masks(config.batch)[0]
+        wanted = torch.stack([reference.value(c, observation, action, masks) for c in exact])
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert ((values - wanted).abs().amax(1) < tolerance * wanted.std(1)).all()
 
 
 def constant_critics(sac: Sac, values: list[float]) -> None:
     """Target critics that answer a constant each."""
-    weights = sac.target_parameters.frozen
+    weights = sac.critics.targets.tensors
     weights["value_weight"].zero_()
     weights["value_bias"].copy_(torch.tensor(values)[:, None])
 
 
 def test_targets_mask_terminations_only(contract: TaskContract) -> None:
-    sac = Sac(contract, LearnerConfig(critics=2, discount=0.9), seed=0)
+    sac = Sac(contract, LearnerConfig(critics=2, discount=0.9, batch=2), seed=0)
     constant_critics(sac, [10.0, 7.0])
     batch = random_batch(contract, 1, 2)
     bootstrap, backup = sac._bootstrap(batch)
@@ -221,7 +286,7 @@ def test_targets_mask_terminations_only(contract: TaskContract) -> None:
 
 def test_every_subset_of_targets_is_equally_likely(contract: TaskContract) -> None:
     """Of critics answering 0, 1, 2, 3 the smaller of a random pair is 0, 1, 2 in 3, 2, 1 cases of 6."""
-    sac = Sac(contract, LearnerConfig(critics=4, subset=2, discount=1.0, hidden=(4,)), seed=0)
+    sac = Sac(contract, LearnerConfig(critics=4, subset=2, discount=1.0, hidden=(4,), batch=1), seed=0)
     constant_critics(sac, [0.0, 1.0, 2.0, 3.0])
     batch = random_batch(contract, 1, 1)
     bootstrap, backup = sac._bootstrap(batch)
@@ -232,8 +297,8 @@ def test_every_subset_of_targets_is_equally_likely(contract: TaskContract) -> No
 
 def test_bootstrap_actions_respect_the_slew_limit(contract: TaskContract) -> None:
     """Even an actor that wants the far end of the range moves one step's change from the last action."""
-    sac = Sac(contract, LearnerConfig(), seed=0)
-    sac.actor_parameters.frozen["mean_bias"].fill_(50.0)
+    sac = Sac(contract, LearnerConfig(batch=64), seed=0)
+    sac.actor.parameters.tensors["mean_bias"].fill_(50.0)
     batch = random_batch(contract, 2, 64)
     bootstrap, _ = sac._bootstrap(batch)
     previous = batch.next_observation[..., contract.previous_action]

@@ -14,8 +14,10 @@ import pytest
 from counting_learner import CountingLearner
 from small_session import CALIBRATION, CONTRACT, KEY, make_rows
 
+from learners.engine import compiled
 from learners.journal import Journal
 from learners.server import LearnerServer, ServerConfig
+from learners.train import serve
 from robot.clock import MonotonicClock
 from robot.direct_link import direct_link_pair
 from robot.messages import SCHEMA_VERSION, Hello, Welcome
@@ -94,6 +96,16 @@ def test_a_signal_leaves_a_checkpoint_and_the_next_process_goes_on_from_it(
             process.kill()
             process.wait()
         assert list((tmp_path / "checkpoints").glob("*.checkpoint"))
+
+
+def test_without_a_compiler_the_learner_says_that_it_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "COMPILERS", ())
+    told: list[str] = []
+    _, far = direct_link_pair()
+    serve(far, CONTRACT, tmp_path, KEY, stop=lambda: True, tell=told.append)
+    assert [line for line in told if "install g++" in line] == told[:1]
 
 
 def test_a_gate_in_the_background_holds_up_nothing_but_its_candidate(tmp_path: Path) -> None:

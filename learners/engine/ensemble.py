@@ -1,0 +1,147 @@
+"""The ensemble of critics: its values, its regression to a target, and its slope along the actions.
+
+Gradients are written out by hand. One critic after the other goes through all its layers, forwards and back,
+so that its activations stay in the core's own cache; the first layer, whose input all critics share, is one
+product. Everything happens in buffers made once, for minibatches of one size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from learners.engine.adam import Adam, Step
+from learners.engine.critic import Critic, Scratch
+from learners.engine.dropout import Dropout
+from learners.engine.kernels import Call, Kernels
+from learners.engine.parameters import Parameters
+from learners.engine.workers import Workers
+from learners.networks import Critics
+
+
+class Ensemble:
+    """E critics and their slowly following targets, on minibatches of B rows.
+
+    ``inputs`` below are normalised observations beside executed actions, (B, inputs), the last ``actions``
+    columns being the actions.
+    """
+
+    def __init__(
+        self,
+        network: Critics,
+        actions: int,
+        rows: int,
+        rate: float,
+        polyak: float,
+        dropout: float,
+        operand: torch.dtype,
+        generator: torch.Generator,
+        kernels: Kernels,
+        workers: Workers,
+    ) -> None:
+        self.parameters = Parameters(network.shapes, operand)
+        network.initialise(self.parameters.tensors, generator)
+        self.parameters.round()
+        self.targets = Parameters(network.shapes, operand)
+        self.targets.copy_(self.parameters.flat)
+        gradients = self.parameters.gradients()
+        self.optimiser = Adam(self.parameters, gradients, self.targets, polyak, rate, kernels)
+
+        self._workers, self._kernels = workers, kernels
+        count, hidden = network.critics, network.hidden
+        self._dropout = Dropout(dropout, [rows * width for _ in range(count) for width in hidden], generator)
+        self._inputs = torch.empty(rows, network.inputs, dtype=operand)
+        self._target = torch.empty(rows)
+        self._values, self._target_values = torch.empty(count, rows), torch.empty(count, rows)
+        self._slopes = torch.empty(count, rows, actions, dtype=operand)
+        self._regress: list[tuple[list[Call], list[Step]]] = []
+        self._slope: list[list[Call]] = []
+        self._follow: list[list[list[Call]]] = []
+        scratches = [Scratch(rows, hidden, operand) for _ in range(workers.count)]
+        unwanted = self.parameters.gradients()
+        for share, scratch in zip(workers.shares(count), scratches, strict=False):
+            z = torch.empty(share.stop - share.start, rows, hidden[0], dtype=operand)
+            # The loss is the mean over critics and rows.
+            gain = 2.0 / (count * rows)
+            regress = self._bind(share, scratch, z, self._target, gain, gradients, weights_too=True)
+            across = self._inputs.t().expand(len(z), -1, -1)
+            regress.append(partial(torch.bmm, across, z, out=gradients["weight0"][share]))
+            self._regress.append((regress, self.optimiser.steps(share)))
+            slope = self._bind(share, scratch, z, None, 1.0 / count, unwanted, weights_too=False)
+            by_action = self.parameters.operands["weight0"][share, -actions:].transpose(1, 2)
+            slope.append(partial(torch.bmm, z, by_action, out=self._slopes[share]))
+            self._slope.append(slope)
+        for scratch in scratches:  # a target critic may be any worker's
+            self._follow.append([self._bind_target(member, scratch) for member in range(count)])
+
+    def _bind(
+        self,
+        share: slice,
+        scratch: Scratch,
+        z: Tensor,
+        target: Tensor | None,
+        gain: float,
+        gradients: dict[str, Tensor],
+        *,
+        weights_too: bool,
+    ) -> list[Call]:
+        """One worker's critics there and back, to the gradient by the first layer's product ``z``."""
+        inputs = self._inputs.expand(len(z), -1, -1)
+        weight = self.parameters.operands["weight0"][share]
+        calls: list[Call] = [partial(torch.bmm, inputs, weight, out=z)]
+        for k, member in enumerate(range(share.start, share.stop)):
+            value = self._values[member]
+            critic = Critic(member, self.parameters, scratch, z[k], value, self._dropout, self._kernels)
+            calls += critic.forward() + critic.backward(target, gain, gradients, weights_too)
+        return calls
+
+    def _bind_target(self, member: int, scratch: Scratch) -> list[Call]:
+        """A target critic's value on one worker's buffers."""
+        z, value = scratch.z[0], self._target_values[member]
+        weight = self.targets.operands["weight0"][member]
+        critic = Critic(member, self.targets, scratch, z, value, self._dropout, self._kernels)
+        return [partial(torch.mm, self._inputs, weight, out=z), *critic.forward()]
+
+    def target_values(self, inputs: Tensor, members: Sequence[int]) -> Tensor:
+        """Of the given target critics, (len(members), B)."""
+        self._inputs.copy_(inputs)
+        self._dropout.draw()
+        self._workers.run(
+            [
+                partial(_run, [call for m in members[share] for call in self._follow[k][m]])
+                for k, share in enumerate(self._workers.shares(len(members)))
+            ]
+        )
+        return self._target_values[list(members)]
+
+    def regress(self, inputs: Tensor, target: Tensor) -> Tensor:
+        """One step of Adam on the mean squared error to ``target`` (B,), over critics and rows; the target
+        critics follow. Returns the values before the step, (E, B), valid until the next call."""
+        self._inputs.copy_(inputs)
+        self._target.copy_(target)
+        self._dropout.draw()
+        factors = self.optimiser.begin()
+        self._workers.run([partial(_run, calls, steps, factors) for calls, steps in self._regress])
+        return self._values
+
+    def slope(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Values (E, B), valid until the next call, and the gradient of their mean over critics by the
+        actions, (B, actions)."""
+        self._inputs.copy_(inputs)
+        self._dropout.draw()
+        self._workers.run([partial(_run, calls) for calls in self._slope])
+        return self._values, self._slopes.to(self._values.dtype).sum(0)
+
+
+def _run(
+    calls: Sequence[Call],
+    steps: Sequence[Step] = (),
+    factors: tuple[float, float] = (0.0, 0.0),
+) -> None:
+    for call in calls:
+        call()
+    for step in steps:
+        step(*factors)
