@@ -58,6 +58,22 @@ class Journal:
         for frame in self._file.frames():
             yield self._session(frame), np.frombuffer(self._file.read(frame), self.dtype)
 
+    def keep(self, rows: int) -> None:
+        """Forget everything after the first ``rows`` rows, which must end where an ``append`` did."""
+        frames, kept = list(self._file.frames()), 0
+        self._next, self._durable, self.rows = {}, {}, 0
+        for frame in frames:
+            if self.rows >= rows:
+                break
+            self._count(self._session(frame), frame.number, frame.size // self.dtype.itemsize)
+            kept += 1
+        if self.rows != rows:
+            raise StorageError(
+                f"{self._file.path}: expected to keep {rows} rows; what was appended ends at {self.rows}"
+            )
+        self._file.keep(frames[:kept])
+        self.sync(force=True)
+
     def sync(self, force: bool = False) -> None:
         """Return once everything appended is on the disk; ``durable`` moves up to it."""
         if self._unsynced or force:
