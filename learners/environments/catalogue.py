@@ -26,10 +26,9 @@ def find(name: str) -> Make:
     try:
         gymnasium.spec(name)
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
-        reason = str(error).strip().splitlines()[0]
         close = nearest(name, gymnasium.registry)
-        hint = close if len(close) < 200 else "gymnasium.pprint_registry() lists them"
-        raise SandlotError(f"no environment {name!r} ({reason}); {hint}") from None
+        hint = close if close.startswith("did you mean") else str(error).strip().splitlines()[0]
+        raise SandlotError(f"no environment {name!r}; {hint}") from None
     return partial(_make, name)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
-from dm_control import suite
 from numpy.typing import NDArray
 
 from learners.environments.environment import Box
+
+with warnings.catch_warnings():  # that there is no display, which is not needed here
+    warnings.simplefilter("ignore")
+    from dm_control import suite
 
 PREFIX = "dm_control/"
 

@@ -20,6 +20,8 @@ class TrainingSettings(Struct):
 
     environment: str
     """Its name, for people and for the contract."""
+    algorithm: str
+    """Its name, for people: ``learner`` is what counts."""
     learner: LearnerConfig
     """Its ``warmup`` is how many random steps come first, prior data not counted."""
     steps: int = 100_000
@@ -47,12 +49,12 @@ class TrainingSettings(Struct):
 
 def read_settings(path: Path) -> TrainingSettings:
     """Raises SpecError that says where if they cannot be read."""
+    if not path.is_file():
+        raise SpecError(f"{path.parent} is no run's folder: there is no {path.name}")
     try:
         plain = tomllib.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise SpecError(
-            f"{path}: expected a run's settings ({error}); name the folder of an earlier run"
-        ) from None
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path} cannot be read: {error}") from None
     return decode_struct(plain, TrainingSettings, str(path))
 
 

@@ -230,9 +230,9 @@ class Training:
         if path.exists():
             require_same_settings(self.settings, read_settings(path), self.directory)
         else:
-            self.directory.mkdir(parents=True, exist_ok=True)
             if prior is not None:
                 copy_prior(prior, self.directory / "prior")
+            self.directory.mkdir(parents=True, exist_ok=True)
         write_settings(path, self.settings)
 
     def _continue(self) -> None:
@@ -245,7 +245,7 @@ class Training:
         self.steps, self.episodes = notes["steps"], notes["episodes"]
         self.last_return, self._earlier_s = notes["last_return"], notes["wall_s"]
         self._checkpointed = self.steps
-        self._tell(f"continuing {self.directory} from step {self.steps}")
+        self._tell(f"going on from step {self.steps}")
 
     def _seeds(self, purpose: int, number: int, count: int) -> list[int]:
         """Of 32 bits, independent for each purpose and number."""
@@ -283,6 +283,7 @@ def train(
     make = find(environment) if isinstance(environment, str) else environment
     settings = TrainingSettings(
         environment=environment if isinstance(environment, str) else _name(make),
+        algorithm=algorithm,
         learner=preset(algorithm, learner),
         steps=steps,
         seed=seed,
