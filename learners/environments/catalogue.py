@@ -27,7 +27,8 @@ def find(name: str) -> Make:
         gymnasium.spec(name)
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         close = nearest(name, gymnasium.registry)
-        hint = close if close.startswith("did you mean") else str(error).strip().splitlines()[0]
+        guess = close.startswith("did you mean") and ":" not in name
+        hint = close if guess else str(error).strip().splitlines()[0]
         raise SandlotError(f"no environment {name!r}; {hint}") from None
     return partial(_make, name)
 
