@@ -59,19 +59,17 @@ class Journal:
             yield self._session(frame), np.frombuffer(self._file.read(frame), self.dtype)
 
     def keep(self, rows: int) -> None:
-        """Forget everything after the first ``rows`` rows, which must end where an ``append`` did."""
-        frames, kept = list(self._file.frames()), 0
-        self._next, self._durable, self.rows = {}, {}, 0
-        for frame in frames:
-            if self.rows >= rows:
-                break
-            self._count(self._session(frame), frame.number, frame.size // self.dtype.itemsize)
-            kept += 1
-        if self.rows != rows:
-            raise StorageError(
-                f"{self._file.path}: expected to keep {rows} rows; what was appended ends at {self.rows}"
-            )
+        """Forget everything after the first ``rows`` rows. Raises StorageError, and then is as before, if
+        they do not end where an ``append`` did."""
+        frames = list(self._file.frames())
+        ends = np.cumsum([0, *(frame.size // self.dtype.itemsize for frame in frames)])
+        kept = int(np.searchsorted(ends, rows))
+        if kept == len(ends) or ends[kept] != rows:
+            raise StorageError(f"{self._file.path}: expected to keep {rows} rows; appends end at {ends[-5:]}")
         self._file.keep(frames[:kept])
+        self._next, self._durable, self.rows = {}, {}, 0
+        for frame in frames[:kept]:
+            self._count(self._session(frame), frame.number, frame.size // self.dtype.itemsize)
         self.sync(force=True)
 
     def sync(self, force: bool = False) -> None:

@@ -112,7 +112,7 @@ class Learner:
 
     def _diverged(self) -> NoReturn:
         raise SandlotError(
-            f"the actor is not finite after {self.updates} updates; nothing was exported. "
+            f"the actor is not finite after {self.updates} updates: learning has diverged. "
             "Go back to the last checkpoint with a lower learning rate."
         )
 
