@@ -8,15 +8,14 @@ checkpoint, and what comes of it is what would have come of it without the inter
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.environments.catalogue import find
 from learners.environments.contract import environment_contract
 from learners.environments.curve import Point, read_curve, write_curve
 from learners.environments.environment import Make
@@ -32,7 +31,6 @@ from learners.environments.settings import (
 )
 from learners.journal import Journal
 from learners.learner import Learner
-from learners.presets import preset
 from robot.contract import TaskContract
 from robot.frame_file import write_atomically
 from robot.messages import Actor
@@ -259,48 +257,3 @@ class Training:
     @property
     def _contract_file(self) -> Path:
         return self.directory / "contract.json"
-
-
-def train(
-    environment: str | Make,
-    directory: Path | str,
-    algorithm: str = "rlpd",
-    *,
-    steps: int = 100_000,
-    seed: int = 0,
-    prior: Path | str | None = None,
-    learner: Mapping[str, Any] | None = None,
-    evaluate_every: int = 5_000,
-    evaluation_episodes: int = 10,
-    tell: Callable[[str], None] | None = None,
-) -> Training:
-    """Learn to act in an environment; returns the finished run.
-
-    ``environment``: a name (``Hopper-v5``, ``dm_control/cheetah-run``) or a function that makes a
-    ``gymnasium.Env``. ``directory``: the run's folder; a run that is there is continued. ``prior``: a folder
-    of journals. ``learner``: settings of ``LearnerConfig`` to replace in those of the algorithm.
-    """
-    make = find(environment) if isinstance(environment, str) else environment
-    settings = TrainingSettings(
-        environment=environment if isinstance(environment, str) else _name(make),
-        algorithm=algorithm,
-        learner=preset(algorithm, learner),
-        steps=steps,
-        seed=seed,
-        evaluate_every=evaluate_every,
-        evaluation_episodes=evaluation_episodes,
-    )
-    folder = None if prior is None else Path(prior)
-    training = Training(make, Path(directory), settings, prior=folder, tell=tell)
-    try:
-        training.run()
-    finally:
-        training.close()
-    return training
-
-
-def _name(make: Make) -> str:
-    """What an environment is registered as, or its class."""
-    made: Any = make()
-    made.close()
-    return getattr(getattr(made, "spec", None), "id", None) or type(made).__name__

@@ -14,7 +14,8 @@ from small_environment import PointEnvironment, ScriptedEnvironment
 from learners.config import LearnerConfig
 from learners.environments.contract import environment_contract, normalisation
 from learners.environments.settings import TrainingSettings
-from learners.environments.training import Training, train
+from learners.environments.train import train
+from learners.environments.training import Training
 from learners.journal import Journal
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError
