@@ -49,6 +49,7 @@ class Discrete:
         return "Discrete(2)"
 
 
+TABLE = Box(np.zeros((2, 3)), np.ones((2, 3)), np.dtype(np.float64))
 IMAGE = Box(np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8), np.dtype(np.uint8))
 
 
@@ -58,7 +59,8 @@ IMAGE = Box(np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8), np
         ("action_space", Discrete(), r"actions in a Box of floats.*got Discrete\(2\)"),
         ("observation_space", Discrete(), r"observations in a Box of floats.*Discrete"),
         ("observation_space", {"a": 1}, "FlattenObservation"),
-        ("observation_space", IMAGE, "one dimension"),
+        ("observation_space", TABLE, "one dimension"),
+        ("observation_space", IMAGE, "images are not learned from"),
         ("action_space", box([-np.inf], [1.0]), "finite bounds"),
         ("action_space", box([1.0], [1.0]), "low < high"),
     ],
