@@ -41,6 +41,7 @@ COMMANDS: dict[str, Command] = {
     "practice": Command(options.PracticeOptions, "launch.practice:practise"),
     "onboard": Command(options.OnboardOptions, "launch.practice:onboard"),
     "learner": Command(options.LearnerOptions, "launch.practice:learn"),
+    "learn": Command(options.LearnOptions, "launch.learn:learn"),
     "operator": Command(options.OperatorOptions, "launch.practice:attend"),
     "stop": Command(options.StopOptions, "launch.stop:stop"),
     "course from-demo": Command(options.FromDemoOptions, "launch.course:from_demo"),
@@ -61,6 +62,20 @@ COMMANDS: dict[str, Command] = {
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),
 }
+
+
+EXTRAS = {
+    "torch": "learn",
+    "onnx": "learn",
+    "mujoco": "twin",
+    "cv2": "twin",
+    "matplotlib": "report",
+    "gymnasium": "gym",
+    "imageio": "gym",
+    "tensorboard": "gym",
+    "dm_control": "dm-control",
+}
+"""Which of our extras brings a package."""
 
 
 def usage(group: str = "") -> str:
@@ -145,9 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def missing(error: ModuleNotFoundError) -> str:
     """What to install when a part of Sandlot's dependencies is absent."""
     top = (error.name or "").partition(".")[0]
-    extra = {"torch": "learn", "onnx": "learn", "mujoco": "twin", "cv2": "twin", "matplotlib": "report"}.get(
-        top
-    )
+    extra = EXTRAS.get(top)
     if extra is None:
         return f"{error}; install the environment again (make practice makes it)"
     return f"this needs {top}, which is not installed here; install it with: pip install '.[{extra}]'"

@@ -230,6 +230,21 @@ def update_ratio(minutes: Floats, ratio: Floats, target: float | None) -> bytes:
         return png(figure)
 
 
+def learning_curve(title: str, steps: Floats, means: Floats, deviations: Floats) -> bytes:
+    """Evaluations' mean return, with one standard deviation of their episodes, over environment steps."""
+    with mpl.rc_context(STYLE):
+        figure = _figure(6.4, 3.6)
+        axis = figure.subplots()
+        low, high = means - deviations, means + deviations
+        axis.fill_between(steps, low, high, color=BLUE, alpha=0.15, linewidth=0)
+        axis.plot(steps, means, color=BLUE, linewidth=1.6, marker="o", markersize=3)
+        axis.set_title(title)
+        axis.set_xlim(left=0)
+        axis.set_xlabel("environment steps")
+        axis.set_ylabel("return of the deterministic policy")
+        return png(figure)
+
+
 def image_strip(rows: Sequence[tuple[str, Sequence[NDArray[np.uint8]]]]) -> bytes:
     """Pictures in driving order, one row per title; each picture shape (height, width, 3)."""
     with mpl.rc_context(STYLE):

@@ -130,6 +130,50 @@ class LearnerOptions:
 
 
 @dataclass(frozen=True)
+class LearnOptions:
+    """Learn in a Gymnasium or dm_control environment, as a robot would.
+
+    Example: sandlot learn --env Hopper-v5 --algo rlpd --prior data/ --seed 0
+
+    dm_control: sandlot learn --env dm_control/cheetah-run --algo droq --steps 25000
+
+    Other settings: sandlot learn --env Hopper-v5 --algo redq --set updates_per_step=5 hidden=[256,256,256]
+
+    Go on, further: sandlot learn --resume runs/Hopper-v5/latest --steps 200000
+    """
+
+    env: str | None = None
+    """The environment: Hopper-v5, dm_control/cheetah-run, or module:Name-v0 to import a module first."""
+    algo: Literal["sac", "rlpd", "droq", "redq"] = "rlpd"
+    """The algorithm (learners/presets.py)."""
+    prior: Path | None = None
+    """A folder of journals to learn from besides, such as earlier runs'."""
+    steps: int | None = None
+    """Environment steps, the random ones included (None: 100,000, or what a resumed run has)."""
+    seed: int = 0
+    """Seed of every random number."""
+    set: tuple[str, ...] = ()
+    """The algorithm's settings to replace (learners/config.py), as NAME=VALUE."""
+    evaluate_every: int = 5000
+    """Environment steps between evaluations of the deterministic policy."""
+    evaluation_episodes: int = 10
+    """Episodes of each, in an environment of their own."""
+    checkpoint_every: int = 5000
+    """Environment steps between checkpoints, at least: they come at the end of an episode."""
+    normalise: bool = True
+    """Normalise observations by what the random steps and the prior data show."""
+    resume: Path | None = None
+    """An earlier run to go on from, exactly where its last checkpoint was; of all settings only --steps may
+    differ."""
+    runs: Path = Path("runs")
+    """Where the run's folder is made."""
+    view: Literal["auto", "live", "plain", "none"] = "auto"
+    """Progress: live on a terminal, plain lines otherwise."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class OperatorOptions:
     """Attend a session that runs without a keyboard: enable motion as the robot's file says.
 

@@ -263,9 +263,15 @@ def _folder(parent: Path, now: datetime.datetime) -> Path:
             continue
     else:
         raise SandlotError(f"{parent} already holds 100 runs of this second; clear it")
+    link_latest(directory)
+    return directory
+
+
+def link_latest(directory: Path) -> None:
+    """``latest`` beside a run's folder, pointing there."""
+    parent = directory.parent
     latest = parent / "latest"
     if latest.is_symlink() or not latest.exists():
         temporary = parent / f".latest-{os.getpid()}"
         temporary.symlink_to(directory.name)
         temporary.replace(latest)
-    return directory

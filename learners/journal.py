@@ -58,6 +58,20 @@ class Journal:
         for frame in self._file.frames():
             yield self._session(frame), np.frombuffer(self._file.read(frame), self.dtype)
 
+    def keep(self, rows: int) -> None:
+        """Forget everything after the first ``rows`` rows. Raises StorageError, and then is as before, if
+        they do not end where an ``append`` did."""
+        frames = list(self._file.frames())
+        ends = np.cumsum([0, *(frame.size // self.dtype.itemsize for frame in frames)])
+        kept = int(np.searchsorted(ends, rows))
+        if kept == len(ends) or ends[kept] != rows:
+            raise StorageError(f"{self._file.path}: expected to keep {rows} rows; appends end at {ends[-5:]}")
+        self._file.keep(frames[:kept])
+        self._next, self._durable, self.rows = {}, {}, 0
+        for frame in frames[:kept]:
+            self._count(self._session(frame), frame.number, frame.size // self.dtype.itemsize)
+        self.sync(force=True)
+
     def sync(self, force: bool = False) -> None:
         """Return once everything appended is on the disk; ``durable`` moves up to it."""
         if self._unsynced or force:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from learners.checkpoint import read_checkpoint, write_checkpoint
 from learners.config import LearnerConfig
 from learners.export import export_actor
+from learners.networks import act
 from learners.pacing import Pacing
 from learners.prior_data import Experience
 from learners.sac import Sac
@@ -93,13 +94,32 @@ class Learner:
     def _update(self) -> None:
         self.metrics = self.sac.update(self.experience.batch(self.rng))
 
+    def act(
+        self, observation: NDArray[np.float32], noise: NDArray[np.float32] | None = None
+    ) -> NDArray[np.float32]:
+        """The published actor's raw action in [-1, 1], (A,), as the exported file's. ``observation``: in
+        physical units, (O,); ``noise``: standard normal, (A,), or None for the deterministic policy.
+
+        Raises SandlotError if learning has diverged.
+        """
+        inputs = self.sac.normalise(torch.from_numpy(observation)[None])
+        drawn = torch.zeros(1, self.contract.action_size) if noise is None else torch.from_numpy(noise)[None]
+        raw = act(self.sac.actor.published.tensors, len(self.config.hidden), inputs, drawn)[0]
+        if not torch.isfinite(raw).all():
+            self._diverged()
+        action: NDArray[np.float32] = raw.numpy()
+        return action
+
+    def _diverged(self) -> NoReturn:
+        raise SandlotError(
+            f"the actor is not finite after {self.updates} updates: learning has diverged. "
+            "Go back to the last checkpoint with a lower learning rate."
+        )
+
     def export(self, version: int) -> bytes:
         """The current actor as an ONNX file. Raises SandlotError if learning has diverged."""
         if not torch.isfinite(self.sac.actor.published.flat).all():
-            raise SandlotError(
-                f"the actor is not finite after {self.updates} updates; nothing was exported. "
-                "Go back to the last checkpoint with a lower learning rate."
-            )
+            self._diverged()
         return export_actor(
             self.contract,
             self.sac.actor.published.tensors,

@@ -72,6 +72,16 @@ class Actor:
                 xavier_(tensor, generator)
 
 
+def act(weights: Weights, depth: int, inputs: Tensor, noise: Tensor) -> Tensor:
+    """Raw actions (N, A) of an actor with ``depth`` hidden layers from normalised observations (N, O) and
+    standard normal ``noise`` (N, A), zeros for the deterministic policy: what the exported file computes."""
+    for k in range(depth):
+        inputs = torch.addmm(weights[f"bias{k}"], inputs, weights[f"weight{k}"]).relu_()
+    mean = torch.addmm(weights["mean_bias"], inputs, weights["mean_weight"])
+    log_std = torch.addmm(weights["log_std_bias"], inputs, weights["log_std_weight"])
+    return sample(mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX), noise)[0]
+
+
 def sample(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """Raw action tanh(mean + std * noise) in (-1, 1), (..., actions), and its log-density, (...)."""
     before = mean + log_std.exp() * noise

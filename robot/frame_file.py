@@ -10,7 +10,7 @@ import errno
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -102,6 +102,11 @@ class FrameFile:
         if len(data) != frame.size:
             raise StorageError(f"{self.path} became shorter while in use; nothing else may write to it")
         return data
+
+    def keep(self, frames: Sequence[Frame]) -> None:
+        """Cut off everything after ``frames``, the file's first ones."""
+        self._size = frames[-1].offset + frames[-1].size if frames else self._start
+        self._truncate(self._size)
 
     def sync(self) -> None:
         """Return once everything appended is on the disk."""

@@ -48,6 +48,29 @@ def test_cut_anywhere_it_holds_whole_batches_and_never_claims_more(tmp_path: Pat
         journal._file.close()
 
 
+@pytest.mark.parametrize("kept", range(6))
+def test_what_came_after_a_checkpoint_can_be_forgotten(tmp_path: Path, kept: int) -> None:
+    journal = Journal(tmp_path / "j", STEP)
+    batches = fill(journal)
+    journal.keep(sum(count for _, _, count in batches[:kept]))
+    journal.append("c", 0, make_rows(0, 1))
+    for found in (journal, Journal(tmp_path / "j", STEP)):
+        held = [(s, int(rows["sequence"][0]), len(rows)) for s, rows in found.replay()]
+        assert held == [*batches[:kept], ("c", 0, 1)]
+        assert found.rows == sum(count for _, _, count in held)
+        assert found.next_sequence("a") == max([f + c for s, f, c in held if s == "a"], default=0)
+
+
+def test_half_a_batch_is_not_kept(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "j", STEP)
+    batches = fill(journal)
+    for rows in (1, 4, 13):
+        with pytest.raises(StorageError, match=f"expected to keep {rows} rows"):
+            journal.keep(rows)
+    assert [len(rows) for _, rows in journal.replay()] == [count for *_, count in batches]
+    assert (journal.rows, journal.next_sequence("b")) == (12, 9)
+
+
 def test_another_layout_is_refused(tmp_path: Path) -> None:
     Journal(tmp_path / "j", STEP)
     with pytest.raises(StorageError, match="another session, task or version"):

@@ -1,0 +1,187 @@
+"""``sandlot learn``: practise in a Gymnasium or dm_control environment, with a plot and a summary."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import json
+import signal
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from launch.learn_view import make_view
+from launch.options import LearnOptions
+from launch.session import link_latest
+from robot.errors import SandlotError, SpecError
+from robot.frame_file import write_atomically
+
+if TYPE_CHECKING:
+    from learners.environments.settings import TrainingSettings
+    from learners.environments.training import Training
+
+STEPS = 100_000
+"""The usual budget of SAC's comparisons after REDQ."""
+
+
+def learn(options: LearnOptions) -> int:
+    """One run, new or resumed, from start to plot."""
+    _need("torch", "onnx")
+    from learners.environments.catalogue import find
+    from learners.environments.training import Training
+
+    if options.resume is None:
+        directory, settings = _new(options)
+    else:
+        directory, settings = _continued(options.resume.resolve(), options.steps)
+    make = find(settings.environment)
+    console = Console()
+    view = make_view(options.view, console, settings.steps)
+    training: Training | None = None
+    try:
+        with _stop_on_sigterm():
+            training = Training(
+                make, directory, settings, prior=options.prior, watch=view.show, tell=view.say
+            )
+            link_latest(directory)
+            view.say(f"{settings.algorithm} on {settings.environment}, seed {settings.seed} -> {directory}")
+            training.run()
+    except KeyboardInterrupt:
+        view.close()
+        if training is not None:
+            print(f"stopped at step {training.steps}; go on from its last checkpoint with:")
+            print(f"  sandlot learn --resume {_shown(directory)}")
+        return 130
+    finally:
+        view.close()
+        if training is not None:
+            training.close()
+    finish(training, options.json)
+    return 0
+
+
+def finish(training: Training, as_json: bool) -> None:
+    """Draw the curve; say what came of it and where everything is."""
+    settings, directory = training.settings, training.directory
+    plot = directory / "curve.png"
+    summary: dict[str, object] = {
+        "run": str(directory),
+        "environment": settings.environment,
+        "algorithm": settings.algorithm,
+        "seed": settings.seed,
+        "steps": training.steps,
+        "episodes": training.episodes,
+        "wall_s": round(training.wall_s, 1),
+        "updates": 0 if training.learner is None else training.learner.updates,
+    }
+    if training.curve:
+        last = training.curve[-1]
+        summary |= {"return_mean": last.return_mean, "return_std": last.return_std}
+        summary |= {"return_best": max(point.return_mean for point in training.curve)}
+        print(f"return {last.return_mean:.4g} ± {last.return_std:.2g} at step {last.step}")
+        _plot(training, plot)
+    else:
+        print(f"nothing was learned: all {training.steps} steps were random (--set warmup=N for fewer)")
+    for label, path in (
+        ("run", directory),
+        ("curve", directory / "curve.csv"),
+        ("plot", plot),
+        ("policy", training.policy),
+        ("events", directory / "tensorboard"),
+    ):
+        if path.exists():
+            print(f"  {label:<7} {_shown(path)}")
+    if as_json:
+        print(json.dumps(summary))
+
+
+def _plot(training: Training, path: Path) -> None:
+    if importlib.util.find_spec("matplotlib") is None:
+        print("no plot: matplotlib is not installed here; install it with: pip install '.[report]'")
+        return
+    import numpy as np
+
+    from launch.figures import learning_curve
+
+    points, settings = training.curve, training.settings
+    steps, means, deviations = (
+        np.array([getattr(point, name) for point in points], np.float64)
+        for name in ("step", "return_mean", "return_std")
+    )
+    title = f"{settings.environment}, {settings.algorithm}, seed {settings.seed}"
+    write_atomically(path, learning_curve(title, steps, means, deviations))
+
+
+def _new(options: LearnOptions) -> tuple[Path, TrainingSettings]:
+    from learners.environments.settings import TrainingSettings
+    from learners.presets import preset
+
+    if options.env is None:
+        raise SandlotError("which environment? Give one (--env Hopper-v5), or a run to go on from (--resume)")
+    settings = TrainingSettings(
+        environment=options.env,
+        algorithm=options.algo,
+        learner=preset(options.algo, _overrides(options.set)),
+        steps=STEPS if options.steps is None else options.steps,
+        seed=options.seed,
+        evaluate_every=options.evaluate_every,
+        evaluation_episodes=options.evaluation_episodes,
+        checkpoint_every=options.checkpoint_every,
+        normalise=options.normalise,
+    )
+    parent = options.runs / options.env.replace("/", "-")
+    stamp = datetime.datetime.now().astimezone().strftime("%Y-%m-%dT%H-%M-%S")
+    names = (f"{stamp}-{k}" if k else stamp for k in range(100))
+    return next(parent / name for name in names if not (parent / name).exists()).resolve(), settings
+
+
+def _continued(directory: Path, steps: int | None) -> tuple[Path, TrainingSettings]:
+    import msgspec
+
+    from learners.environments.settings import read_settings
+
+    settings = read_settings(directory / "settings.toml")
+    return directory, settings if steps is None else msgspec.structs.replace(settings, steps=steps)
+
+
+def _overrides(texts: Sequence[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` each, the value as TOML has it or a plain word."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SpecError(f"--set {text!r}: expected NAME=VALUE, such as updates_per_step=5")
+        try:
+            found[name.strip()] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[name.strip()] = value.strip()
+    return found
+
+
+@contextmanager
+def _stop_on_sigterm() -> Iterator[None]:
+    """SIGTERM ends a run as Ctrl-C does."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _need(*modules: str) -> None:
+    """Raise ModuleNotFoundError for what is not installed, before anything is begun."""
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def _shown(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,43 @@
+"""Environments by name: Gymnasium's, and dm_control's under ``dm_control/``."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from learners.environments.environment import Environment, Make
+from robot.errors import SandlotError, nearest
+
+
+def find(name: str) -> Make:
+    """What makes the environment ``Hopper-v5``, ``dm_control/cheetah-run`` or ``module:Name-v0``.
+
+    Raises SandlotError with the nearest names if there is none, ModuleNotFoundError if the package that has
+    it is not installed.
+    """
+    if name.startswith("dm_control/"):
+        from learners.environments.dm_control_suite import DmControl, names
+
+        known = names()
+        if name not in known:
+            raise SandlotError(f"no dm_control task {name!r}; {nearest(name, known)}")
+        return partial(DmControl, name)
+    import gymnasium
+
+    try:
+        gymnasium.spec(name)
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+        close = nearest(name, gymnasium.registry)
+        guess = close.startswith("did you mean") and ":" not in name
+        hint = close if guess else str(error).strip().splitlines()[0]
+        raise SandlotError(f"no environment {name!r}; {hint}") from None
+    return partial(_make, name)
+
+
+def _make(name: str) -> Environment:
+    import gymnasium
+
+    try:
+        made: Environment = gymnasium.make(name)
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise SandlotError(f"{name} needs what is not installed here: {error}") from None
+    return made

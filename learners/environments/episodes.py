@@ -1,0 +1,81 @@
+"""An environment's episodes as step rows, as a robot would have streamed them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.environments.environment import Environment
+from robot.contract import ActionMap, TaskContract
+from robot.errors import SandlotError
+from robot.messages import Actor
+
+
+class Episodes:
+    """One environment, one episode after the other. ``contract``: of this environment."""
+
+    def __init__(self, environment: Environment, contract: TaskContract, longest: int) -> None:
+        self.environment = environment
+        self.longest = longest
+        """Episodes are truncated here [steps] if the environment has not ended them."""
+        self.observation = np.zeros(contract.observation_size, np.float32)
+        """What to act on now, in the contract's order."""
+        self.over = True
+        self.step_number, self.total_reward = 0, 0.0
+        self._dtype, self._map = contract.step_dtype(), ActionMap(contract.actions, contract.policy_hz)
+        self._period_ns = 1e9 / contract.policy_hz
+        self._previous = contract.previous_action
+        self._episode = self._sequence = 0
+
+    def begin(self, episode: int, seed: int, sequence: int = 0) -> None:
+        """Reset the environment with ``seed``. ``sequence``: of the episode's first row."""
+        self._episode, self._sequence = episode, sequence
+        self.step_number, self.total_reward, self.over = 0, 0.0, False
+        observation, _ = self.environment.reset(seed=seed)
+        self._observe(observation, np.zeros(len(self._map.terms)))
+
+    def step(self, raw: NDArray[Any], actor: Actor, version: int = 0) -> NDArray[np.void]:
+        """Act, [-1, 1], shape (n_actions,). Returns this step's row and, at an end, the episode's last."""
+        action = self._map.reach(np.asarray(raw, np.float64), self.observation[self._previous])
+        space = self.environment.action_space
+        units = np.clip(self._map.to_units(action), space.low, space.high).astype(space.dtype)
+        rows = self._row(actor, version)
+        observation, reward, terminated, truncated, _ = self.environment.step(units)
+        self.step_number += 1
+        # A limit on time is no part of the task: what would have come after it still counts.
+        truncated = not terminated and (bool(truncated) or self.step_number >= self.longest)
+        rows["action"], rows["reward"], rows["reward_terms"] = action, float(reward), float(reward)
+        rows["terminated"], rows["truncated"] = terminated, truncated
+        self.total_reward += float(reward)
+        self._observe(observation, action)
+        if not np.isfinite(float(reward)):
+            raise SandlotError(
+                f"the environment returned the reward {reward} in step {self.step_number} of episode "
+                f"{self._episode}"
+            )
+        self.over = bool(terminated or truncated)
+        if self.over:
+            last = self._row(Actor.NOBODY, version)
+            last["last"] = True
+            rows = np.concatenate([rows, last])
+        return rows
+
+    def _row(self, actor: Actor, version: int) -> NDArray[np.void]:
+        row = np.zeros(1, self._dtype)
+        row["sequence"], row["episode"], row["step"] = self._sequence, self._episode, self.step_number
+        row["time_ns"] = round(self._sequence * self._period_ns)
+        row["actor"], row["policy_version"], row["observation"] = int(actor), version, self.observation
+        self._sequence += 1
+        return row
+
+    def _observe(self, observation: Any, previous: NDArray[Any]) -> None:
+        seen = np.asarray(observation, np.float32)
+        if not np.isfinite(seen).all():
+            raise SandlotError(
+                f"the environment returned an observation that is not finite in step {self.step_number} of "
+                f"episode {self._episode}: element {int(np.flatnonzero(~np.isfinite(seen))[0])} is "
+                f"{seen[~np.isfinite(seen)][0]}"
+            )
+        self.observation = np.concatenate([seen, previous]).astype(np.float32)

@@ -1,0 +1,49 @@
+"""A folder of prior data: journals, such as those of earlier runs, whoever acted in them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.journal import Journal
+from robot.errors import SandlotError
+from robot.frame_file import StorageError
+from robot.messages import Actor
+
+SUFFIX = ".journal"
+
+
+def copy_prior(folder: Path, into: Path) -> None:
+    """Copy every journal below ``folder``, so that a run stays whole whatever becomes of them."""
+    found = sorted(folder.rglob(f"*{SUFFIX}")) if folder.is_dir() else []
+    if not found:
+        raise SandlotError(
+            f"{folder}: expected a folder with journals (*{SUFFIX}), such as an earlier run's; "
+            f"{'there are none in it' if folder.is_dir() else 'there is no such folder'}"
+        )
+    into.mkdir(parents=True, exist_ok=True)
+    for k, path in enumerate(found):
+        shutil.copyfile(path, into / f"{k:03d}{SUFFIX}")
+
+
+def prior_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, NDArray[np.void]]]:
+    """All rows with a name for their session. What a policy did is a demonstration now; what safety or a
+    recovery did remains something not to be learned from."""
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        try:
+            journal = Journal(path, dtype)
+        except StorageError:
+            size, actions = dtype["observation"].shape[0], dtype["action"].shape[0]
+            raise SandlotError(
+                f"{path.name} of the prior data holds other rows than this environment's: {actions} actions "
+                f"and {size - actions} observations and the previous action were expected"
+            ) from None
+        for session, rows in journal.replay():
+            shown = rows.copy()
+            shown["actor"][shown["actor"] == int(Actor.POLICY)] = int(Actor.SCRIPT)
+            yield f"{path.stem} {session}", shown
+        journal.close()

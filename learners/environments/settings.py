@@ -1,0 +1,75 @@
+"""What a training run was asked for; kept with it as ``settings.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import msgspec
+import tomli_w
+
+from learners.config import LearnerConfig
+from robot.errors import ContractMismatchError, SpecError
+from robot.frame_file import write_atomically
+from robot.layout import Struct
+from robot.plain_data import decode_struct, differences
+
+
+class TrainingSettings(Struct):
+    """Everything is counted in steps of the environment."""
+
+    environment: str
+    """Its name, for people and for the contract."""
+    algorithm: str
+    """Its name, for people: ``learner`` is what counts."""
+    learner: LearnerConfig
+    """Its ``warmup`` is how many random steps come first, prior data not counted."""
+    steps: int = 100_000
+    seed: int = 0
+    """Decides everything that happens, in an environment that is deterministic once it is seeded."""
+    evaluate_every: int = 5_000
+    evaluation_episodes: int = 10
+    checkpoint_every: int = 5_000
+    """A checkpoint is written at the first end of an episode after so many steps: an environment cannot be
+    stored in the middle of one."""
+    longest_episode: int = 10_000
+    """Episodes are truncated here, should the environment itself never end them."""
+    normalise: bool = True
+    """Give the learner observations less their mean, divided by their standard deviation, both measured once,
+    on the random steps and the prior data; off: as the environment gives them."""
+
+    def __post_init__(self) -> None:
+        counts = ("steps", "evaluate_every", "evaluation_episodes", "checkpoint_every", "longest_episode")
+        wrong = [f"{name} = {getattr(self, name)}" for name in counts if getattr(self, name) < 1]
+        if wrong or self.seed < 0:
+            raise SpecError(
+                f"training: counts must be at least 1, the seed 0; got {', '.join(wrong) or self.seed}"
+            )
+
+
+def read_settings(path: Path) -> TrainingSettings:
+    """Raises SpecError that says where if they cannot be read."""
+    if not path.is_file():
+        raise SpecError(f"{path.parent} is no run's folder: there is no {path.name}")
+    try:
+        plain = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path} cannot be read: {error}") from None
+    return decode_struct(plain, TrainingSettings, str(path))
+
+
+def write_settings(path: Path, settings: TrainingSettings) -> None:
+    write_atomically(path, tomli_w.dumps(msgspec.to_builtins(settings)).encode())
+
+
+def require_same_settings(ours: TrainingSettings, found: TrainingSettings, directory: Path) -> None:
+    """Raise ContractMismatchError unless only ``steps`` differs, which may be changed at any time."""
+    lines = differences(
+        msgspec.to_builtins(msgspec.structs.replace(ours, steps=1)),
+        msgspec.to_builtins(msgspec.structs.replace(found, steps=1)),
+    )
+    if lines:
+        raise ContractMismatchError(
+            f"{directory} is a run with other settings; continue it with those or take a new folder:\n  "
+            + "\n  ".join(lines)
+        )

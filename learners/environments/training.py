@@ -1,0 +1,259 @@
+"""Practise in an environment: the same learner, replay, pacing and export as on a robot, in lockstep.
+
+A run is a folder. It can be killed at any moment: run again with the same settings, it goes on from its last
+checkpoint, and what comes of it is what would have come of it without the interruption, to the last bit
+(times aside), if the environment's episodes depend on nothing but the seed of their reset.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from learners.environments.contract import environment_contract
+from learners.environments.curve import Point, read_curve, write_curve
+from learners.environments.environment import Make
+from learners.environments.episodes import Episodes
+from learners.environments.evaluation import evaluate
+from learners.environments.events import Events
+from learners.environments.prior_folder import copy_prior, prior_rows
+from learners.environments.settings import (
+    TrainingSettings,
+    read_settings,
+    require_same_settings,
+    write_settings,
+)
+from learners.journal import Journal
+from learners.learner import Learner
+from robot.contract import TaskContract
+from robot.frame_file import write_atomically
+from robot.messages import Actor
+
+SESSION: Final = "practice"
+METRICS_EVERY: Final = 1_000
+"""Steps between two reports of the learner's metrics."""
+EPISODE, NOISE, EVALUATION = range(3)
+"""What random numbers are for."""
+
+
+class Training:
+    """A run in ``directory``, new or continued: ``run()`` it.
+
+    ``prior``: a folder of journals, copied into a new run. ``watch`` is called after every step; ``tell``
+    gets lines for a person. Raises ContractMismatchError if the folder is of a run with other settings.
+    """
+
+    def __init__(
+        self,
+        make: Make,
+        directory: Path,
+        settings: TrainingSettings,
+        *,
+        prior: Path | None = None,
+        watch: Callable[[Training], None] | None = None,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:
+        self.settings, self.directory = settings, directory
+        self.steps = self.episodes = 0
+        """Begun and finished so far, random ones included."""
+        self.last_return = float("nan")
+        """Undiscounted, of the newest whole episode of practice."""
+        self.learner: Learner | None = None
+        """None until the random steps are over."""
+        self._watch, self._tell = watch, tell or (lambda line: None)
+        self._environment, self._evaluation_environment = make(), make()
+        self._unmeasured = environment_contract(self._environment, settings.environment)
+        self._source = Episodes(self._environment, self._unmeasured, settings.longest_episode)
+        self._judged = Episodes(self._evaluation_environment, self._unmeasured, settings.longest_episode)
+        self._unwritten: list[NDArray[np.void]] = []
+        self._checkpointed, self._earlier_s, self._began_s = 0, 0.0, time.monotonic()
+
+        self._found_or_made(prior)
+        self._journal = Journal(directory / "rows.journal", self._unmeasured.step_dtype())
+        self._prior = list(prior_rows(directory / "prior", self._journal.dtype))
+        if any((directory / "checkpoints").glob("*.checkpoint")):
+            self._continue()
+        else:
+            self._journal.keep(0)
+        self.curve = [point for point in read_curve(self._curve_file) if point.step <= self.steps]
+        """Every evaluation so far."""
+        self._events = Events(directory / "tensorboard", self.steps + 1)
+        if self._events.missing:
+            self._tell(self._events.missing)
+
+    @property
+    def policy(self) -> Path:
+        """The ONNX file of the policy that was evaluated last."""
+        return self.directory / "policy.onnx"
+
+    @property
+    def wall_s(self) -> float:
+        """Time spent on the run so far [s]; what a kill undid is not counted."""
+        return self._earlier_s + time.monotonic() - self._began_s
+
+    def run(self) -> None:
+        """Go on until ``settings.steps``."""
+        self._learn()
+        while self.steps < self.settings.steps:
+            self._episode()
+        if self.learner is not None and (not self.curve or self.curve[-1].step != self.steps):
+            self._evaluate(self.learner)
+
+    def close(self) -> None:
+        """Close files and environments. What has no checkpoint yet is done again when the run goes on."""
+        self._events.close()
+        self._journal.close()
+        self._environment.close()
+        self._evaluation_environment.close()
+
+    def _episode(self) -> None:
+        source, number = self._source, self.episodes
+        source.begin(number, self._seeds(EPISODE, number, 1)[0], self._journal.rows)
+        noise = np.random.default_rng(np.random.SeedSequence(self.settings.seed, spawn_key=(NOISE, number)))
+        over = False
+        while not over and self.steps < self.settings.steps:
+            if self.learner is None:
+                rows = source.step(noise.uniform(-1.0, 1.0, self._unmeasured.action_size), Actor.POLICY)
+            else:
+                drawn = noise.standard_normal(self._unmeasured.action_size, np.float32)
+                raw = self.learner.act(source.observation, drawn)
+                rows = source.step(raw, Actor.POLICY, self.learner.pacing.done)
+                self.learner.add(SESSION, rows)
+            self._unwritten.append(rows)
+            self.steps += 1
+            over = bool(rows["last"][-1])
+            if over:
+                self._end_episode()
+            self._learn()
+            self._report()
+            if over:
+                self._checkpoint()
+            if self._watch is not None:
+                self._watch(self)
+
+    def _end_episode(self) -> None:
+        rows = np.concatenate(self._unwritten)
+        self._journal.append(SESSION, int(rows["sequence"][0]), rows)
+        self._unwritten.clear()
+        self.episodes += 1
+        self.last_return = self._source.total_reward
+        values = {"practice/return": self.last_return, "practice/length": float(self._source.step_number)}
+        self._events.add(self.steps, values)
+
+    def _learn(self) -> None:
+        if self.steps < self.settings.learner.warmup:
+            return
+        if self.learner is None:
+            self.learner = self._begin_learning()
+        while self.learner.due():
+            self.learner.step()
+
+    def _begin_learning(self) -> Learner:
+        """The random steps are over: fix the normalisation, hence the contract, and make the learner."""
+        seen = [*(rows for _, rows in self._journal.replay()), *self._unwritten]
+        observations = None
+        if self.settings.normalise:
+            everything = [*(rows for _, rows in self._prior), *seen]
+            size = self._unmeasured.observation_size - self._unmeasured.action_size
+            observations = np.concatenate(
+                [np.empty((0, size)), *(rows["observation"][:, :size] for rows in everything)]
+            )
+        contract = environment_contract(self._environment, self.settings.environment, observations)
+        write_atomically(self._contract_file, msgspec.json.format(msgspec.json.encode(contract)))
+        learner = self._make_learner(contract)
+        for rows in seen:
+            learner.add(SESSION, rows)
+        return learner
+
+    def _make_learner(self, contract: TaskContract) -> Learner:
+        shown = sum(int(np.count_nonzero(~rows["last"])) for _, rows in self._prior)
+        # Prior data earns no updates of its own: they are per step of the environment.
+        config = msgspec.structs.replace(self.settings.learner, warmup=self.settings.learner.warmup + shown)
+        learner = Learner(contract, config, self.settings.seed)
+        if learner.slow is not None:
+            self._tell(learner.slow)
+        for session, rows in self._prior:
+            learner.add(session, rows)
+        self._prior.clear()
+        return learner
+
+    def _report(self) -> None:
+        if self.learner is None:
+            return
+        if self.steps % METRICS_EVERY == 0:
+            self._events.add(self.steps, {f"learner/{k}": v for k, v in self.learner.metrics.items()})
+        if self.steps % self.settings.evaluate_every == 0:
+            self._evaluate(self.learner)
+
+    def _evaluate(self, learner: Learner) -> None:
+        count = self.settings.evaluation_episodes
+        found = evaluate(self._judged, learner.act, self._seeds(EVALUATION, self.steps, count))
+        point = Point(
+            step=self.steps,
+            wall_s=round(self.wall_s, 3),
+            updates=learner.updates,
+            return_mean=float(found.returns.mean()),
+            return_std=float(found.returns.std()),
+            length_mean=float(found.lengths.mean()),
+        )
+        self.curve.append(point)
+        write_curve(self._curve_file, self.curve)
+        write_atomically(self.policy, learner.export(max(learner.pacing.done, 1)))
+        values = {"evaluation/return": point.return_mean, "evaluation/length": point.length_mean}
+        self._events.add(self.steps, values)
+
+    def _checkpoint(self) -> None:
+        if self.learner is None or self.steps - self._checkpointed < self.settings.checkpoint_every:
+            return
+        self._journal.sync()
+        notes = {
+            "steps": self.steps,
+            "episodes": self.episodes,
+            "rows": self._journal.rows,
+            "wall_s": self.wall_s,
+            "last_return": self.last_return,
+        }
+        self.learner.save(self.directory / "checkpoints", notes)
+        self._checkpointed = self.steps
+
+    def _found_or_made(self, prior: Path | None) -> None:
+        """A run's folder says what it is; it is one once its settings are there."""
+        path = self.directory / "settings.toml"
+        if path.exists():
+            require_same_settings(self.settings, read_settings(path), self.directory)
+        else:
+            if prior is not None:
+                copy_prior(prior, self.directory / "prior")
+            self.directory.mkdir(parents=True, exist_ok=True)
+        write_settings(path, self.settings)
+
+    def _continue(self) -> None:
+        contract = msgspec.json.decode(self._contract_file.read_bytes(), type=TaskContract)
+        self.learner = self._make_learner(contract)
+        notes = self.learner.load(self.directory / "checkpoints")
+        self._journal.keep(notes["rows"])
+        for session, rows in self._journal.replay():
+            self.learner.add(session, rows)
+        self.steps, self.episodes = notes["steps"], notes["episodes"]
+        self.last_return, self._earlier_s = notes["last_return"], notes["wall_s"]
+        self._checkpointed = self.steps
+        self._tell(f"going on from step {self.steps}")
+
+    def _seeds(self, purpose: int, number: int, count: int) -> list[int]:
+        """Of 32 bits, independent for each purpose and number."""
+        sequence = np.random.SeedSequence(self.settings.seed, spawn_key=(purpose, number))
+        return [int(seed) for seed in sequence.generate_state(count)]
+
+    @property
+    def _curve_file(self) -> Path:
+        return self.directory / "curve.csv"
+
+    @property
+    def _contract_file(self) -> Path:
+        return self.directory / "contract.json"

@@ -1,0 +1,62 @@
+"""The algorithms by name: each is a setting of ``LearnerConfig`` away from the others.
+
+Values are those of the papers and their released code, for locomotion in simulation; a robot's are
+``LearnerConfig``'s own defaults. Three things are the same for all, whatever a paper did: every critic has
+LayerNorm; the actor ascends the mean of all critics (where SAC takes the lesser of its two); there is one
+update of the actor per environment step, after the critics'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from learners.config import LearnerConfig
+from robot.errors import SpecError, nearest
+from robot.plain_data import decode_struct
+
+SAC: Final = LearnerConfig(
+    critics=2,
+    subset=2,
+    updates_per_step=1,
+    discount=0.99,
+    polyak=0.005,
+    actor_average=1.0,
+    learning_rate=3e-4,
+    temperature_learning_rate=3e-4,
+    initial_temperature=1.0,
+    entropy_per_action=-1.0,
+    final_entropy_per_action=-1.0,
+    entropy_backup=True,
+    warmup=5_000,
+    capacity=1_000_000,
+    prior_capacity=1_000_000,
+)
+"""Soft actor-critic with an adapted temperature (Haarnoja et al. 2018, arXiv 1812.05905): its table of
+hyperparameters, one update per step, target entropy of -1 nat per action. 5,000 random steps, as REDQ."""
+
+REDQ: Final = msgspec.structs.replace(SAC, critics=10, subset=2, updates_per_step=20)
+"""Randomised ensembled double Q-learning (Chen et al. 2021, arXiv 2101.05982): SAC with 10 critics, targets
+from a random 2 of them, and 20 updates per step. Its released code has a target entropy for each task in
+place of SAC's: -1 in all for Hopper (here -3), -3 for HalfCheetah (here -6)."""
+
+DROQ: Final = msgspec.structs.replace(SAC, dropout=0.01, updates_per_step=20)
+"""Dropout Q-functions (Hiraoka et al. 2022, arXiv 2110.02034): SAC with dropout of 0.01 beside the LayerNorm,
+and 20 updates per step."""
+
+RLPD: Final = msgspec.structs.replace(REDQ, entropy_per_action=-0.5, final_entropy_per_action=-0.5)
+"""Reinforcement learning with prior data (Ball et al. 2023, arXiv 2302.02948): REDQ's ensemble and half of
+every minibatch from prior data; target entropy of -1/2 nat per action. For sparse rewards its authors switch
+``entropy_backup`` off and take three hidden layers."""
+
+ALGORITHMS: Final[Mapping[str, LearnerConfig]] = {"sac": SAC, "rlpd": RLPD, "droq": DROQ, "redq": REDQ}
+
+
+def preset(algorithm: str, overrides: Mapping[str, Any] | None = None) -> LearnerConfig:
+    """An algorithm's settings, with single ones replaced. Raises SpecError that names the nearest ones."""
+    if algorithm not in ALGORITHMS:
+        raise SpecError(f"no algorithm {algorithm!r}; {nearest(algorithm, ALGORITHMS)}")
+    plain = msgspec.to_builtins(ALGORITHMS[algorithm]) | dict(overrides or {})
+    return decode_struct(plain, LearnerConfig, f"settings of {algorithm}")

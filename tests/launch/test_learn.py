@@ -1,0 +1,109 @@
+"""``sandlot learn``: from the command line to the plot, and every mistake in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_environment import PointEnvironment
+
+from launch import cli
+from learners.environments import catalogue
+
+SMALL = ("--algo", "sac", "--steps", "90", "--evaluate-every", "40", "--evaluation-episodes", "2")
+SETTINGS = ("--set", "warmup=40", "hidden=[16]", "batch=16", "--checkpoint-every", "20")
+
+
+@pytest.fixture(autouse=True)
+def _point(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(catalogue, "find", lambda name: PointEnvironment)
+    monkeypatch.chdir(tmp_path)
+
+
+def called(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(("learn", *words))
+    return int(ended.value.code or 0)
+
+
+def test_a_run_leaves_what_the_documents_say(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert called("--env", "a/point", "--seed", "2", *SMALL, *SETTINGS, "--json") == 0
+    out = capsys.readouterr().out
+    summary = json.loads(out.splitlines()[-1])
+    run = tmp_path / "runs" / "a-point" / "latest"
+    assert Path(summary["run"]) == run.resolve()
+    assert (summary["steps"], summary["updates"], summary["seed"]) == (90, 50, 2)
+    for name in ("settings.toml", "contract.json", "curve.csv", "policy.onnx", "rows.journal", "checkpoints"):
+        assert (run / name).exists(), name
+    assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
+    lines = (run / "curve.csv").read_text().splitlines()
+    assert lines[0] == "step,wall_s,updates,return_mean,return_std,length_mean"
+    assert [line.split(",")[0] for line in lines[1:]] == ["40", "80", "90"]
+    assert "sac on a/point, seed 2" in out and "policy.onnx" in out
+
+
+def test_a_stopped_run_says_how_to_go_on_and_does(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = 0
+
+    class Stopped(PointEnvironment):
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            nonlocal steps
+            steps += 1
+            if steps == 130:
+                raise KeyboardInterrupt
+            return super().step(action)
+
+    monkeypatch.setattr(catalogue, "find", lambda name: Stopped)
+    words = ("--env", "point", "--seed", "2", *SMALL, *SETTINGS)
+    assert called(*words) == 130
+    out = capsys.readouterr().out
+    assert "sandlot learn --resume runs/point/" in out
+    assert called("--resume", "runs/point/latest", "--steps", "100", "--json") == 0
+    out = capsys.readouterr().out
+    assert "going on from step" in out
+    summary = json.loads(out.splitlines()[-1])
+    assert (summary["steps"], summary["updates"]) == (100, 60)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "which environment? Give one (--env Hopper-v5)"),
+        (("--env", "point", "--set", "critcs=3"), "did you mean critics?"),
+        (("--env", "point", "--set", "critics"), "expected NAME=VALUE"),
+        (("--env", "point", "--set", "critics=many"), "settings of rlpd: Expected `int`, got `str`"),
+        (("--env", "point", "--steps", "0"), "counts must be at least 1"),
+        (("--env", "point", "--prior", "nowhere"), "expected a folder with journals"),
+        (("--resume", "nowhere"), "is no run's folder"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    words: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert called(*words) == 1
+    error = capsys.readouterr().err
+    assert expected in error and len(error.strip().splitlines()) == 1
+    assert not any(tmp_path.iterdir()), "a run was begun although it could not be"
+
+
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "gymnasium", None)
+    assert called("--env", "Hopper-v5") == 1
+    assert "pip install '.[gym]'" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "dm_control", None)
+    monkeypatch.delitem(sys.modules, "learners.environments.dm_control_suite", raising=False)
+    assert called("--env", "dm_control/cheetah-run") == 1
+    assert "pip install '.[dm-control]'" in capsys.readouterr().err
+
+
+def test_an_unknown_algorithm_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert called("--env", "point", "--algo", "ppo") == 2
+    assert "droq" in capsys.readouterr().err

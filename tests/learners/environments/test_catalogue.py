@@ -1,0 +1,61 @@
+"""Environments by name. What is not installed is skipped."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from learners.environments.catalogue import find
+from learners.environments.contract import environment_contract
+from learners.environments.episodes import Episodes
+from robot.errors import SandlotError
+from robot.messages import Actor
+
+
+def test_a_wrong_name_is_answered_with_the_nearest() -> None:
+    pytest.importorskip("gymnasium", reason="gymnasium is not installed")
+    with pytest.raises(SandlotError, match="no environment 'Pendulm-v1'; did you mean Pendulum-v1"):
+        find("Pendulm-v1")
+    with pytest.raises(SandlotError, match=r"no environment 'nosuch_module:Some-v0'; .*nosuch_module"):
+        find("nosuch_module:Some-v0")
+
+
+def test_gymnasium_s_own_time_limit_is_a_truncation() -> None:
+    pytest.importorskip("gymnasium", reason="gymnasium is not installed")
+    environment = find("Pendulum-v1")()
+    episodes = Episodes(environment, environment_contract(environment, "Pendulum-v1"), 1000)
+    episodes.begin(0, 1)
+    while not episodes.over:
+        rows = episodes.step(np.zeros(1), Actor.POLICY)
+    assert episodes.step_number == 200
+    assert rows["truncated"].tolist() == [True, False] and not rows["terminated"].any()
+
+
+def test_dm_control_s_tasks_are_environments_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dm_control", reason="dm_control is not installed")
+    with pytest.raises(SandlotError, match="did you mean dm_control/cheetah-run"):
+        find("dm_control/cheetah-rum")
+    environment = find("dm_control/reacher-easy")()
+    contract = environment_contract(environment, "reacher")
+    assert (contract.observation_size, contract.action_size, contract.policy_hz) == (8, 2, 50.0)
+    episodes = Episodes(environment, contract, 10_000)
+
+    def played(seed: int) -> list[float]:
+        episodes.begin(0, seed)
+        return episodes.observation.tolist()
+
+    assert played(1) == played(1) != played(2)
+    while not episodes.over:
+        rows = episodes.step(np.ones(2), Actor.POLICY)
+    assert episodes.step_number == 1000
+    assert rows["truncated"].tolist() == [True, False] and not rows["terminated"].any()
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for package, name in (("gymnasium", "Pendulum-v1"), ("dm_control", "dm_control/cheetah-run")):
+        monkeypatch.setitem(sys.modules, package, None)
+        monkeypatch.delitem(sys.modules, "learners.environments.dm_control_suite", raising=False)
+        with pytest.raises(ModuleNotFoundError, match=package):
+            find(name)
