@@ -98,6 +98,7 @@ class Sac:
             raise SandlotError(
                 f"expected minibatches of {self.config.batch} (`batch`) transitions; got {size}"
             )
+        self.critics.begin(len(batch.reward))
         bootstrap, backup = self._bootstrap(batch)
         inputs = self._inputs(batch.observation, batch.action)
         for g in range(batch.reward.shape[0]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,22 +41,43 @@ class Dropout:
 
     def __init__(self, share: float, sizes: Sequence[int], generator: torch.Generator) -> None:
         self._share, self._generator = share, generator
-        total = sum(sizes)
-        self._starts = torch.tensor([0, *itertools.accumulate(sizes)], dtype=torch.float64)
+        self._total = sum(sizes)
+        self._starts = torch.tensor([0, *itertools.accumulate(sizes)], dtype=torch.float64)[:-1]
         self._edges = torch.zeros(len(sizes) + 1, dtype=torch.int64)
-        # Ten standard deviations more than are dropped on average.
-        spread = math.sqrt(total * share * (1.0 - share))
-        self._positions = torch.zeros(math.ceil(total * share + 10.0 * spread) + 10, dtype=torch.int64)
+        self._positions = torch.zeros(self._enough(self._total), dtype=torch.int64)
+        self._ahead: deque[tuple[Tensor, Tensor]] = deque()
+
+    def draw_ahead(self, draws: int) -> None:
+        """Prepare so many calls of ``draw`` at once, which costs less; what was prepared before is void."""
+        self._ahead.clear()
+        if self._share == 0.0:
+            return
+        end = draws * self._total
+        uniform = torch.rand(self._enough(end), dtype=torch.float64, generator=self._generator)
+        gaps = uniform.neg_().log1p_().div_(math.log1p(-self._share)).floor_().add_(1.0)
+        positions = gaps.cumsum_(0).sub_(1.0)
+        firsts = torch.arange(0, end, self._total, dtype=torch.float64)
+        starts = torch.cat([(firsts[:, None] + self._starts).flatten(), torch.tensor([end])])
+        arrays = len(self._starts)
+        edges = torch.searchsorted(positions, starts).unfold(0, arrays + 1, arrays)
+        counts = (edges[:, -1] - edges[:, 0]).tolist()
+        within = positions[: sum(counts)].remainder_(self._total).long().split(counts)
+        self._ahead.extend(zip(within, edges - edges[:, :1], strict=True))
 
     def draw(self) -> None:
         """Other masks from here on."""
         if self._share == 0.0:
             return
-        uniform = torch.rand(len(self._positions), dtype=torch.float64, generator=self._generator)
-        gaps = uniform.neg_().log1p_().div_(math.log1p(-self._share)).floor_().add_(1.0)
-        positions = gaps.cumsum_(0).sub_(1.0)
-        torch.searchsorted(positions, self._starts, out=self._edges)
-        self._positions.copy_(positions)
+        if not self._ahead:
+            self.draw_ahead(1)
+        positions, edges = self._ahead.popleft()
+        self._positions[: len(positions)].copy_(positions)
+        self._edges.copy_(edges)
+
+    def _enough(self, units: int) -> int:
+        """How many gaps reach across so many units: ten standard deviations more than on average."""
+        spread = math.sqrt(units * self._share * (1.0 - self._share))
+        return math.ceil(units * self._share + 10.0 * spread) + 10
 
     def drops(self, array: int) -> Drops:
         """Of the given array; the tensors are the same after every ``draw``."""

@@ -105,6 +105,10 @@ class Ensemble:
         critic = Critic(member, self.targets, scratch, z, value, self._dropout, self._kernels)
         return [partial(torch.mm, self._inputs, weight, out=z), *critic.forward()]
 
+    def begin(self, updates: int) -> None:
+        """Prepare for so many updates: target values and a regression each, and one slope at the end."""
+        self._dropout.draw_ahead(2 * updates + 1)
+
     def target_values(self, inputs: Tensor, members: Sequence[int]) -> Tensor:
         """Of the given target critics, (len(members), B)."""
         self._inputs.copy_(inputs)

@@ -66,11 +66,11 @@ class Reference:
         offset, scale = (torch.as_tensor(a, dtype=torch.float64) for a in self.contract.normaliser())
         return (observation - offset) / scale
 
-    def masks(self, rows: int) -> list[list[Tensor]]:
-        """Fresh dropout masks for each critic and layer: 1 where a unit is kept. The gaps between dropped
-        units are geometric, critic after critic, layer after layer, row after row."""
+    def masks(self, rows: int, passes: int) -> Iterator[list[list[Tensor]]]:
+        """Fresh dropout masks for each pass, critic and layer: 1 where a unit is kept. The gaps between
+        dropped units are geometric, through all passes, critics, layers and rows in this order."""
         c = self.config
-        sizes = [rows * width for _ in range(c.critics) for width in c.hidden]
+        sizes = [rows * width for _ in range(passes * c.critics) for width in c.hidden]
         whole = torch.ones(sum(sizes))
         if c.dropout:
             spread = math.sqrt(sum(sizes) * c.dropout * (1 - c.dropout))
@@ -80,8 +80,9 @@ class Reference:
                 unit += 1 + int(math.log1p(-u) / math.log1p(-c.dropout))
                 if unit < len(whole):
                     whole[unit] = 0
-        layers = [m.view(rows, -1) for m in whole.split(sizes)]
-        return [layers[k : k + len(c.hidden)] for k in range(0, len(layers), len(c.hidden))]
+        layers = iter([m.view(rows, -1) for m in whole.split(sizes)])
+        for _ in range(passes):
+            yield [[next(layers) for _ in c.hidden] for _ in range(c.critics)]
 
     def value(
         self, critic: dict[str, Tensor], observation: Tensor, action: Tensor, masks: list[Tensor]
@@ -129,6 +130,7 @@ class Reference:
         c = self.config
         updates, size = batch.reward.shape
         temperature = self.log_temperature.exp().detach()
+        passes = list(self.masks(size, 2 * updates + 1))
         noise = torch.randn(updates * size, self.contract.action_size, generator=self.noise)
         for g in range(updates):
             with torch.no_grad():
@@ -136,7 +138,7 @@ class Reference:
                 members = list(range(c.critics))
                 if c.subset < c.critics:
                     members = torch.randperm(c.critics, generator=self.noise)[: c.subset].tolist()
-                masks = self.masks(size)
+                masks = passes.pop(0)
                 values = [
                     self.value(self.targets[e], batch.next_observation[g], action, masks[e]) for e in members
                 ]
@@ -146,7 +148,7 @@ class Reference:
                 target = batch.reward[g] + c.discount * batch.mask[g] * target
             losses = [
                 (self.value(critic, batch.observation[g], batch.action[g], m) - target).pow(2).mean()
-                for critic, m in zip(self.critics, self.masks(size), strict=True)
+                for critic, m in zip(self.critics, passes.pop(0), strict=True)
             ]
             weights = [w for critic in self.critics for w in critic.values()]
             self.adam(torch.stack(losses).mean(), weights, c.learning_rate)
@@ -158,7 +160,7 @@ class Reference:
         action, log_density = self.policy(observation, noise)
         values = [
             self.value(critic, observation, action, m)
-            for critic, m in zip(self.critics, self.masks(size), strict=True)
+            for critic, m in zip(self.critics, passes.pop(0), strict=True)
         ]
         value = torch.stack(values).mean(0)
         self.adam((temperature * log_density - value).mean(), list(self.actor.values()), c.learning_rate)
@@ -261,7 +263,7 @@ def test_working_precision_stays_near_float64(
         reference = Reference(contract, config, sac)
         exact = [{name: w[e].double() for name, w in sac.critics.targets.tensors.items()} for e in range(4)]
         observation, action = batch.observation[0].double(), batch.action[0].double()
-        masks = reference.masks(config.batch)[0]
+        masks = next(reference.masks(config.batch, 1))[0]
         wanted = torch.stack([reference.value(c, observation, action, masks) for c in exact])
     finally:
         torch.set_default_dtype(torch.float32)

@@ -15,11 +15,16 @@ def masks(dropout: Dropout) -> list[torch.Tensor]:
     return [dropout.drops(k).mask((size,)) for k, size in enumerate(SIZES)]
 
 
+@pytest.mark.parametrize("ahead", [1, 7])
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9])
-def test_every_unit_is_dropped_as_often_and_independently(share: float) -> None:
+def test_every_unit_is_dropped_as_often_and_independently(share: float, ahead: int) -> None:
     dropout = Dropout(share, SIZES, torch.Generator().manual_seed(0))
-    draws = 4000
-    dropped = torch.stack([torch.cat(masks(dropout)) == 0 for _ in range(draws)]).double()
+    draws, drawn = 2100, []
+    for k in range(draws):
+        if k % ahead == 0:
+            dropout.draw_ahead(ahead)
+        drawn.append(torch.cat(masks(dropout)) == 0)
+    dropped = torch.stack(drawn).double()
     deviation = (share * (1 - share) / draws) ** 0.5
     assert ((dropped.mean(0) - share).abs() < 5 * deviation).all()
     for apart in (1, 2, 31):  # neighbours, and units of different arrays
