@@ -30,7 +30,7 @@ Make = Callable[[], Environment]
 """Makes a new instance: one to practise in, one to be evaluated in."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Box:
     """Gymnasium's, for environments that do without it: bounds of a vector, shape (n,)."""
 
@@ -41,3 +41,7 @@ class Box:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.low.shape
+
+    def __repr__(self) -> str:
+        low, high = self.low.min(initial=np.inf), self.high.max(initial=-np.inf)
+        return f"Box({low}, {high}, {self.shape}, {self.dtype})"
