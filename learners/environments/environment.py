@@ -43,5 +43,4 @@ class Box:
         return self.low.shape
 
     def __repr__(self) -> str:
-        low, high = self.low.min(initial=np.inf), self.high.max(initial=-np.inf)
-        return f"Box({low}, {high}, {self.shape}, {self.dtype})"
+        return f"Box({self.low.min()}, {self.high.max()}, {self.shape}, {self.dtype})"
