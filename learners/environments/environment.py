@@ -30,7 +30,7 @@ Make = Callable[[], Environment]
 """Makes a new instance: one to practise in, one to be evaluated in."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Box:
     """Gymnasium's, for environments that do without it: bounds of a vector, shape (n,)."""
 
@@ -41,3 +41,6 @@ class Box:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.low.shape
+
+    def __repr__(self) -> str:
+        return f"Box({self.low.min()}, {self.high.max()}, {self.shape}, {self.dtype})"
