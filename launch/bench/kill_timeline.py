@@ -83,6 +83,12 @@ def lateness_max_ms(ticks: Records, start_ns: int, end_ns: int) -> float:
     return float((within["time_ns"] - within["due_ns"]).max()) / 1e6 if len(within) else NEVER
 
 
+def gap_max_ms(truth: Records, start_ns: int, end_ns: int) -> float:
+    """The longest time between two records of the truth in a window: how long the twin stood still."""
+    times = truth["time_ns"][(truth["time_ns"] > start_ns) & (truth["time_ns"] <= end_ns)]
+    return float(np.diff(times).max()) / 1e6 if len(times) > 1 else NEVER
+
+
 def acknowledged_ms(courier: Records, kill_ns: int, sequence: int) -> float:
     """Until the learner was known to have the row of this sequence."""
     return _first_ms(courier["time_ns"], courier["received"] > sequence, kill_ns)
