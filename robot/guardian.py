@@ -226,7 +226,7 @@ class Guardian:
                 self._gate.begin(now, after.epoch)
             elif after.state == SafetyState.ACTIVE:
                 self._gate.grace(now)
-            elif self._silent and _cut_while_moving(before, after):
+            elif self._silent and self._cut_while_moving(before, after):
                 self._rundown.begin(now)
             why = after.trigger.name.lower()
             if after.trigger != Cause.NONE and after.trigger == verdict.cause and verdict.detail:
@@ -235,6 +235,12 @@ class Guardian:
             self.events.put(now, "state", after.state, text)
         elif before.state == SafetyState.STANDBY and operator.arm != before.arm and operator.fresh:
             self.events.put(now, "arm_refused", 0.0, self._refusal(verdict))
+
+    def _cut_while_moving(self, before: KernelState, after: KernelState) -> bool:
+        """Whether torque went off on a robot that may move; not one whose brakes have been tried in vain."""
+        moving = before.state in TORQUE or self._restart_brake.active
+        cut = moving and after.state in (SafetyState.STOP0, SafetyState.ESTOP)
+        return cut and after.trigger != Cause.DEADLINE
 
     def _refusal(self, verdict: Verdict) -> str:
         if verdict.request != Request.NONE:
@@ -302,9 +308,3 @@ class Guardian:
         if first:
             self._fault_ns = kernel.cause_ns
         self._outbox.finish(self._clock.now_ns() - now, verdict.detail if first else None)
-
-
-def _cut_while_moving(before: KernelState, after: KernelState) -> bool:
-    """Whether torque went off on a robot that may move; not one whose brakes have been tried in vain."""
-    cut = before.state in TORQUE and after.state in (SafetyState.STOP0, SafetyState.ESTOP)
-    return cut and after.trigger != Cause.DEADLINE

@@ -238,9 +238,9 @@ def _judge(
 ) -> Outcome:
     spec, problems = session.spec, {}
     last_ns = int(truth["time_ns"][-1])
-    gap_ms = float(np.diff(truth["time_ns"]).max()) / 1e6 - TRUTH_S * 1e3 if len(truth) > 1 else 0.0
+    gap_ms = timeline.gap_max_ms(truth, 0, last_ns) - TRUTH_S * 1e3
     late_ms = timeline.lateness_max_ms(ticks, begin_ns, last_ns)
-    late_ms = max(0.0, gap_ms, 0.0 if math.isnan(late_ms) else late_ms)
+    late_ms = float(np.nanmax([0.0, gap_ms, late_ms]))
     speed = timeline.speed_at(truth, begin_ns)
     response = deadline = distance = bound = math.nan
     if act.process == "pilot":

@@ -577,6 +577,21 @@ def test_power_cut_while_moving_leaves_the_drive_to_its_timeout_until_it_stands(
     assert silent.cart.calls[-1] == ("stop", False), "and is not braked for it"
 
 
+def test_a_restarted_guardian_that_finds_the_emergency_stop_pressed_does_not_release_a_rolling_robot(
+    silent: Rig,
+) -> None:
+    silent.operator["estop"] = 1
+    silent.operator_alive = False
+    silent.board.operator.write(silent.operator)
+    restart(silent, silent.cart)
+    silent.operator_alive = True
+    silent.run(1.0, lambda: silent.cart.speed == 0.0)
+    assert silent.state == SafetyState.ESTOP
+    assert ("stop", False) not in silent.cart.calls
+    silent.run(0.3)
+    assert silent.cart.calls[-1] == ("stop", False)
+
+
 def test_power_cut_at_rest_releases_the_drive(silent: Rig) -> None:
     silent.command["setpoint"] = 0.0
     silent.run(1.0)
