@@ -1,4 +1,4 @@
-"""The learner's settings: RLPD's numbers and how fast to learn."""
+"""The learner's settings: what every algorithm has, and RLPD's numbers."""
 
 from __future__ import annotations
 
@@ -10,42 +10,21 @@ from robot.errors import SpecError
 from robot.layout import Struct
 
 
-class LearnerConfig(Struct):
-    """RLPD on a robot. Defaults are for a 20 Hz robot and a learner with about one CPU core.
+class CommonConfig(Struct, tag_field="family"):
+    """What every algorithm has. Defaults are for a 20 Hz robot and a learner with about one CPU core.
 
-    ``critics`` is E and ``subset`` is Z in the paper (Ball et al. 2023, arXiv 2302.02948);
-    ``updates_per_step`` is the update-to-data ratio G: critic updates per environment step, beside one of the
-    actor and one of the temperature.
+    In plain data (settings files, checkpoints) ``family`` says whose settings they are.
     """
 
-    critics: int = 2
-    subset: int = 2
-    dropout: float = 0.0
-    """Share of the critics' hidden units that is dropped, everywhere they are evaluated; DroQ's is 0.01."""
     hidden: tuple[int, ...] = (256, 256)
     batch: int = 256
     prior_fraction: float = 0.5
     """Share of every minibatch drawn from prior data (demonstrations), while there are both kinds."""
     updates_per_step: int = 8
-    discount: float = 0.97
-    """Per policy step: 0.97 at 20 Hz looks 1.7 s ahead."""
-    polyak: float = 0.005
     actor_average: float = 0.01
     """Share of the newest actor in the published one per update step; 0.01 averages over 5 s at 20 Hz, 1 is
     the newest."""
     learning_rate: float = 3e-4
-    temperature_learning_rate: float = 3e-4
-    initial_temperature: float = 0.05
-    """Half of FastRLAP's, a twentieth of RLPD's: a robot's first minutes are precious, its rewards small."""
-    entropy_per_action: float = -0.5
-    """Target entropy per action element at first [nat], of the raw action in (-1, 1); RLPD's."""
-    final_entropy_per_action: float = -1.5
-    """And at last: a robot that is fast at its tyres' limit has no room for the noise that found the way. As
-    FastRLAP, whose target falls with every update."""
-    entropy_decay_steps: int = 12_000
-    """Update steps in which the target falls from the one to the other, linearly; 10 min at 20 Hz."""
-    entropy_backup: bool = False
-    """Off is the paper's recommended start for a new task."""
     warmup: int = 300
     """Environment steps to collect, demonstrations included, before the first update."""
     backlog: int = 6000
@@ -60,35 +39,70 @@ class LearnerConfig(Struct):
     everything else stay float32. Processors without bfloat16 instructions use float32."""
 
     def __post_init__(self) -> None:
-        def need(good: bool, what: str) -> None:
-            if not good:
-                raise SpecError(f"learner: {what}; got {msgspec.to_builtins(self)}")
-
-        need(1 <= self.subset <= self.critics, "1 <= subset <= critics is needed")
-        need(
+        self.need(
             bool(self.hidden) and min(self.hidden) > 0,
             "hidden needs at least one layer, each at least 1 wide",
         )
-        need(
+        self.need(
             min(self.batch, self.updates_per_step, self.threads, self.backlog) >= 1,
             "counts must be at least 1",
         )
-        need(
+        self.need(
             min(self.capacity, self.prior_capacity) >= 2 and self.warmup >= 0, "capacities must be at least 2"
         )
-        need(0 <= self.dropout < 1, "dropout must lie in [0, 1)")
-        need(0 <= self.prior_fraction <= 1, "prior_fraction must lie in [0, 1]")
-        need(self.entropy_decay_steps >= 1, "entropy_decay_steps must be at least 1")
-        need(
-            0 <= self.discount <= 1 and 0 < self.polyak <= 1 and 0 < self.actor_average <= 1,
-            "discount in [0, 1], polyak and actor_average in (0, 1] are needed",
-        )
-        need(
-            min(self.learning_rate, self.temperature_learning_rate) >= 0 and self.initial_temperature > 0,
-            "learning rates must not be negative and the initial temperature must be positive",
-        )
+        self.need(0 <= self.prior_fraction <= 1, "prior_fraction must lie in [0, 1]")
+        self.need(0 < self.actor_average <= 1, "actor_average must lie in (0, 1]")
+        self.need(self.learning_rate >= 0, "learning rates must not be negative")
+
+    def need(self, good: bool, what: str) -> None:
+        """Raise SpecError with ``what`` is needed unless all is ``good``."""
+        if not good:
+            raise SpecError(f"learner: {what}; got {msgspec.to_builtins(self)}")
 
     @property
     def prior_batch(self) -> int:
         """Transitions of a minibatch that come from prior data."""
         return round(self.batch * self.prior_fraction)
+
+
+class LearnerConfig(CommonConfig, tag="sac"):
+    """RLPD on a robot, and its relatives (``sac.Sac``).
+
+    ``critics`` is E and ``subset`` is Z in the paper (Ball et al. 2023, arXiv 2302.02948);
+    ``updates_per_step`` is the update-to-data ratio G: critic updates per environment step, beside one of the
+    actor and one of the temperature.
+    """
+
+    critics: int = 2
+    subset: int = 2
+    dropout: float = 0.0
+    """Share of the critics' hidden units that is dropped, everywhere they are evaluated; DroQ's is 0.01."""
+    discount: float = 0.97
+    """Per policy step: 0.97 at 20 Hz looks 1.7 s ahead."""
+    polyak: float = 0.005
+    temperature_learning_rate: float = 3e-4
+    initial_temperature: float = 0.05
+    """Half of FastRLAP's, a twentieth of RLPD's: a robot's first minutes are precious, its rewards small."""
+    entropy_per_action: float = -0.5
+    """Target entropy per action element at first [nat], of the raw action in (-1, 1); RLPD's."""
+    final_entropy_per_action: float = -1.5
+    """And at last: a robot that is fast at its tyres' limit has no room for the noise that found the way. As
+    FastRLAP, whose target falls with every update."""
+    entropy_decay_steps: int = 12_000
+    """Update steps in which the target falls from the one to the other, linearly; 10 min at 20 Hz."""
+    entropy_backup: bool = False
+    """Off is the paper's recommended start for a new task."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need(1 <= self.subset <= self.critics, "1 <= subset <= critics is needed")
+        self.need(0 <= self.dropout < 1, "dropout must lie in [0, 1)")
+        self.need(self.entropy_decay_steps >= 1, "entropy_decay_steps must be at least 1")
+        self.need(
+            0 <= self.discount <= 1 and 0 < self.polyak <= 1,
+            "discount in [0, 1] and polyak in (0, 1] are needed",
+        )
+        self.need(
+            self.temperature_learning_rate >= 0 and self.initial_temperature > 0,
+            "learning rates must not be negative and the initial temperature must be positive",
+        )

@@ -10,20 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from learners.algorithm import make_algorithm
 from learners.checkpoint import read_checkpoint, write_checkpoint
 from learners.config import LearnerConfig
-from learners.export import export_actor
-from learners.networks import act
 from learners.pacing import Pacing
 from learners.prior_data import Experience
-from learners.sac import Sac
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError
 from robot.plain_data import differences
 
 
 class Learner:
-    """RLPD at a held update-to-data ratio, deterministic from its seed and the order of rows and steps.
+    """An algorithm at a held update-to-data ratio: deterministic from its seed, the rows and their order.
 
     No threads, no clock, no files but those it is asked for: the caller decides when to learn.
     ``learner.add(...)``, then ``learner.step()`` as long as ``learner.due()``.
@@ -37,7 +35,8 @@ class Learner:
         self.config = config
         self.calibration_hash = calibration_hash
         actor_seed, sample_seed = np.random.SeedSequence(seed).spawn(2)
-        self.sac = Sac(contract, config, int(actor_seed.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+        algorithm_seed = int(actor_seed.generate_state(1, np.uint64)[0] >> np.uint64(1))
+        self.algorithm = make_algorithm(contract, config, algorithm_seed)
         self.rng = np.random.default_rng(sample_seed)
         self.experience = Experience(contract, config)
         self.pacing = Pacing(config.updates_per_step, config.warmup, config.backlog)
@@ -54,7 +53,12 @@ class Learner:
     @property
     def slow(self) -> str | None:
         """A line for a person if updates are slower than they could be on this machine."""
-        return self.sac.slow
+        return self.algorithm.slow
+
+    @property
+    def noise_size(self) -> int:
+        """Standard normal numbers that one stochastic action takes."""
+        return self.algorithm.noise_size
 
     @property
     def ready(self) -> bool:
@@ -92,19 +96,18 @@ class Learner:
         return self.metrics
 
     def _update(self) -> None:
-        self.metrics = self.sac.update(self.experience.batch(self.rng))
+        self.metrics = self.algorithm.update(self.experience.batch(self.rng))
 
     def act(
         self, observation: NDArray[np.float32], noise: NDArray[np.float32] | None = None
     ) -> NDArray[np.float32]:
         """The published actor's raw action in [-1, 1], (A,), as the exported file's. ``observation``: in
-        physical units, (O,); ``noise``: standard normal, (A,), or None for the deterministic policy.
+        physical units, (O,); ``noise``: standard normal, (noise_size,), or None for the deterministic policy.
 
         Raises SandlotError if learning has diverged.
         """
-        inputs = self.sac.normalise(torch.from_numpy(observation)[None])
-        drawn = torch.zeros(1, self.contract.action_size) if noise is None else torch.from_numpy(noise)[None]
-        raw = act(self.sac.actor.published.tensors, len(self.config.hidden), inputs, drawn)[0]
+        drawn = np.zeros(self.noise_size, np.float32) if noise is None else noise
+        raw = self.algorithm.act(torch.from_numpy(observation)[None], torch.from_numpy(drawn)[None])[0]
         if not torch.isfinite(raw).all():
             self._diverged()
         action: NDArray[np.float32] = raw.numpy()
@@ -118,15 +121,9 @@ class Learner:
 
     def export(self, version: int) -> bytes:
         """The current actor as an ONNX file. Raises SandlotError if learning has diverged."""
-        if not torch.isfinite(self.sac.actor.published.flat).all():
+        if not self.algorithm.finite():
             self._diverged()
-        return export_actor(
-            self.contract,
-            self.sac.actor.published.tensors,
-            len(self.config.hidden),
-            self.calibration_hash,
-            version,
-        )
+        return self.algorithm.export(self.calibration_hash, version)
 
     def save(self, directory: Path, notes: dict[str, Any] | None = None) -> Path:
         """Write a checkpoint atomically; the last two are kept. ``notes``: the caller's own plain data,
@@ -143,7 +140,7 @@ class Learner:
             "rng": _plain_state(self.rng),
             "notes": notes or {},
         }
-        return write_checkpoint(directory, self.updates, self.sac.arrays(), plain)
+        return write_checkpoint(directory, self.updates, self.algorithm.arrays(), plain)
 
     def load(self, path: Path) -> dict[str, Any]:
         """Continue from a checkpoint (a file, or the newest whole one in a directory); returns its ``notes``.
@@ -159,7 +156,7 @@ class Learner:
             raise ContractMismatchError(
                 f"{path} was made with another contract or other settings:\n  " + "\n  ".join(lines[:20])
             )
-        self.sac.restore(arrays)
+        self.algorithm.restore(arrays)
         self.pacing.done, self.pacing.given_up = plain["done"], plain["given_up"]
         self.pretrained = plain["pretrained"]
         self.metrics = plain["metrics"]

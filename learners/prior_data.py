@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learners.config import LearnerConfig
+from learners.config import CommonConfig
 from learners.replay import Replay
 from learners.sac import Batch
 from robot.contract import TaskContract
@@ -20,7 +20,7 @@ PRIOR_ACTORS = (int(Actor.HUMAN), int(Actor.SCRIPT))
 class Experience:
     """All that is learned from: what the policy did (practice), and what others showed it (prior)."""
 
-    def __init__(self, contract: TaskContract, config: LearnerConfig) -> None:
+    def __init__(self, contract: TaskContract, config: CommonConfig) -> None:
         self.dtype = contract.step_dtype()
         self.config = config
         self.practice = Replay(self.dtype, config.capacity)

@@ -15,6 +15,7 @@ Values, gradients and steps of Adam are ``engine``'s, by hand and without autogr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -30,7 +31,8 @@ from learners.engine.kernels import load_kernels
 from learners.engine.parameters import Parameters
 from learners.engine.precision import operand_type
 from learners.engine.workers import Workers
-from learners.networks import Actor, Critics, Normaliser, sample, sample_gradient
+from learners.export import export_actor
+from learners.networks import Actor, Critics, Normaliser, act, sample, sample_gradient
 from learners.temperature import Temperature
 from robot.contract import TaskContract
 from robot.errors import SandlotError
@@ -53,11 +55,12 @@ class Sac:
     """Actor, critics, temperature, their optimisers and one generator of noise."""
 
     def __init__(self, contract: TaskContract, config: LearnerConfig, seed: int) -> None:
-        self.config = config
+        self.contract, self.config = contract, config
         self.generator = torch.Generator().manual_seed(seed)
         self.normalise = Normaliser(*contract.normaliser())
         self.reach = ActionReach(contract)
         observations, self.actions = contract.observation_size, contract.action_size
+        self.noise_size = self.actions
         kernels, self.slow = load_kernels()
         """A line for a person if updates are slower than they could be on this machine."""
         operand, workers = operand_type(config.matmul), Workers(config.threads)
@@ -119,6 +122,19 @@ class Sac:
         found = dict(zip(metrics, torch.stack(list(metrics.values())).tolist(), strict=True))
         return found | {"temperature": self.temperature.value}
 
+    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
+        """The published actor's raw actions, (N, A), as the exported file's: see ``Algorithm``."""
+        weights, depth = self.actor.published.tensors, len(self.config.hidden)
+        return act(weights, depth, self.normalise(observation), noise)
+
+    def finite(self) -> bool:
+        return bool(torch.isfinite(self.actor.published.flat).all())
+
+    def export(self, calibration_hash: str, version: int) -> bytes:
+        """The published actor as an ONNX file."""
+        weights, depth = self.actor.published.tensors, len(self.config.hidden)
+        return export_actor(self.contract, weights, depth, calibration_hash, version)
+
     def _bootstrap(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Critic inputs at s', a' ~ pi(s') for all G minibatches (the actor does not change meanwhile),
         (G, B, O + A), and the entropy term of the target, (G, B)."""
@@ -174,7 +190,7 @@ class Sac:
             arrays |= {f"optimiser.{name}.{key}": value for key, value in optimiser.arrays().items()}
         return arrays
 
-    def restore(self, arrays: dict[str, NDArray[Any]]) -> None:
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what ``arrays`` gave."""
         for name, parameters in self._parameters().items():
             parameters.copy_(torch.from_numpy(arrays[name]))

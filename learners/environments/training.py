@@ -121,7 +121,7 @@ class Training:
             if self.learner is None:
                 rows = source.step(noise.uniform(-1.0, 1.0, self._unmeasured.action_size), Actor.POLICY)
             else:
-                drawn = noise.standard_normal(self._unmeasured.action_size, np.float32)
+                drawn = noise.standard_normal(self.learner.noise_size, np.float32)
                 raw = self.learner.act(source.observation, drawn)
                 rows = source.step(raw, Actor.POLICY, self.learner.pacing.done)
                 self.learner.add(SESSION, rows)

@@ -28,7 +28,7 @@ def test_the_file_acts_as_the_actor_does(
 ) -> None:
     """``spread`` 30 drives log-std into its bounds and tanh into saturation."""
     learner = Learner(contract, LearnerConfig(hidden=hidden, batch=64, matmul="float32"), seed=3)
-    sac = learner.sac
+    sac = learner.algorithm
     rng = np.random.default_rng(0)
     published = sac.actor.published
     published.tensors["mean_bias"].copy_(torch.from_numpy(rng.normal(size=2)))

@@ -22,7 +22,7 @@ SMALL = LearnerConfig(**SETTINGS)
 
 def everything(learner: Learner) -> dict[str, object]:
     """All that decides what the learner does next."""
-    arrays = {name: array.tobytes() for name, array in learner.sac.arrays().items()}
+    arrays = {name: array.tobytes() for name, array in learner.algorithm.arrays().items()}
     return arrays | {"rng": str(learner.rng.bit_generator.state), "pacing": learner.pacing.__dict__.copy()}
 
 
@@ -133,7 +133,7 @@ def test_one_short_demonstration_is_enough_to_begin(
 
 def test_a_diverged_actor_is_never_exported(contract: TaskContract) -> None:
     learner = Learner(contract, SMALL, 0)
-    learner.sac.actor.published.flat[3] = np.nan
+    learner.algorithm.actor.published.flat[3] = np.nan
     with pytest.raises(SandlotError, match="not finite"):
         learner.export(1)
 

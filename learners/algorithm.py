@@ -1,0 +1,53 @@
+"""What a learner learns with, and which one its settings ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+from torch import Tensor
+
+from learners.config import LearnerConfig
+from learners.sac import Batch, Sac
+from robot.contract import TaskContract
+
+
+class Algorithm(Protocol):
+    """Networks, their optimisers and a generator of noise. No rows, no threads of its own, no files."""
+
+    slow: str | None
+    """A line for a person if updates are slower than they could be on this machine."""
+    noise_size: int
+    """Standard normal numbers that one stochastic action takes."""
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """What one environment step earns: as many updates as there are minibatches. Returns metrics."""
+        ...
+
+    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
+        """The published actor's raw actions in [-1, 1], (N, A), as the exported file's. ``observation``: in
+        physical units, (N, O); ``noise``: standard normal, (N, noise_size), zeros for the deterministic
+        policy."""
+        ...
+
+    def finite(self) -> bool:
+        """Whether everything that is exported is finite: learning has not diverged."""
+        ...
+
+    def export(self, calibration_hash: str, version: int) -> bytes:
+        """The published actor as an ONNX file (``export.py``)."""
+        ...
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything that learning changes, as arrays that share memory where they can."""
+        ...
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what ``arrays`` gave."""
+        ...
+
+
+def make_algorithm(contract: TaskContract, config: LearnerConfig, seed: int) -> Algorithm:
+    """The algorithm whose settings these are, new."""
+    return Sac(contract, config, seed)
