@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from learners.algorithm import make_algorithm
 from learners.checkpoint import read_checkpoint, write_checkpoint
-from learners.config import LearnerConfig
+from learners.offline_config import AlgorithmConfig
 from learners.pacing import Pacing
 from learners.prior_data import Experience
 from robot.contract import TaskContract
@@ -28,7 +28,7 @@ class Learner:
     """
 
     def __init__(
-        self, contract: TaskContract, config: LearnerConfig, seed: int, calibration_hash: str = ""
+        self, contract: TaskContract, config: AlgorithmConfig, seed: int, calibration_hash: str = ""
     ) -> None:
         torch.set_num_threads(1)  # the engine has its own threads; torch's spin, and cost a robot its time
         self.contract = contract
