@@ -525,3 +525,16 @@ class BenchPracticeOptions:
     """Keep the sessions' folders (about 40 MB for 20 min)."""
     json: bool = False
     """Print the rows of this call as one JSON object a line."""
+
+
+@dataclass(frozen=True)
+class ExperimentOptions:
+    """Algorithms compared over several seeds: a row of a CSV each, and a picture of all; resumable.
+
+    Example: sandlot experiment offline --csv benchmarks/offline.csv --seeds 0 1 2
+    """
+
+    csv: Path
+    """Where the rows go; a row that is there is not run again. The picture lies beside it."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds, a run of every case each."""

@@ -107,3 +107,22 @@ def test_a_missing_extra_is_named(
 def test_an_unknown_algorithm_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert called("--env", "point", "--algo", "ppo") == 2
     assert "droq" in capsys.readouterr().err
+
+
+def test_offline_first_and_then_in_the_environment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert called("--env", "a/point", *SMALL, *SETTINGS) == 0
+    words = ("--env", "b/point", "--algo", "iql", "--prior", "runs/a-point/latest", "--offline")
+    few = ("--steps", "30", "--evaluate-every", "10", "--evaluation-episodes", "2", "--json")
+    settings = ("--set", "tau=0.9", "hidden=[16]", "batch=16", "warmup=5")
+    assert called(*words, *few, *settings) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (summary["steps"], summary["offline_steps"], summary["updates"]) == (0, 30, 30)
+    run = tmp_path / "runs" / "b-point" / "latest"
+    assert "tau = 0.9" in (run / "settings.toml").read_text()
+    assert called("--resume", "runs/b-point/latest", "--steps", "25", "--json") == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (summary["steps"], summary["offline_steps"], summary["updates"]) == (25, 30, 30 + 20)
+    steps = [line.split(",")[0] for line in (run / "curve.csv").read_text().splitlines()[1:]]
+    assert steps == ["10", "20", "30", "40", "50", "55"]
