@@ -141,11 +141,16 @@ class LearnOptions:
 
     From data only: sandlot learn --env Hopper-v5 --algo iql --prior data/ --offline --set tau=0.9
 
+    From a robot's run only: sandlot learn --session runs/racer/latest --algo iql --steps 20000
+
     Go on, further: sandlot learn --resume runs/Hopper-v5/latest --steps 200000
     """
 
     env: str | None = None
     """The environment: Hopper-v5, dm_control/cheetah-run, or module:Name-v0 to import a module first."""
+    session: Path | None = None
+    """Instead of an environment: the run of a robot, whose journal alone is learned from. The policy lies in
+    its folder then, under offline/ALGO, for practice's --policy."""
     algo: Literal["sac", "rlpd", "droq", "redq", "bc", "iql", "idql"] = "rlpd"
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
