@@ -83,7 +83,7 @@ IDQL: Final = IdqlConfig(
     prior_capacity=1_000_000,
 )
 """Implicit diffusion Q-learning (Hansen-Estruch et al. 2023, arXiv 2304.10573): IQL's critics, 5 denoising
-steps, minibatches of 512. A robot's computer wants 16 candidates."""
+steps, minibatches of 512. On a robot fewer candidates may be all that its computer has time for."""
 
 ALGORITHMS: Final[Mapping[str, AlgorithmConfig]] = {
     "sac": SAC,
