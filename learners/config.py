@@ -32,6 +32,9 @@ class CommonConfig(Struct, tag_field="family"):
     capacity: int = 200_000
     """Rows of practice kept; 200,000 is 2.8 h at 20 Hz."""
     prior_capacity: int = 200_000
+    held_out: float = 0.05
+    """Share of the episodes that is never trained on and tells how well the critics know what they have not
+    seen (``held_out.py``); 0 trains on everything."""
     threads: int = 1
     """Processor cores to use: 1 beside a robot. What is learned does not depend on it."""
     matmul: Literal["float32", "bfloat16"] = "bfloat16"
@@ -51,6 +54,7 @@ class CommonConfig(Struct, tag_field="family"):
             min(self.capacity, self.prior_capacity) >= 2 and self.warmup >= 0, "capacities must be at least 2"
         )
         self.need(0 <= self.prior_fraction <= 1, "prior_fraction must lie in [0, 1]")
+        self.need(0 <= self.held_out < 1, "held_out must lie in [0, 1)")
         self.need(0 < self.actor_average <= 1, "actor_average must lie in (0, 1]")
         self.need(self.learning_rate >= 0, "learning rates must not be negative")
 

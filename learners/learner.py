@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from learners.algorithm import make_algorithm
 from learners.checkpoint import read_checkpoint, write_checkpoint
 from learners.config import LearnerConfig
+from learners.critic_health import Assessable, CriticHealth
 from learners.pacing import Pacing
 from learners.prior_data import Experience
 from robot.contract import TaskContract
@@ -42,8 +43,9 @@ class Learner:
         self.pacing = Pacing(config.updates_per_step, config.warmup, config.backlog)
         self.pretrained = 0
         """Update steps made by ``pretrain``, over and above the held ratio."""
+        self.health = CriticHealth(config.discount, seed)
         self.metrics: dict[str, float] = {}
-        """Of the last update step."""
+        """Of the last update step, and of the last look at the critics."""
 
     @property
     def updates(self) -> int:
@@ -59,6 +61,11 @@ class Learner:
     def noise_size(self) -> int:
         """Standard normal numbers that one stochastic action takes."""
         return self.algorithm.noise_size
+
+    @property
+    def alarm(self) -> str:
+        """What is wrong with the critics, for a person; empty if nothing is."""
+        return self.health.alarm
 
     @property
     def ready(self) -> bool:
@@ -96,7 +103,11 @@ class Learner:
         return self.metrics
 
     def _update(self) -> None:
-        self.metrics = self.algorithm.update(self.experience.batch(self.rng))
+        found = self.algorithm.update(self.experience.batch(self.rng))
+        self.metrics = {**self.metrics, **found}
+        steps = self.pacing.done + self.pretrained
+        if self.health.due(steps) and isinstance(self.algorithm, Assessable):
+            self.metrics |= self.health.judge(self.algorithm, self.experience, self.metrics, steps)
 
     def act(
         self, observation: NDArray[np.float32], noise: NDArray[np.float32] | None = None
@@ -137,6 +148,7 @@ class Learner:
             "given_up": self.pacing.given_up,
             "pretrained": self.pretrained,
             "metrics": self.metrics,
+            "health": self.health.plain(),
             "rng": _plain_state(self.rng),
             "notes": notes or {},
         }
@@ -160,6 +172,7 @@ class Learner:
         self.pacing.done, self.pacing.given_up = plain["done"], plain["given_up"]
         self.pretrained = plain["pretrained"]
         self.metrics = plain["metrics"]
+        self.health.restore(plain["health"])
         self.rng.bit_generator.state = _restore_state(plain["rng"])
         notes: dict[str, Any] = plain["notes"]
         return notes

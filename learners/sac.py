@@ -15,6 +15,7 @@ Values, gradients and steps of Adam are ``engine``'s, by hand and without autogr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -49,6 +50,13 @@ class Batch(NamedTuple):
     reward: Tensor  # (G, B)
     mask: Tensor  # (G, B)
     next_observation: Tensor  # (G, B, O)
+
+
+class Assessment(NamedTuple):
+    """Critics on one minibatch that nothing is learned from."""
+
+    values: Tensor  # (E, B)
+    target: Tensor  # (B,)
 
 
 class Sac:
@@ -110,6 +118,7 @@ class Sac:
         metrics = {
             "critic_loss": (values - target).square().mean(),
             "value": values.mean(),
+            "value_min": values.min(),
             "value_max": values.max(),
             "value_disagreement": values.std(0, correction=0).mean(),
             "target": target.mean(),
@@ -126,6 +135,26 @@ class Sac:
         """The published actor's raw actions, (N, A), as the exported file's: see ``Algorithm``."""
         weights, depth = self.actor.published.tensors, len(self.config.hidden)
         return act(weights, depth, self.normalise(observation), noise)
+
+    def assess(self, batch: Batch, seed: int) -> Assessment:
+        """What the critics say of one minibatch, G = 1, and what they should: see ``critic_health``."""
+        before = self.generator.get_state()
+        self.generator.manual_seed(seed)  # what is looked at must not decide what is learned
+        self.critics.begin(1)
+        bootstrap, backup = self._bootstrap(batch)
+        target = self._target(batch.reward[0], batch.mask[0], bootstrap[0], backup[0])
+        values, _ = self.critics.slope(self._inputs(batch.observation, batch.action)[0])
+        self.generator.set_state(before)
+        return Assessment(values.clone(), target)
+
+    @property
+    def entropy_bonus(self) -> tuple[float, float]:
+        """The least and the most that the entropy term adds to a step's value at present. A raw action in
+        (-1, 1) has no more entropy than a uniform one, log 2 per element, and about what it is steered to."""
+        if not self.config.entropy_backup:
+            return 0.0, 0.0
+        price = self.temperature.value
+        return price * min(0.0, self.target_entropy), price * self.actions * math.log(2.0)
 
     def finite(self) -> bool:
         return bool(torch.isfinite(self.actor.published.flat).all())

@@ -152,7 +152,10 @@ class Training:
         if self.learner is None:
             self.learner = self._begin_learning()
         while self.learner.due():
+            before = self.learner.alarm
             self.learner.step()
+            if self.learner.alarm and not before:
+                self._tell(f"step {self.steps}: critics: {self.learner.alarm}")
 
     def _begin_learning(self) -> Learner:
         """The random steps are over: fix the normalisation, hence the contract, and make the learner."""
