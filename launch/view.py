@@ -107,7 +107,7 @@ class PlainView:
             f"loop {number(now.rate_hz, '.1f')} Hz, late p99 {number(now.lateness_p99_us, '.0f')} us | "
             f"streamed {now.received}, lost {now.lost} | policy {now.policy_version}, "
             f"{number(now.updates_per_s, '.0f')} updates/s, ratio {number(now.update_ratio, '.2f')}, "
-            f"held-out error {number(now.held_out_error, '.2g')}{', CRITICS ALARM' if now.critic_alarm else ''}"
+            f"{critics(now)}"
         )
 
     def say(self, time_s: float, text: str) -> None:
@@ -264,7 +264,7 @@ def critics(now: Snapshot) -> Text:
     """How well they know episodes they were not trained on, and whether to worry."""
     error = f"held-out error {number(now.held_out_error, '.2g')}"
     if now.critic_alarm:
-        return Text(f"{error}   ALARM: about to diverge", BAD)
+        return Text(f"{error}   ALARM: look at the learner's output", BAD)
     return Text(error)
 
 

@@ -9,6 +9,7 @@ fit what they were trained on ever better and what they were not ever worse (AVT
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -16,11 +17,14 @@ import numpy as np
 
 from learners.prior_data import Experience
 from learners.sac import Assessment, Batch
+from learners.value_bound import Bound
 
-EVERY: Final = 200
-"""Update steps between two assessments: at one update per step they take less than 2 % of the time."""
+EVERY: Final = 100
+"""Update steps between two assessments: each takes about as long as one critic update."""
 SMOOTHING: Final = 0.2
 """Weight of the newest held-out error in its running average."""
+OUTSIDE: Final = 3
+"""Update steps in a row with values outside the bound: one odd minibatch is no alarm."""
 RISES: Final = 10
 """So many assessments in a row must have raised the held-out error's average."""
 RISE: Final = 2.0
@@ -56,96 +60,98 @@ def td_error(found: Assessment) -> float:
 
 @dataclass
 class CriticHealth:
-    """Judges after ``EVERY`` update steps; all that it remembers is plain data.
+    """Looks at the values of every update step, and at held-out episodes after ``EVERY`` of them; all that it
+    remembers is plain data.
 
-    Alarms: the held-out error's running average has risen ``RISES`` times in a row, to ``RISE`` times its
-    least and above ``WORST``; or values are outside what rewards allow by more than ``SLACK``, twice in a
-    row; or they are not finite.
+    Alarms: values are not finite; or they have been outside what rewards allow, by more than ``SLACK``, for
+    ``OUTSIDE`` update steps in a row; or the held-out error's running average has risen ``RISES`` times in a
+    row, to ``RISE`` times its least and above ``WORST``. It ends when its cause does.
     """
 
     discount: float
     seed: int
+    values: tuple[float, float] = (0.0, 0.0)
+    """The least and the greatest of the newest minibatch."""
+    bound: tuple[float, float] = (0.0, 0.0)
+    """Which values are possible."""
+    bonus: tuple[float, float] = (0.0, 0.0)
+    """The entropy term's extremes so far: values remember it for a while."""
+    at_first: float = math.nan
+    """The largest value, unsigned, after the first update step."""
+    outside: int = 0
     average: float = math.nan
     """Of the held-out error."""
     least: float = math.inf
     """Of its running average."""
     rises: int = 0
-    outside: int = 0
-    at_first: float = math.nan
-    """The largest value, unsigned, at the first assessment."""
-    bonus: tuple[float, float] = (0.0, 0.0)
-    """The entropy term's extremes so far: values remember it for a while."""
-    alarm: str = ""
-    """What is wrong, for a person; empty if nothing is."""
 
-    def due(self, steps: int) -> bool:
-        """Whether to judge after update step number ``steps``, from 0."""
-        return steps % EVERY == 0
-
-    def judge(
-        self, algorithm: Assessable, experience: Experience, metrics: dict[str, float], steps: int
+    def look(
+        self, algorithm: Assessable, experience: Experience, metrics: Mapping[str, float], steps: int
     ) -> dict[str, float]:
-        """Look at the critics now. ``metrics``: of the update, with ``value_min`` and ``value_max``.
-        Returns ``held_out_error``, if there is anything held out, the bound, and ``critic_alarm``, 0 or 1."""
-        lowest, highest = metrics["value_min"], metrics["value_max"]
-        found: dict[str, float] = {}
-        batch = experience.held_out_batch(np.random.default_rng([self.seed, steps]))
-        error = math.nan
-        if batch is not None:
-            assessed = algorithm.assess(batch, steps)
-            error = found["held_out_error"] = td_error(assessed)
-            lowest = min(lowest, float(assessed.values.min()))
-            highest = max(highest, float(assessed.values.max()))
+        """After update step number ``steps``, from 0. ``metrics``: its own, with ``value_min`` and
+        ``value_max``. Returns the bound, ``critic_alarm``, 0 or 1, and now and then ``held_out_error``."""
         low, high = algorithm.entropy_bonus
         self.bonus = min(self.bonus[0], low), max(self.bonus[1], high)
-        lower, upper = experience.rewards.bound(self.discount, *self.bonus)
-        self.observe(error, lowest, highest, lower, upper)
-        return found | {
-            "value_lower_bound": lower,
-            "value_upper_bound": upper,
-            "critic_alarm": float(bool(self.alarm)),
-        }
+        bound = experience.rewards.bound(self.discount, *self.bonus)
+        self.observe_values(metrics["value_min"], metrics["value_max"], bound)
+        found = {"value_lower_bound": bound.lower, "value_upper_bound": bound.upper}
+        if steps % EVERY == 0:
+            batch = experience.held_out_batch(np.random.default_rng([self.seed, steps]))
+            if batch is not None:
+                found["held_out_error"] = td_error(algorithm.assess(batch, steps))
+                self.observe_error(found["held_out_error"])
+        return found | {"critic_alarm": float(bool(self.alarm))}
 
-    def observe(self, error: float, lowest: float, highest: float, lower: float, upper: float) -> None:
-        """One assessment: held-out error (NaN: none), extreme values and their bound."""
+    def observe_values(self, lowest: float, highest: float, bound: Bound) -> None:
+        """Extreme values of an update step's minibatch, and which are possible."""
         if math.isnan(self.at_first):
             self.at_first = max(abs(lowest), abs(highest))
-        self._follow(error)
-        slack = SLACK * (upper - lower) + self.at_first
-        inside = lower - slack <= lowest and highest <= upper + slack
+        self.values, self.bound = (lowest, highest), (bound.lower, bound.upper)
+        slack = SLACK * (bound.upper - bound.lower) + self.at_first
+        inside = bound.lower - slack <= lowest and highest <= bound.upper + slack
         self.outside = 0 if inside else self.outside + 1
-        if not (math.isfinite(lowest) and math.isfinite(highest)):
-            self.alarm = "values are not finite: go back to a checkpoint"
-        elif self.outside >= 2:
-            self.alarm = (
-                f"values from {lowest:.3g} to {highest:.3g} are outside what rewards allow, {lower:.3g} to "
-                f"{upper:.3g}: they are about to diverge"
-            )
-        elif self.rises >= RISES and self.average > max(WORST, RISE * self.least):
-            self.alarm = (
-                f"the error on held-out episodes rises: {self.average:.2g} of the targets' variance after "
-                f"{self.least:.2g}; the critics overfit"
-            )
-        else:
-            self.alarm = ""
 
-    def _follow(self, error: float) -> None:
-        if math.isnan(error):
-            return
+    def observe_error(self, error: float) -> None:
+        """The held-out error, once more."""
         before = self.average
         self.average = error if math.isnan(before) else before + SMOOTHING * (error - before)
         self.rises = self.rises + 1 if self.average > before else 0
         self.least = min(self.least, self.average)
 
+    @property
+    def alarm(self) -> str:
+        """What is wrong, for a person; empty if nothing is."""
+        lowest, highest = self.values
+        if not (math.isfinite(lowest) and math.isfinite(highest)):
+            return "values are not finite: go back to a checkpoint"
+        if self.outside >= OUTSIDE:
+            return (
+                f"values from {lowest:.3g} to {highest:.3g} are outside what rewards allow, "
+                f"{self.bound[0]:.3g} to {self.bound[1]:.3g}: they are about to diverge"
+            )
+        if self.rises >= RISES and self.average > max(WORST, RISE * self.least):
+            return (
+                f"the error on held-out episodes rises: {self.average:.2g} of the targets' variance after "
+                f"{self.least:.2g}; the critics overfit"
+            )
+        return ""
+
     def plain(self) -> dict[str, Any]:
         """What it remembers, for a checkpoint; JSON has no infinities."""
-        return {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in asdict(self).items()
-        }
+        return {name: _plain(value) for name, value in asdict(self).items()}
 
     def restore(self, plain: dict[str, Any]) -> None:
         """Take over what ``plain`` gave."""
         for name, value in plain.items():
-            if value is not None:
-                setattr(self, name, tuple(value) if isinstance(value, list) else value)
+            setattr(self, name, tuple(map(float, value)) if isinstance(value, list) else _number(value))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers that are not finite as text."""
+    if isinstance(value, tuple):
+        return [_plain(each) for each in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) else value

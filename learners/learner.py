@@ -106,8 +106,8 @@ class Learner:
         found = self.algorithm.update(self.experience.batch(self.rng))
         self.metrics = {**self.metrics, **found}
         steps = self.pacing.done + self.pretrained
-        if self.health.due(steps) and isinstance(self.algorithm, Assessable):
-            self.metrics |= self.health.judge(self.algorithm, self.experience, self.metrics, steps)
+        if isinstance(self.algorithm, Assessable):
+            self.metrics |= self.health.look(self.algorithm, self.experience, self.metrics, steps)
 
     def act(
         self, observation: NDArray[np.float32], noise: NDArray[np.float32] | None = None

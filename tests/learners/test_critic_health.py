@@ -1,22 +1,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from learners.config import LearnerConfig
-from learners.critic_health import EVERY, RISES, CriticHealth, td_error
+from learners.critic_health import EVERY, OUTSIDE, RISES, CriticHealth, td_error
+from learners.engine.dropout import Drops
+from learners.engine.kernels import Affine
+from learners.engine.torch_kernels import TorchKernels
 from learners.held_out import LONGEST, held_out, held_out_rows
 from learners.learner import Learner
 from learners.prior_data import Experience
 from learners.sac import Assessment
-from learners.value_bound import RewardRange
+from learners.value_bound import Bound, RewardRange
 from robot.contract import TaskContract
 from robot.messages import Actor
 
@@ -98,37 +102,47 @@ def test_the_bound_is_reached_and_a_last_reward_counts_once() -> None:
     assert seen.bound(0.9, 0.0, 2.0) == pytest.approx((-30.0, 10.0 + 0.9 * 20.0))
 
 
-def test_alarms() -> None:
-    def after(*seen: tuple[float, float, float]) -> str:
-        health = CriticHealth(0.99, 0)
-        for error, lowest, highest in seen:
-            health.observe(error, lowest, highest, -10.0, 10.0)
-        return health.alarm
+BOUND = Bound(-10.0, 10.0)
 
-    good = (0.1, -1.0, 1.0)
-    assert after(*[good] * 50) == ""
-    assert after(good, (0.1, -1.0, 12.9), (0.1, -12.9, 1.0)) == ""
-    assert after(good, (0.1, -1.0, 13.1)) == ""
-    assert "outside what rewards allow" in after(good, (0.1, -1.0, 13.1), (0.1, -13.1, 1.0))
-    assert after(good, (0.1, -1.0, 13.1), (0.1, -13.1, 1.0), good) == ""
-    assert "not finite" in after(good, (0.1, -1.0, math.inf))
-    assert "not finite" in after(good, (math.nan, math.nan, math.nan))
-    rising = [(0.4 + 0.2 * k, -1.0, 1.0) for k in range(RISES + 1)]
-    assert "held-out" in after(good, *rising)
-    assert after(good, *rising[: RISES - 1]) == ""
-    assert after(*[(math.nan, -1.0, 1.0)] * 50) == ""  # nothing is held out yet
+
+def alarms(values: Sequence[tuple[float, float]] = (), errors: Sequence[float] = ()) -> str:
+    health = CriticHealth(0.99, 0)
+    health.observe_values(-1.0, 1.0, BOUND)
+    for lowest, highest in values:
+        health.observe_values(lowest, highest, BOUND)
+    for error in errors:
+        health.observe_error(error)
+    return health.alarm
+
+
+def test_an_alarm_for_values_outside_the_bound_and_its_slack() -> None:
+    inside, above, below = (-12.9, 12.9), (-1.0, 13.1), (-13.1, 1.0)  # 10 % of 20, and 1 as at first
+    assert alarms([inside] * 50) == ""
+    assert alarms([above] * (OUTSIDE - 1)) == ""
+    assert "-1 to 13.1 are outside what rewards allow, -10 to 10" in alarms([below] * (OUTSIDE - 1) + [above])
+    assert alarms([above] * OUTSIDE + [inside]) == ""
+    for wrong in ((-1.0, math.inf), (-math.inf, 1.0), (math.nan, math.nan)):
+        assert "not finite" in alarms([wrong])
+
+
+def test_an_alarm_for_a_held_out_error_that_rises_and_rises() -> None:
+    rising = [0.1, *(0.4 + 0.2 * k for k in range(RISES))]
+    assert "held-out" in alarms(errors=rising)
+    assert alarms(errors=rising[:-1]) == ""  # not often enough
+    assert alarms(errors=[0.2 * error for error in rising]) == ""  # not bad
+    assert alarms(errors=[2.0 + 0.05 * k for k in range(RISES + 1)]) == ""  # not much worse than ever
+    assert alarms(errors=[*rising, 0.1]) == ""
 
 
 def test_its_memory_survives_a_checkpoint() -> None:
     health = CriticHealth(0.99, 0)
+    health.observe_values(-math.inf, 1.0, BOUND)
     for k in range(8):
-        health.observe(0.1 * k, -1.0, 1.0, -10.0, 10.0)
-    again = CriticHealth(0.99, 0)
-    again.restore(msgspec.json.decode(msgspec.json.encode(health.plain())))
-    assert again == health
-    fresh = CriticHealth(0.99, 0)
-    fresh.restore(msgspec.json.decode(msgspec.json.encode(replace(fresh).plain())))
-    assert str(fresh) == str(CriticHealth(0.99, 0))
+        health.observe_error(0.1 * k)
+    for one in (health, CriticHealth(0.9, 1)):
+        again = CriticHealth(0.99, 0)
+        again.restore(msgspec.json.decode(msgspec.json.encode(one.plain())))
+        assert str(again) == str(one)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
@@ -149,9 +163,73 @@ def test_looking_changes_nothing(
     assert often[1]["held_out_error"] > 0.0 and often[1]["critic_alarm"] == 0.0
 
 
-def test_the_first_assessment_comes_with_the_first_update(contract: TaskContract, make_rows: Make) -> None:
-    learner = Learner(contract, LearnerConfig(hidden=(16, 16), batch=16, warmup=0), 3)
+def test_held_out_episodes_are_looked_at_seldom_and_at_once(contract: TaskContract, make_rows: Make) -> None:
+    config = LearnerConfig(hidden=(8,), batch=8, updates_per_step=1, warmup=0)
+    learner = Learner(contract, config, 3)
     learner.add("s", make_rows(60))
-    learner.step()
-    assert learner.metrics["critic_alarm"] == 0.0 and "held_out_error" not in learner.metrics
-    assert [k for k in range(2 * EVERY + 1) if learner.health.due(k)] == [0, EVERY, 2 * EVERY]
+    assert "held_out_error" not in learner.step()
+    learner.add("s", make_rows(60, 1, Actor.POLICY, chosen("s", 0.05)))
+    seen = [learner.step().get("held_out_error") for _ in range(2 * EVERY)]
+    assert [k for k in range(1, 2 * EVERY) if seen[k] != seen[k - 1]] == [EVERY - 1, 2 * EVERY - 1]
+
+
+@pytest.fixture
+def _no_layer_norm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Critics as before LayerNorm: what extrapolates without bound."""
+
+    def forward(z: Tensor, affine: Affine, deviation: Tensor, drops: Drops) -> None:
+        z.copy_(z + affine.bias)
+        deviation.fill_(1.0)
+
+    def backward(
+        z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, up: Tensor, gradient: Affine
+    ) -> None:
+        by_output = torch.where(z * affine.scale + affine.shift > 0, up, 0.0)
+        torch.sum(by_output * z, 0, out=gradient.scale)
+        torch.sum(by_output, 0, out=gradient.shift)
+        torch.sum(by_output * affine.scale, 0, out=gradient.bias)
+        z.copy_(by_output * affine.scale)
+
+    monkeypatch.setattr("learners.engine.torch_kernels._normalise", forward)
+    monkeypatch.setattr("learners.engine.torch_kernels._backward", backward)
+    monkeypatch.setattr("learners.sac.load_kernels", lambda: (TorchKernels(), None))
+
+
+def narrow_learner(contract: TaskContract, make_rows: Make, **settings: Any) -> Learner:
+    """On 240 steps of hardly varied actions, whose successors are strange to it."""
+    common = {"hidden": (64, 64), "batch": 64, "warmup": 0, "matmul": "float32", "discount": 0.99}
+    config = LearnerConfig(**common, updates_per_step=20, initial_temperature=1e-3, **settings)
+    learner = Learner(contract, config, 0)
+    for episode in range(12):
+        rows = make_rows(20, episode, Actor.POLICY, episode)
+        rows["action"] *= 0.1
+        learner.add("p", rows)
+    return learner
+
+
+def largest(learner: Learner) -> float:
+    """Its largest value, in units of the bound."""
+    m = learner.metrics
+    return max(m["value_max"] / m["value_upper_bound"], m["value_min"] / m["value_lower_bound"])
+
+
+@pytest.mark.usefixtures("_no_layer_norm")
+def test_the_alarm_comes_long_before_divergence(contract: TaskContract, make_rows: Make) -> None:
+    """One critic, no average of it in the targets, no LayerNorm, 20 updates per step on narrow data."""
+    learner = narrow_learner(contract, make_rows, subset=1, polyak=1.0, learning_rate=1e-3)
+    sizes, alarmed = [0.0], 0
+    while sizes[-1] < 100.0 and len(sizes) < 400:
+        learner.pretrain(1)
+        sizes.append(largest(learner))
+        alarmed = alarmed or len(sizes) * bool(learner.alarm)
+        assert not learner.alarm or "outside what rewards allow" in learner.alarm
+    assert sizes[-1] > 100.0 and sizes[alarmed] < 6.0
+    assert 20 * (len(sizes) - alarmed) >= 200  # updates in which something can be done
+    assert learner.metrics["critic_alarm"] == 1.0
+
+
+def test_no_alarm_on_the_same_data_with_layer_norm(contract: TaskContract, make_rows: Make) -> None:
+    learner = narrow_learner(contract, make_rows, subset=2, learning_rate=3e-4)
+    for _ in range(150):
+        learner.pretrain(1)
+        assert learner.alarm == ""
