@@ -40,7 +40,7 @@ def learn(options: LearnOptions) -> int:
         directory, settings = _continued(options.resume.resolve(), options.steps)
     make = find(settings.environment)
     console = Console()
-    view = make_view(options.view, console, settings.steps)
+    view = make_view(options.view, console, settings.offline_steps + settings.steps)
     training: Training | None = None
     try:
         with _stop_on_sigterm():
@@ -53,7 +53,7 @@ def learn(options: LearnOptions) -> int:
     except KeyboardInterrupt:
         view.close()
         if training is not None:
-            print(f"stopped at step {training.steps}; go on from its last checkpoint with:")
+            print(f"stopped at step {training.progress}; go on from its last checkpoint with:")
             print(f"  sandlot learn --resume {_shown(directory)}")
         return 130
     finally:
@@ -74,6 +74,7 @@ def finish(training: Training, as_json: bool) -> None:
         "algorithm": settings.algorithm,
         "seed": settings.seed,
         "steps": training.steps,
+        "offline_steps": training.progress - training.steps,
         "episodes": training.episodes,
         "wall_s": round(training.wall_s, 1),
         "updates": 0 if training.learner is None else training.learner.updates,
@@ -122,11 +123,13 @@ def _new(options: LearnOptions) -> tuple[Path, TrainingSettings]:
 
     if options.env is None:
         raise SandlotError("which environment? Give one (--env Hopper-v5), or a run to go on from (--resume)")
+    steps = STEPS if options.steps is None else options.steps
     settings = TrainingSettings(
         environment=options.env,
         algorithm=options.algo,
         learner=preset(options.algo, _overrides(options.set)),
-        steps=STEPS if options.steps is None else options.steps,
+        steps=0 if options.offline else steps,
+        offline_steps=steps if options.offline else options.pretrain,
         seed=options.seed,
         evaluate_every=options.evaluate_every,
         evaluation_episodes=options.evaluation_episodes,

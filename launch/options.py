@@ -139,21 +139,28 @@ class LearnOptions:
 
     Other settings: sandlot learn --env Hopper-v5 --algo redq --set updates_per_step=5 hidden=[256,256,256]
 
+    From data only: sandlot learn --env Hopper-v5 --algo iql --prior data/ --offline --set tau=0.9
+
     Go on, further: sandlot learn --resume runs/Hopper-v5/latest --steps 200000
     """
 
     env: str | None = None
     """The environment: Hopper-v5, dm_control/cheetah-run, or module:Name-v0 to import a module first."""
-    algo: Literal["sac", "rlpd", "droq", "redq"] = "rlpd"
+    algo: Literal["sac", "rlpd", "droq", "redq", "bc", "iql", "idql"] = "rlpd"
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
     """A folder of journals to learn from besides, such as earlier runs'."""
+    offline: bool = False
+    """Learn from the prior data alone: --steps are update steps then. Resumed with --steps, such a run goes
+    on in the environment."""
+    pretrain: int = 0
+    """Update steps on the prior data alone before the first step of the environment."""
     steps: int | None = None
     """Environment steps, the random ones included (None: 100,000, or what a resumed run has)."""
     seed: int = 0
     """Seed of every random number."""
     set: tuple[str, ...] = ()
-    """The algorithm's settings to replace (learners/config.py), as NAME=VALUE."""
+    """The algorithm's settings to replace (learners/config.py, offline_config.py), as NAME=VALUE."""
     evaluate_every: int = 5000
     """Environment steps between evaluations of the deterministic policy."""
     evaluation_episodes: int = 10

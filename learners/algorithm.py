@@ -8,7 +8,11 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 from torch import Tensor
 
+from learners.bc import Bc
 from learners.config import LearnerConfig
+from learners.idql import Idql
+from learners.iql import Iql
+from learners.offline_config import AlgorithmConfig, BcConfig, IdqlConfig, IqlConfig
 from learners.sac import Batch, Sac
 from robot.contract import TaskContract
 
@@ -48,6 +52,14 @@ class Algorithm(Protocol):
         ...
 
 
-def make_algorithm(contract: TaskContract, config: LearnerConfig, seed: int) -> Algorithm:
+def make_algorithm(contract: TaskContract, config: AlgorithmConfig, seed: int) -> Algorithm:
     """The algorithm whose settings these are, new."""
-    return Sac(contract, config, seed)
+    match config:
+        case LearnerConfig():
+            return Sac(contract, config, seed)
+        case BcConfig():
+            return Bc(contract, config, seed)
+        case IqlConfig():
+            return Iql(contract, config, seed)
+        case IdqlConfig():
+            return Idql(contract, config, seed)

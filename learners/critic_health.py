@@ -45,6 +45,11 @@ class Assessable(Protocol):
         ...
 
     @property
+    def discount(self) -> float:
+        """Per step."""
+        ...
+
+    @property
     def entropy_bonus(self) -> tuple[float, float]:
         """The least and the most that the entropy term adds to a step's reward at present."""
         ...
@@ -68,7 +73,6 @@ class CriticHealth:
     row, to ``RISE`` times its least and above ``WORST``. It ends when its cause does.
     """
 
-    discount: float
     seed: int
     values: tuple[float, float] = (0.0, 0.0)
     """The least and the greatest of the newest minibatch."""
@@ -92,7 +96,7 @@ class CriticHealth:
         ``value_max``. Returns the bound, ``critic_alarm``, 0 or 1, and now and then ``held_out_error``."""
         low, high = algorithm.entropy_bonus
         self.bonus = min(self.bonus[0], low), max(self.bonus[1], high)
-        bound = experience.rewards.bound(self.discount, *self.bonus)
+        bound = experience.rewards.bound(algorithm.discount, *self.bonus)
         self.observe_values(metrics["value_min"], metrics["value_max"], bound)
         found = {"value_lower_bound": bound.lower, "value_upper_bound": bound.upper}
         if steps % EVERY == 0:

@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import msgspec
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from learners.networks import LOG_STD_MAX, LOG_STD_MIN
 from robot.contract import TaskContract
 
-OPSET = 13
+OPSET = 17
 IR_VERSION = 8
-"""Conservative: onnxruntime 1.17 and everything since read them."""
+"""Conservative: onnxruntime 1.17 and everything since read them. 17 brought LayerNormalization."""
 
 
 def export_actor(
-    contract: TaskContract, weights: dict[str, Tensor], depth: int, calibration_hash: str, version: int
+    contract: TaskContract,
+    weights: dict[str, Tensor],
+    depth: int,
+    calibration_hash: str,
+    version: int,
+    *,
+    tanh_mean: bool = False,
+    log_std_min: float = LOG_STD_MIN,
 ) -> bytes:
-    """An ONNX model with inputs ``observation`` [N, O] in physical units and ``noise`` [N, A] (zeros for the
-    deterministic policy), output ``action`` [N, A], raw in [-1, 1], all float32. The contract, both hashes
-    and the version are in the metadata under ``sandlot``, at full precision.
+    """A Gaussian actor; its ``noise`` is [N, A].
 
-    ``weights``: the actor's (``networks.Actor.shapes``); ``depth``: its number of hidden layers.
+    ``weights``: the actor's (``networks.Actor.shapes``); ``depth``: its number of hidden layers. The action
+    is tanh(mean + std * noise), or with ``tanh_mean`` tanh(mean) + std * noise within [-1, 1], and ``std`` at
+    least exp(``log_std_min``).
     """
     offset, scale = contract.normaliser()
     constants = {name: w.numpy() for name, w in weights.items()}
     constants |= {
         "offset": offset,
         "scale": scale,
-        "log_std_min": np.array(LOG_STD_MIN, np.float32),
+        "log_std_min": np.array(log_std_min, np.float32),
         "log_std_max": np.array(LOG_STD_MAX, np.float32),
     }
     nodes = [
@@ -47,18 +58,42 @@ def export_actor(
         helper.make_node("Clip", ["log_std_free", "log_std_min", "log_std_max"], ["log_std"]),
         helper.make_node("Exp", ["log_std"], ["std"]),
         helper.make_node("Mul", ["std", "noise"], ["deviation"]),
-        helper.make_node("Add", ["mean", "deviation"], ["before_tanh"]),
-        helper.make_node("Tanh", ["before_tanh"], ["action"]),
     ]
+    if tanh_mean:
+        constants |= {"lowest": np.array(-1.0, np.float32), "highest": np.array(1.0, np.float32)}
+        nodes += [
+            helper.make_node("Tanh", ["mean"], ["centre"]),
+            helper.make_node("Add", ["centre", "deviation"], ["free"]),
+            helper.make_node("Clip", ["free", "lowest", "highest"], ["action"]),
+        ]
+    else:
+        nodes += [
+            helper.make_node("Add", ["mean", "deviation"], ["before_tanh"]),
+            helper.make_node("Tanh", ["before_tanh"], ["action"]),
+        ]
+    return policy_file(contract, nodes, constants, contract.action_size, calibration_hash, version)
+
+
+def policy_file(
+    contract: TaskContract,
+    nodes: Sequence[NodeProto],
+    constants: Mapping[str, NDArray[Any]],
+    noise_size: int,
+    calibration_hash: str,
+    version: int,
+) -> bytes:
+    """A model of ``nodes`` with inputs ``observation`` [N, O] in physical units and ``noise`` [N, noise_size]
+    (zeros for the deterministic policy), output ``action`` [N, A], raw in [-1, 1], all float32. The contract,
+    both hashes and the version are in the metadata under ``sandlot``, at full precision."""
     graph = helper.make_graph(
         nodes,
         f"{contract.task}_policy",
         [
             helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["N", contract.observation_size]),
-            helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["N", contract.action_size]),
+            helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["N", noise_size]),
         ],
         [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["N", contract.action_size])],
-        [numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in constants.items()],
+        [numpy_helper.from_array(np.asarray(a, order="C"), name) for name, a in constants.items()],
     )
     model = helper.make_model(
         graph,

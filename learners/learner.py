@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from learners.algorithm import make_algorithm
 from learners.checkpoint import read_checkpoint, write_checkpoint
-from learners.config import LearnerConfig
 from learners.critic_health import Assessable, CriticHealth
+from learners.offline_config import AlgorithmConfig
 from learners.pacing import Pacing
 from learners.prior_data import Experience
 from robot.contract import TaskContract
@@ -29,7 +29,7 @@ class Learner:
     """
 
     def __init__(
-        self, contract: TaskContract, config: LearnerConfig, seed: int, calibration_hash: str = ""
+        self, contract: TaskContract, config: AlgorithmConfig, seed: int, calibration_hash: str = ""
     ) -> None:
         torch.set_num_threads(1)  # the engine has its own threads; torch's spin, and cost a robot its time
         self.contract = contract
@@ -43,7 +43,7 @@ class Learner:
         self.pacing = Pacing(config.updates_per_step, config.warmup, config.backlog)
         self.pretrained = 0
         """Update steps made by ``pretrain``, over and above the held ratio."""
-        self.health = CriticHealth(config.discount, seed)
+        self.health = CriticHealth(seed)
         self.metrics: dict[str, float] = {}
         """Of the last update step, and of the last look at the critics."""
 

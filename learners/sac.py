@@ -59,6 +59,13 @@ class Assessment(NamedTuple):
     target: Tensor  # (B,)
 
 
+def require_batch_size(batch: Batch, size: int) -> None:
+    """Raise SandlotError unless the minibatches have the size that was configured."""
+    found = batch.reward.shape[1]
+    if found != size:
+        raise SandlotError(f"expected minibatches of {size} (`batch`) transitions; got {found}")
+
+
 class Sac:
     """Actor, critics, temperature, their optimisers and one generator of noise."""
 
@@ -104,11 +111,7 @@ class Sac:
 
         Raises SandlotError if the minibatches have not the size that was configured.
         """
-        size = batch.reward.shape[1]
-        if size != self.config.batch:
-            raise SandlotError(
-                f"expected minibatches of {self.config.batch} (`batch`) transitions; got {size}"
-            )
+        require_batch_size(batch, self.config.batch)
         self.critics.begin(len(batch.reward))
         bootstrap, backup = self._bootstrap(batch)
         inputs = self._inputs(batch.observation, batch.action)
@@ -146,6 +149,10 @@ class Sac:
         values, _ = self.critics.slope(self._inputs(batch.observation, batch.action)[0])
         self.generator.set_state(before)
         return Assessment(values.clone(), target)
+
+    @property
+    def discount(self) -> float:
+        return self.config.discount
 
     @property
     def entropy_bonus(self) -> tuple[float, float]:

@@ -77,7 +77,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
         (("--env", "point", "--set", "critcs=3"), "did you mean critics?"),
         (("--env", "point", "--set", "critics"), "expected NAME=VALUE"),
         (("--env", "point", "--set", "critics=many"), "settings of rlpd: Expected `int`, got `str`"),
-        (("--env", "point", "--steps", "0"), "counts must be at least 1"),
+        (("--env", "point", "--steps", "0"), "at least one step is needed"),
         (("--env", "point", "--prior", "nowhere"), "expected a folder with journals"),
         (("--resume", "nowhere"), "is no run's folder"),
     ],

@@ -106,7 +106,7 @@ BOUND = Bound(-10.0, 10.0)
 
 
 def alarms(values: Sequence[tuple[float, float]] = (), errors: Sequence[float] = ()) -> str:
-    health = CriticHealth(0.99, 0)
+    health = CriticHealth(0)
     health.observe_values(-1.0, 1.0, BOUND)
     for lowest, highest in values:
         health.observe_values(lowest, highest, BOUND)
@@ -135,12 +135,12 @@ def test_an_alarm_for_a_held_out_error_that_rises_and_rises() -> None:
 
 
 def test_its_memory_survives_a_checkpoint() -> None:
-    health = CriticHealth(0.99, 0)
+    health = CriticHealth(0)
     health.observe_values(-math.inf, 1.0, BOUND)
     for k in range(8):
         health.observe_error(0.1 * k)
-    for one in (health, CriticHealth(0.9, 1)):
-        again = CriticHealth(0.99, 0)
+    for one in (health, CriticHealth(1)):
+        again = CriticHealth(0)
         again.restore(msgspec.json.decode(msgspec.json.encode(one.plain())))
         assert str(again) == str(one)
 
