@@ -269,6 +269,21 @@ class DoctorOptions:
 
 
 @dataclass(frozen=True)
+class DoctorCriticOptions:
+    """How a run's critics are: error on unseen episodes, values against their bound, tangent kernel.
+
+    Example: sandlot doctor critic runs/Hopper-v5/latest
+
+    Exit code 0 if they are well, 1 if there is reason to worry.
+    """
+
+    run: Annotated[Path, Positional] = Path("runs/racer/latest")
+    """A run of 'sandlot learn', or a robot's."""
+    json: bool = False
+    """Print what was found as one JSON object."""
+
+
+@dataclass(frozen=True)
 class KeysMakeOptions:
     """Make a key pair for this machine.
 

@@ -114,7 +114,7 @@ class Sac:
         require_batch_size(batch, self.config.batch)
         self.critics.begin(len(batch.reward))
         bootstrap, backup = self._bootstrap(batch)
-        inputs = self._inputs(batch.observation, batch.action)
+        inputs = self.critic_inputs(batch)
         for g in range(batch.reward.shape[0]):
             target = self._target(batch.reward[g], batch.mask[g], bootstrap[g], backup[g])
             values = self.critics.regress(inputs[g], target)
@@ -146,7 +146,7 @@ class Sac:
         self.critics.begin(1)
         bootstrap, backup = self._bootstrap(batch)
         target = self._target(batch.reward[0], batch.mask[0], bootstrap[0], backup[0])
-        values, _ = self.critics.slope(self._inputs(batch.observation, batch.action)[0])
+        values, _ = self.critics.slope(self.critic_inputs(batch)[0])
         self.generator.set_state(before)
         return Assessment(values.clone(), target)
 
@@ -214,6 +214,10 @@ class Sac:
 
     def _noise(self, mean: Tensor) -> Tensor:
         return torch.randn(mean.shape, generator=self.generator)
+
+    def critic_inputs(self, batch: Batch) -> Tensor:
+        """Normalised observations beside actions, (G, B, O + A)."""
+        return self._inputs(batch.observation, batch.action)
 
     def _inputs(self, observation: Tensor, action: Tensor) -> Tensor:
         return torch.cat([self.normalise(observation), action], -1)
