@@ -129,7 +129,7 @@ def load_learner(run: Path) -> Learner:
         raise SandlotError(f"{run}: expected a run's folder with checkpoints/, or learner/checkpoints/")
     _, plain = read_checkpoint(home / "checkpoints")
     contract = msgspec.convert(plain["contract"], TaskContract)
-    config: AlgorithmConfig = msgspec.convert(plain["config"], AlgorithmConfig)  # type: ignore[arg-type]
+    config: AlgorithmConfig = msgspec.convert(plain["config"], AlgorithmConfig)
     learner = Learner(contract, config, 0)
     learner.load(home / "checkpoints")
     for session, rows in _rows(home, contract):
