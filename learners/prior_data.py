@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from learners.config import CommonConfig
 from learners.replay import Replay
@@ -15,6 +19,17 @@ from robot.messages import Actor
 
 PRIOR_ACTORS = (int(Actor.HUMAN), int(Actor.SCRIPT))
 """Whose steps are demonstrations. They go to the prior data only, the policy's to the practice data only."""
+
+
+class ChunkBatch(NamedTuple):
+    """G minibatches of B action chunks of n steps (``replay.Chunks``)."""
+
+    observation: Tensor  # (G, B, O)
+    action: Tensor  # (G, B, n, A)
+    length: Tensor  # (G, B)
+    reward: Tensor  # (G, B)
+    discount: Tensor  # (G, B)
+    next_observation: Tensor  # (G, B, O)
 
 
 class Experience:
@@ -56,6 +71,18 @@ class Experience:
     def batch(self, rng: np.random.Generator) -> Batch:
         """G minibatches, each with exactly the configured share of prior data; all of one kind if there is
         no other: without prior data this is plain SAC. Raises SandlotError if there is nothing at all."""
+        steps, discount = self.config.n_step, self.config.discount
+        return Batch(*self._draw(lambda replay, count: replay.sample(count, rng, steps, discount)))
+
+    def chunks(self, rng: np.random.Generator, steps: int) -> ChunkBatch:
+        """The same with the actions of ``steps`` steps each, whatever ``n_step`` is."""
+        discount = self.config.discount
+        return ChunkBatch(
+            *self._draw(lambda replay, count: replay.sample_chunks(count, rng, steps, discount))
+        )
+
+    def _draw(self, sample: Callable[[Replay, int], tuple[NDArray[Any], ...]]) -> list[Tensor]:
+        """Arrays (N, ...) of both kinds as tensors (G, B, ...)."""
         updates, size = self.config.updates_per_step, self.config.batch
         from_prior = self.config.prior_batch
         if self.prior.transitions == 0:
@@ -65,7 +92,7 @@ class Experience:
         parts = []
         for replay, count in ((self.practice, size - from_prior), (self.prior, from_prior)):
             if count:
-                drawn = replay.sample(updates * count, rng)
+                drawn = sample(replay, updates * count)
                 parts.append([a.reshape(updates, count, *a.shape[1:]) for a in drawn])
         # Each minibatch has its share of each kind; where in it they stand does not matter.
-        return Batch(*(torch.from_numpy(np.concatenate(kinds, 1)) for kinds in zip(*parts, strict=True)))
+        return [torch.from_numpy(np.concatenate(kinds, 1)) for kinds in zip(*parts, strict=True)]

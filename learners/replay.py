@@ -14,13 +14,33 @@ Bool = NDArray[np.bool_]
 
 
 class Transitions(NamedTuple):
-    """Float32 arrays with one leading dimension N."""
+    """From each of N rows as far as its path goes: k steps, n of them or fewer. Float32 arrays."""
 
     observation: NDArray[np.float32]  # (N, O)
-    action: NDArray[np.float32]  # (N, A)
+    action: NDArray[np.float32]  # (N, A), of the first step
+    reward: NDArray[np.float32]  # (N,): r_0 + g r_1 + ... + g^(k - 1) r_(k - 1)
+    discount: NDArray[np.float32]  # (N,), of the value that comes next: g^k, or 0 after a termination
+    next_observation: NDArray[np.float32]  # (N, O), after k steps; anything where the discount is 0
+
+
+class Chunks(NamedTuple):
+    """Transitions with all of their actions, for critics and policies of action chunks (Li et al. 2025,
+    arXiv 2507.07969). A chunk that a termination cut short is complete in ``discount`` (0) and in nothing
+    else: what its remaining actions would have been, nobody knows."""
+
+    observation: NDArray[np.float32]  # (N, O)
+    action: NDArray[np.float32]  # (N, n, A), zeros from the path's end on
+    length: NDArray[np.int64]  # (N,): k, how many of the actions were executed
     reward: NDArray[np.float32]  # (N,)
-    mask: NDArray[np.float32]  # (N,): 0 after a termination, else 1
+    discount: NDArray[np.float32]  # (N,)
     next_observation: NDArray[np.float32]  # (N, O)
+
+
+class Paths(NamedTuple):
+    """Where N paths of at most n steps lead."""
+
+    slots: NDArray[np.int64]  # (N, n): each step's row; from the end on the last one again
+    length: NDArray[np.int64]  # (N,), at least 1
 
 
 class Replay:
@@ -30,6 +50,10 @@ class Replay:
     once if it terminated: its next observation then does not matter. Rows that are ``last``, not finite, or
     not acted by someone this replay learns from never start one. A successor always arrives later, hence is
     always overwritten later: a transition disappears with its first row.
+
+    A path of n steps goes on from row to row while each starts a transition: it ends with a termination or
+    truncation, and before a row that somebody else acted or that is missing. What is added up and what is
+    bootstrapped from is therefore one and the same actor's, in one episode.
     """
 
     def __init__(self, dtype: np.dtype[np.void], capacity: int) -> None:
@@ -39,6 +63,7 @@ class Replay:
         self.action = np.zeros((capacity, *fields["action"][0].shape), np.float32)
         self.reward = np.zeros(capacity, np.float32)
         self.terminated = np.zeros(capacity, bool)
+        self.truncated = np.zeros(capacity, bool)
         self.rows = 0
         """Rows ever added; row number n lies in slot n % capacity."""
         self.transitions = 0
@@ -70,6 +95,7 @@ class Replay:
         self.action[slots] = rows["action"]
         self.reward[slots] = rows["reward"]
         self.terminated[slots] = rows["terminated"]
+        self.truncated[slots] = rows["truncated"]
         self.rows += len(rows)
 
         finite = np.isfinite(rows["action"]).all(1) & np.isfinite(rows["reward"])
@@ -100,18 +126,60 @@ class Replay:
         self.transitions += int(np.count_nonzero(self._valid[slots]))
         self._tails[session] = (int(numbers[-1]), rows[-1].copy(), bool(has_action[-1]))
 
-    def sample(self, count: int, rng: np.random.Generator) -> Transitions:
-        """``count`` transitions, uniformly and independently. Raises SandlotError if there are none."""
-        slots = self._sample_slots(count, rng)
+    def sample(
+        self, count: int, rng: np.random.Generator, steps: int = 1, discount: float = 1.0
+    ) -> Transitions:
+        """``count`` transitions of ``steps`` steps or fewer, their first rows drawn uniformly and
+        independently. Raises SandlotError if there are none."""
+        paths = self.paths(self._sample_slots(count, rng), steps)
+        first = paths.slots[:, 0]
         return Transitions(
-            self.observation[slots],
-            self.action[slots],
-            self.reward[slots],
-            (~self.terminated[slots]).astype(np.float32),
-            self.observation[self._next[slots]],
+            self.observation[first],
+            self.action[first],
+            *self._outcome(paths, discount),
         )
 
-    def _sample_slots(self, count: int, rng: np.random.Generator) -> NDArray[Any]:
+    def sample_chunks(self, count: int, rng: np.random.Generator, steps: int, discount: float) -> Chunks:
+        """The same transitions as ``sample`` draws, with all of their actions."""
+        paths = self.paths(self._sample_slots(count, rng), steps)
+        executed = np.arange(steps) < paths.length[:, None]
+        return Chunks(
+            self.observation[paths.slots[:, 0]],
+            self.action[paths.slots] * executed[..., None],
+            paths.length,
+            *self._outcome(paths, discount),
+        )
+
+    def paths(self, first: NDArray[np.int64], steps: int) -> Paths:
+        """From rows that start transitions, slots (N,), as far as they go."""
+        slots = np.empty((len(first), steps), np.int64)
+        slots[:, 0] = first
+        length = np.ones(len(first), np.int64)
+        goes_on = np.ones(len(first), bool)
+        for k in range(1, steps):
+            at = slots[:, k - 1]
+            after = self._next[at]
+            goes_on &= ~(self.terminated[at] | self.truncated[at]) & self._valid[after]
+            slots[:, k] = np.where(goes_on, after, at)
+            length += goes_on
+        return Paths(slots, length)
+
+    def _outcome(
+        self, paths: Paths, discount: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Reward, discount and next observation as in ``Transitions``."""
+        slots, length = paths
+        steps, last = np.arange(slots.shape[1]), slots[:, -1]
+        weights = np.where(steps < length[:, None], np.power(discount, steps), 0.0)
+        reward = (weights * self.reward[slots]).sum(1)
+        bootstrap = np.where(self.terminated[last], 0.0, np.power(discount, length))
+        return (
+            reward.astype(np.float32),
+            bootstrap.astype(np.float32),
+            self.observation[self._next[last]],
+        )
+
+    def _sample_slots(self, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
         if self.transitions == 0:
             raise SandlotError(
                 f"nothing to sample: {self.rows} rows have arrived and none starts a transition; "

@@ -41,13 +41,14 @@ from robot.errors import SandlotError
 class Batch(NamedTuple):
     """G minibatches of B transitions, float32. Observations are in physical units, actions as executed.
 
-    ``mask`` is 0 where the episode terminated in this step and 1 otherwise, truncation included.
+    ``reward`` is of one step, or the discounted sum of several (``n_step``). ``discount`` is of the value
+    that comes next: 0 where the episode terminated; otherwise (truncated, too) to the power of the steps.
     """
 
     observation: Tensor  # (G, B, O)
     action: Tensor  # (G, B, A)
     reward: Tensor  # (G, B)
-    mask: Tensor  # (G, B)
+    discount: Tensor  # (G, B)
     next_observation: Tensor  # (G, B, O)
 
 
@@ -105,7 +106,7 @@ class Sac:
         bootstrap, backup = self._bootstrap(batch)
         inputs = self._inputs(batch.observation, batch.action)
         for g in range(batch.reward.shape[0]):
-            target = self._target(batch.reward[g], batch.mask[g], bootstrap[g], backup[g])
+            target = self._target(batch.reward[g], batch.discount[g], bootstrap[g], backup[g])
             values = self.critics.regress(inputs[g], target)
         metrics = {
             "critic_loss": (values - target).square().mean(),
@@ -146,14 +147,15 @@ class Sac:
         price = self.temperature.value if self.config.entropy_backup else 0.0
         return self._inputs(observation, action), -price * log_density
 
-    def _target(self, reward: Tensor, mask: Tensor, bootstrap: Tensor, backup: Tensor) -> Tensor:
-        """r + discount * mask * (min over a random Z of the E target critics + entropy term), (B,)."""
+    def _target(self, reward: Tensor, discount: Tensor, bootstrap: Tensor, backup: Tensor) -> Tensor:
+        """r + discount * (min over a random Z of the E target critics + entropy term), (B,). Of several steps
+        only the last one's entropy counts: the actions between were not this actor's."""
         members = list(range(self.config.critics))
         if self.config.subset < self.config.critics:
             drawn = torch.randperm(self.config.critics, generator=self.generator)
             members = drawn[: self.config.subset].tolist()
         value = self.critics.target_values(bootstrap, members).amin(0)
-        return reward + self.config.discount * mask * (value + backup)
+        return reward + discount * (value + backup)
 
     def _update_actor(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Minimise the mean of temperature * log pi - Q, with Q the mean of all E critics."""

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from learners.config import LearnerConfig
@@ -23,19 +25,31 @@ def labelled(rows: Rows) -> Rows:
     return rows
 
 
-@pytest.mark.parametrize("fraction", [0.5, 0.25, 0.1])
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 60), st.floats(0, 1), st.integers(1, 9), st.integers(1, 4))
+@example(50, 0.5, 7, 1)
+@example(50, 0.1, 7, 3)
 def test_every_minibatch_has_exactly_its_share_of_prior_data(
-    contract: TaskContract, make_rows: Callable[..., Rows], fraction: float
+    contract: TaskContract,
+    make_rows: Callable[..., Rows],
+    size: int,
+    fraction: float,
+    updates: int,
+    n_step: int,
 ) -> None:
-    config = LearnerConfig(batch=50, prior_fraction=fraction, updates_per_step=7)
+    config = LearnerConfig(
+        batch=size, prior_fraction=fraction, updates_per_step=updates, n_step=n_step, discount=0.0
+    )
     experience = Experience(contract, config)
     experience.add("s", labelled(make_rows(30, 1, Actor.SCRIPT, 0)))
     experience.add("s", labelled(make_rows(20, 2, Actor.HUMAN, 1)))
     experience.add("s", labelled(make_rows(900, 3, Actor.POLICY, 2)))
-    for seed in range(5):
-        batch = experience.batch(RNG(seed))
-        assert batch.reward.shape == (7, 50) and batch.observation.shape == (7, 50, contract.observation_size)
-        assert batch.reward.sum(1).tolist() == [round(50 * fraction)] * 7
+    assert abs(config.prior_batch - size * fraction) <= 0.5
+    for batch in (experience.batch(RNG(0)), experience.chunks(RNG(0), n_step)):
+        assert batch.reward.shape == (updates, size)
+        assert batch.observation.shape == (updates, size, contract.observation_size)
+        assert batch.reward.sum(1).tolist() == [config.prior_batch] * updates
+    assert batch.action.shape == (updates, size, n_step, contract.action_size)
 
 
 @pytest.mark.parametrize(("actor", "reward"), [(Actor.POLICY, 0.0), (Actor.HUMAN, 1.0)])
