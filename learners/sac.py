@@ -50,6 +50,8 @@ class Batch(NamedTuple):
     reward: Tensor  # (G, B)
     discount: Tensor  # (G, B)
     next_observation: Tensor  # (G, B, O)
+    images: tuple[Tensor, ...] = ()  # for each camera (G, B, stack, height, width, channels), uint8
+    next_images: tuple[Tensor, ...] = ()
 
 
 class Sac:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from learners.config import LearnerConfig
 from learners.prior_data import Experience
-from robot.contract import TaskContract
+from robot.contract import ImageTerm, TaskContract
 from robot.errors import SandlotError
 from robot.messages import Actor
 
@@ -108,3 +110,38 @@ def test_demonstrations_outlive_the_ring_of_practice(
 def test_rows_of_another_contract_are_refused(contract: TaskContract) -> None:
     with pytest.raises(SandlotError, match="different tasks or versions"):
         Experience(contract, LearnerConfig()).add("s", np.zeros(3, [("observation", "<f4", (2,))]))
+
+
+def test_pictures_go_where_their_rows_go(
+    contract: TaskContract, make_rows: Callable[..., Rows], tmp_path: Path
+) -> None:
+    """Each picture shows its row's number; a second learner finds them in the folder."""
+    camera = ImageTerm(name="front", height=2, width=2, channels=1, stack=2)
+    seeing = msgspec.structs.replace(contract, images=(camera,))
+    config = LearnerConfig(batch=20, updates_per_step=3, n_step=2)
+    one, two = (Experience(seeing, config, tmp_path) for _ in range(2))
+    number = 0
+    for actor, episode in ((Actor.SCRIPT, 0), (Actor.POLICY, 1), (Actor.POLICY, 2)):
+        rows = make_rows(15, episode, actor, episode)
+        rows["observation"][:, 0] = number + np.arange(16)
+        frames = np.zeros(16, seeing.frame_dtype())
+        frames["front"] = (number + np.arange(16))[:, None, None, None]
+        number += 16
+        one.add("s", rows, frames)
+        two.add("s", rows)
+    batch = one.batch(RNG(0))
+    (now,), (then,) = batch.images, batch.next_images
+    assert now.shape == then.shape == (3, 20, 2, 2, 2, 1)
+    for pictures, observation in ((now, batch.observation), (then, batch.next_observation)):
+        assert (pictures[:, :, 1].flatten(2) == observation[..., :1]).all()
+        first = observation[..., 0] % 16 == 0
+        assert (pictures[:, :, 0, 0, 0, 0] == observation[..., 0] - 1 + first.float()).all()
+    for a, b in zip(batch, two.batch(RNG(0)), strict=True):
+        for x, y in zip(a, b, strict=True):
+            assert (x == y).all()
+
+
+def test_rows_without_pictures_are_refused(contract: TaskContract, make_rows: Callable[..., Rows]) -> None:
+    seeing = msgspec.structs.replace(contract, images=(ImageTerm(name="front", height=2, width=2),))
+    with pytest.raises(SandlotError, match="came without pictures"):
+        Experience(seeing, LearnerConfig(capacity=10, prior_capacity=10)).add("s", make_rows(3))
