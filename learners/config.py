@@ -20,6 +20,11 @@ class CommonConfig(Struct, tag_field="family"):
     batch: int = 256
     prior_fraction: float = 0.5
     """Share of every minibatch drawn from prior data (demonstrations), while there are both kinds."""
+    discount: float = 0.97
+    """Per policy step: 0.97 at 20 Hz looks 1.7 s ahead."""
+    n_step: int = 1
+    """Steps whose rewards a target adds up before it bootstraps; fewer where an episode or somebody's acting
+    ends. More than one learns faster from sparse rewards, and is biased to how it was acted then."""
     updates_per_step: int = 8
     actor_average: float = 0.01
     """Share of the newest actor in the published one per update step; 0.01 averages over 5 s at 20 Hz, 1 is
@@ -47,13 +52,14 @@ class CommonConfig(Struct, tag_field="family"):
             "hidden needs at least one layer, each at least 1 wide",
         )
         self.need(
-            min(self.batch, self.updates_per_step, self.threads, self.backlog) >= 1,
+            min(self.batch, self.updates_per_step, self.threads, self.backlog, self.n_step) >= 1,
             "counts must be at least 1",
         )
         self.need(
             min(self.capacity, self.prior_capacity) >= 2 and self.warmup >= 0, "capacities must be at least 2"
         )
         self.need(0 <= self.prior_fraction <= 1, "prior_fraction must lie in [0, 1]")
+        self.need(0 <= self.discount <= 1, "discount must lie in [0, 1]")
         self.need(0 <= self.held_out < 1, "held_out must lie in [0, 1)")
         self.need(0 < self.actor_average <= 1, "actor_average must lie in (0, 1]")
         self.need(self.learning_rate >= 0, "learning rates must not be negative")
@@ -81,8 +87,6 @@ class LearnerConfig(CommonConfig, tag="sac"):
     subset: int = 2
     dropout: float = 0.0
     """Share of the critics' hidden units that is dropped, everywhere they are evaluated; DroQ's is 0.01."""
-    discount: float = 0.97
-    """Per policy step: 0.97 at 20 Hz looks 1.7 s ahead."""
     polyak: float = 0.005
     temperature_learning_rate: float = 3e-4
     initial_temperature: float = 0.05
@@ -102,10 +106,7 @@ class LearnerConfig(CommonConfig, tag="sac"):
         self.need(1 <= self.subset <= self.critics, "1 <= subset <= critics is needed")
         self.need(0 <= self.dropout < 1, "dropout must lie in [0, 1)")
         self.need(self.entropy_decay_steps >= 1, "entropy_decay_steps must be at least 1")
-        self.need(
-            0 <= self.discount <= 1 and 0 < self.polyak <= 1,
-            "discount in [0, 1] and polyak in (0, 1] are needed",
-        )
+        self.need(0 < self.polyak <= 1, "polyak must lie in (0, 1]")
         self.need(
             self.temperature_learning_rate >= 0 and self.initial_temperature > 0,
             "learning rates must not be negative and the initial temperature must be positive",

@@ -59,7 +59,7 @@ class ImplicitQ:
 
         reward = self.config.reward_scale * batch.reward[g] + self.config.reward_shift
         following = self.value(self.normalise(batch.next_observation[g]))
-        target = reward + self.config.discount * batch.mask[g] * following
+        target = reward + batch.discount[g] * following
         values = self.q.regress(inputs, target)
         return advantage, {
             "critic_loss": (values - target).square().mean(),

@@ -29,8 +29,15 @@ class Learner:
     """
 
     def __init__(
-        self, contract: TaskContract, config: AlgorithmConfig, seed: int, calibration_hash: str = ""
+        self,
+        contract: TaskContract,
+        config: AlgorithmConfig,
+        seed: int,
+        calibration_hash: str = "",
+        frames: Path | None = None,
     ) -> None:
+        """``frames``: a folder for the pictures of a contract with images (``frames.py``); they are not in a
+        checkpoint either. None keeps them in memory: nothing can be resumed then."""
         torch.set_num_threads(1)  # the engine has its own threads; torch's spin, and cost a robot its time
         self.contract = contract
         self.config = config
@@ -39,7 +46,7 @@ class Learner:
         algorithm_seed = int(actor_seed.generate_state(1, np.uint64)[0] >> np.uint64(1))
         self.algorithm = make_algorithm(contract, config, algorithm_seed)
         self.rng = np.random.default_rng(sample_seed)
-        self.experience = Experience(contract, config)
+        self.experience = Experience(contract, config, frames)
         self.pacing = Pacing(config.updates_per_step, config.warmup, config.backlog)
         self.pretrained = 0
         """Update steps made by ``pretrain``, over and above the held ratio."""
@@ -72,9 +79,10 @@ class Learner:
         """The warm-up is over and there is something to learn from."""
         return self.pacing.received >= self.config.warmup and self.experience.transitions > 0
 
-    def add(self, session: str, rows: NDArray[np.void]) -> None:
-        """Take rows of one session, in order and each once; dtype ``contract.step_dtype()``, shape (n,)."""
-        self.experience.add(session, rows)
+    def add(self, session: str, rows: NDArray[np.void], pictures: NDArray[np.void] | None = None) -> None:
+        """Take rows of one session, in order and each once; dtype ``contract.step_dtype()``, shape (n,).
+        ``pictures``: what the cameras saw at each, dtype ``contract.frame_dtype()``, (n,), the first time."""
+        self.experience.add(session, rows, pictures)
         self.pacing.received = self.experience.steps
 
     def due(self) -> int:
@@ -152,6 +160,7 @@ class Learner:
             "rng": _plain_state(self.rng),
             "notes": notes or {},
         }
+        self.experience.sync()
         return write_checkpoint(directory, self.updates, self.algorithm.arrays(), plain)
 
     def load(self, path: Path) -> dict[str, Any]:

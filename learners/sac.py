@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from numpy.typing import NDArray
@@ -38,18 +38,24 @@ from learners.temperature import Temperature
 from robot.contract import TaskContract
 from robot.errors import SandlotError
 
+NO_COST: Final = torch.zeros(0)
+
 
 class Batch(NamedTuple):
     """G minibatches of B transitions, float32. Observations are in physical units, actions as executed.
 
-    ``mask`` is 0 where the episode terminated in this step and 1 otherwise, truncation included.
+    ``reward`` is of one step, or the discounted sum of several (``n_step``). ``discount`` is of the value
+    that comes next: 0 where the episode terminated; otherwise (truncated, too) to the power of the steps.
     """
 
     observation: Tensor  # (G, B, O)
     action: Tensor  # (G, B, A)
     reward: Tensor  # (G, B)
-    mask: Tensor  # (G, B)
+    discount: Tensor  # (G, B)
     next_observation: Tensor  # (G, B, O)
+    cost: Tensor = NO_COST  # (G, B, C), summed up as the reward: the contract's cost terms
+    images: tuple[Tensor, ...] = ()  # for each camera (G, B, stack, height, width, channels), uint8
+    next_images: tuple[Tensor, ...] = ()
 
 
 class Assessment(NamedTuple):
@@ -116,7 +122,7 @@ class Sac:
         bootstrap, backup = self._bootstrap(batch)
         inputs = self.critic_inputs(batch)
         for g in range(batch.reward.shape[0]):
-            target = self._target(batch.reward[g], batch.mask[g], bootstrap[g], backup[g])
+            target = self._target(batch.reward[g], batch.discount[g], bootstrap[g], backup[g])
             values = self.critics.regress(inputs[g], target)
         metrics = {
             "critic_loss": (values - target).square().mean(),
@@ -145,7 +151,7 @@ class Sac:
         self.generator.manual_seed(seed)  # what is looked at must not decide what is learned
         self.critics.begin(1)
         bootstrap, backup = self._bootstrap(batch)
-        target = self._target(batch.reward[0], batch.mask[0], bootstrap[0], backup[0])
+        target = self._target(batch.reward[0], batch.discount[0], bootstrap[0], backup[0])
         values, _ = self.critics.slope(self.critic_inputs(batch)[0])
         self.generator.set_state(before)
         return Assessment(values.clone(), target)
@@ -182,14 +188,15 @@ class Sac:
         price = self.temperature.value if self.config.entropy_backup else 0.0
         return self._inputs(observation, action), -price * log_density
 
-    def _target(self, reward: Tensor, mask: Tensor, bootstrap: Tensor, backup: Tensor) -> Tensor:
-        """r + discount * mask * (min over a random Z of the E target critics + entropy term), (B,)."""
+    def _target(self, reward: Tensor, discount: Tensor, bootstrap: Tensor, backup: Tensor) -> Tensor:
+        """r + discount * (min over a random Z of the E target critics + entropy term), (B,). Of several steps
+        only the last one's entropy counts: the actions between were not this actor's."""
         members = list(range(self.config.critics))
         if self.config.subset < self.config.critics:
             drawn = torch.randperm(self.config.critics, generator=self.generator)
             members = drawn[: self.config.subset].tolist()
         value = self.critics.target_values(bootstrap, members).amin(0)
-        return reward + self.config.discount * mask * (value + backup)
+        return reward + discount * (value + backup)
 
     def _update_actor(self, observation: Tensor) -> tuple[Tensor, Tensor]:
         """Minimise the mean of temperature * log pi - Q, with Q the mean of all E critics."""

@@ -173,6 +173,7 @@ def _kill(session: Session, onlooker: Onlooker, name: str, rng: np.random.Genera
         figures[f"{head}_state_changes", "count"] = timeline.state_changes(ticks, kill_ns, end_ns)
         figures[f"{head}_lateness_max", "ms"] = timeline.lateness_max_ms(ticks, kill_ns, end_ns)
         figures[f"{head}_twin_gap_max", "ms"] = timeline.gap_max_ms(truth, kill_ns, end_ns)
+        figures[f"{head}_pilot_silence_max", "ms"] = timeline.pilot_silence_max_ms(ticks, kill_ns, end_ns)
     else:
         figures[f"{head}_speed", "m_per_s"] = timeline.speed_at(truth, kill_ns)
     if name == "pilot":

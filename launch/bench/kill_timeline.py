@@ -89,6 +89,12 @@ def gap_max_ms(truth: Records, start_ns: int, end_ns: int) -> float:
     return float(np.diff(times).max()) / 1e6 if len(times) > 1 else NEVER
 
 
+def pilot_silence_max_ms(ticks: Records, start_ns: int, end_ns: int) -> float:
+    """The longest that the guardian had heard nothing of the pilot in a window."""
+    within = ticks[(ticks["time_ns"] > start_ns) & (ticks["time_ns"] <= end_ns)]
+    return float(within["silence"][:, 0].max()) * 1e3 if len(within) else NEVER
+
+
 def acknowledged_ms(courier: Records, kill_ns: int, sequence: int) -> float:
     """Until the learner was known to have the row of this sequence."""
     return _first_ms(courier["time_ns"], courier["received"] > sequence, kill_ns)

@@ -39,7 +39,7 @@ def random_batch(contract: TaskContract, updates: int, size: int, seed: int = 0)
         observation,
         reach.reach(raw, observation[..., contract.previous_action]),
         rng.normal(size=(updates, size)),
-        (rng.uniform(size=(updates, size)) < 0.8).astype(float),
+        (rng.uniform(size=(updates, size)) < 0.8) * 0.97 ** rng.integers(1, 4, (updates, size)),
         observations(),
     )
     return Batch(*(torch.as_tensor(a, dtype=torch.get_default_dtype()) for a in arrays))
@@ -145,7 +145,7 @@ class Reference:
                 target = torch.stack(values).min(0).values
                 if c.entropy_backup:
                     target = target - temperature * log_density
-                target = batch.reward[g] + c.discount * batch.mask[g] * target
+                target = batch.reward[g] + batch.discount[g] * target
             losses = [
                 (self.value(critic, batch.observation[g], batch.action[g], m) - target).pow(2).mean()
                 for critic, m in zip(self.critics, passes.pop(0), strict=True)
@@ -277,18 +277,18 @@ def constant_critics(sac: Sac, values: list[float]) -> None:
     weights["value_bias"].copy_(torch.tensor(values)[:, None])
 
 
-def test_targets_mask_terminations_only(contract: TaskContract) -> None:
-    sac = Sac(contract, LearnerConfig(critics=2, discount=0.9, batch=2), seed=0)
+def test_targets_discount_what_comes_next(contract: TaskContract) -> None:
+    sac = Sac(contract, LearnerConfig(critics=2, batch=2), seed=0)
     constant_critics(sac, [10.0, 7.0])
     batch = random_batch(contract, 1, 2)
     bootstrap, backup = sac._bootstrap(batch)
-    target = sac._target(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]), bootstrap[0], backup[0])
+    target = sac._target(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 0.9]), bootstrap[0], backup[0])
     torch.testing.assert_close(target, torch.tensor([1.0, 2.0 + 0.9 * 7.0]))
 
 
 def test_every_subset_of_targets_is_equally_likely(contract: TaskContract) -> None:
     """Of critics answering 0, 1, 2, 3 the smaller of a random pair is 0, 1, 2 in 3, 2, 1 cases of 6."""
-    sac = Sac(contract, LearnerConfig(critics=4, subset=2, discount=1.0, hidden=(4,), batch=1), seed=0)
+    sac = Sac(contract, LearnerConfig(critics=4, subset=2, hidden=(4,), batch=1), seed=0)
     constant_critics(sac, [0.0, 1.0, 2.0, 3.0])
     batch = random_batch(contract, 1, 1)
     bootstrap, backup = sac._bootstrap(batch)

@@ -17,7 +17,9 @@ from sim.emulators.bench import TRUTH_DTYPE
 MS = 1_000_000
 KILL = 5_000 * MS
 ACTIVE, HOLD, STOP1, FAULT = SafetyState.ACTIVE, SafetyState.HOLD, SafetyState.STOP1, SafetyState.FAULT
-TICK_DTYPE = np.dtype([("time_ns", "<i8"), ("due_ns", "<i8"), ("safety_state", "u1")])
+TICK_DTYPE = np.dtype(
+    [("time_ns", "<i8"), ("due_ns", "<i8"), ("safety_state", "u1"), ("silence", "<f8", (2,))]
+)
 
 
 def stopping_car(speed: float = 2.0, delay_ms: int = 110, deceleration: float = 4.0) -> timeline.Records:
@@ -92,6 +94,10 @@ def test_changes_and_lateness_are_those_of_the_window() -> None:
     assert timeline.state_changes(ticks[:2], KILL + MS, end) == 0
     # A change that shows only against the last tick before the kill is one.
     assert timeline.state_changes(ticks, KILL + 11 * MS, KILL + 21 * MS) == 1
+    ticks["silence"][:, 0] = (0.9, 0.04, 0.05, 0.12, 0.03, 0.8)
+    ticks["silence"][:, 1] = 7.0
+    assert timeline.pilot_silence_max_ms(ticks, KILL + MS, end) == pytest.approx(120.0)
+    assert math.isnan(timeline.pilot_silence_max_ms(ticks[:0], KILL, end))
     ticks["time_ns"][2] += 3 * MS
     ticks["time_ns"][5] += 9 * MS
     assert timeline.lateness_max_ms(ticks, KILL, end) == pytest.approx(3.5)
@@ -134,20 +140,27 @@ def test_nothing_is_started_for_a_request_that_makes_no_sense() -> None:
         run(repeats=0)
 
 
-STALL_MS = 50.0
-"""A machine that stands still for so long stops the robot (overrun_s, stale_s), whoever was killed."""
+TRIES = 3
 
 
-def punctual(figures: dict[str, float]) -> bool:
-    """Whether the machine was: virtual ones stand still for a tenth of a second now and then. What a kill
-    does to the robot shows in every run, so that one without a stall decides."""
-    late = [v for n, v in figures.items() if n.endswith(("_lateness_max_ms", "_twin_gap_max_ms"))]
-    return max(late) < STALL_MS
+def undisturbed(figures: dict[str, float]) -> bool:
+    return figures["learner_kill_state_changes_count"] == figures["courier_kill_state_changes_count"] == 0
 
 
 @pytest.mark.slow
 def test_each_process_is_killed_and_nothing_is_lost_or_doubled() -> None:
-    figures = next(filter(punctual, (run(repeats=1) for _ in range(3))))
+    # A virtual machine that stands still for a tenth of a second stops the robot, as it should, whoever was
+    # killed. What a kill itself does to the robot shows in every run, so that one without a stop decides;
+    # nothing may be lost in any.
+    for _ in range(TRIES):
+        figures = run(repeats=1)
+        check_figures(figures)
+        if undisturbed(figures):
+            return
+    pytest.fail(f"the robot stopped when its learner or courier died, {TRIES} of {TRIES}: {figures}")
+
+
+def check_figures(figures: dict[str, float]) -> None:
     assert json.loads(json.dumps(figures)) == figures
     units = ("_ms", "_m", "_m_per_s", "_count", "_lost", "_doubled")
     assert all(name.endswith(units) for name in figures)
@@ -158,7 +171,6 @@ def test_each_process_is_killed_and_nothing_is_lost_or_doubled() -> None:
         "log_transitions_lost": 0,
         "log_transitions_doubled": 0,
     }
-    assert figures["learner_kill_state_changes_count"] == figures["courier_kill_state_changes_count"] == 0
     for name in ORDER:
         assert figures[f"{name}_kill_to_restart_ms"] <= figures[f"{name}_kill_to_streaming_ms"]
     assert figures["guardian_kill_to_brake_ms"] < figures["guardian_kill_to_standstill_ms"]
