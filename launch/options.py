@@ -540,3 +540,22 @@ class BenchPracticeOptions:
     """Keep the sessions' folders (about 40 MB for 20 min)."""
     json: bool = False
     """Print the rows of this call as one JSON object a line."""
+
+
+@dataclass(frozen=True)
+class ExperimentConstraintOptions:
+    """PID against plain Lagrangian on Point-Circle: overshoot and swing of the cost.
+
+    What the CSV already has is not done again.
+
+    Example: sandlot experiment constraint --seeds 0 1 2 --csv benchmarks/constraint.csv
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """A run of each method for each."""
+    steps: int = 20_000
+    """Environment steps of a run."""
+    csv: Path = Path("constraint.csv")
+    """Rows are appended here; the picture is written beside it."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 from torch import Tensor
@@ -50,6 +50,14 @@ class Algorithm(Protocol):
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what ``arrays`` gave."""
         ...
+
+
+@runtime_checkable
+class Constrained(Protocol):
+    """An algorithm that keeps costs to limits."""
+
+    multipliers: tuple[float, ...]
+    """What each constraint's cost is charged from now on."""
 
 
 def make_algorithm(contract: TaskContract, config: AlgorithmConfig, seed: int) -> Algorithm:

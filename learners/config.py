@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from learners.lagrangian import Constraint
 from robot.errors import SpecError
 from robot.layout import Struct
 
@@ -70,6 +71,11 @@ class CommonConfig(Struct, tag_field="family"):
             raise SpecError(f"learner: {what}; got {msgspec.to_builtins(self)}")
 
     @property
+    def cost_names(self) -> tuple[str, ...]:
+        """Cost terms that are needed."""
+        return ()
+
+    @property
     def prior_batch(self) -> int:
         """Transitions of a minibatch that come from prior data."""
         return round(self.batch * self.prior_fraction)
@@ -100,6 +106,8 @@ class LearnerConfig(CommonConfig, tag="sac"):
     """Update steps in which the target falls from the one to the other, linearly; 10 min at 20 Hz."""
     entropy_backup: bool = False
     """Off is the paper's recommended start for a new task."""
+    constraints: tuple[Constraint, ...] = ()
+    """Costs to be kept to a limit while the reward is pursued (``lagrangian.py``)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -111,3 +119,8 @@ class LearnerConfig(CommonConfig, tag="sac"):
             self.temperature_learning_rate >= 0 and self.initial_temperature > 0,
             "learning rates must not be negative and the initial temperature must be positive",
         )
+
+    @property
+    def cost_names(self) -> tuple[str, ...]:
+        """Cost terms that are needed."""
+        return tuple(dict.fromkeys(constraint.cost for constraint in self.constraints))

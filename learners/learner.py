@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learners.algorithm import make_algorithm
+from learners.algorithm import Constrained, make_algorithm
 from learners.checkpoint import read_checkpoint, write_checkpoint
+from learners.config import LearnerConfig
 from learners.critic_health import Assessable, CriticHealth
+from learners.lagrangian import Multipliers
 from learners.offline_config import AlgorithmConfig
 from learners.pacing import Pacing
 from learners.prior_data import Experience
@@ -51,6 +53,8 @@ class Learner:
         self.pretrained = 0
         """Update steps made by ``pretrain``, over and above the held ratio."""
         self.health = CriticHealth(seed)
+        constraints = config.constraints if isinstance(config, LearnerConfig) else ()
+        self.multipliers = Multipliers(contract, constraints)
         self.metrics: dict[str, float] = {}
         """Of the last update step, and of the last look at the critics."""
 
@@ -83,6 +87,7 @@ class Learner:
         """Take rows of one session, in order and each once; dtype ``contract.step_dtype()``, shape (n,).
         ``pictures``: what the cameras saw at each, dtype ``contract.frame_dtype()``, (n,), the first time."""
         self.experience.add(session, rows, pictures)
+        self.multipliers.add(session, rows)
         self.pacing.received = self.experience.steps
 
     def due(self) -> int:
@@ -111,8 +116,10 @@ class Learner:
         return self.metrics
 
     def _update(self) -> None:
+        if isinstance(self.algorithm, Constrained):
+            self.algorithm.multipliers = self.multipliers.values
         found = self.algorithm.update(self.experience.batch(self.rng))
-        self.metrics = {**self.metrics, **found}
+        self.metrics = self.metrics | found | self.multipliers.metrics
         steps = self.pacing.done + self.pretrained
         if isinstance(self.algorithm, Assessable):
             self.metrics |= self.health.look(self.algorithm, self.experience, self.metrics, steps)

@@ -7,6 +7,9 @@
 DroQ (Hiraoka et al. 2022, arXiv 2110.02034) is two critics with ``dropout``; REDQ (Chen et al. 2021, arXiv
 2101.05982) is a ``subset`` without prior data.
 
+With ``constraints`` there are critics of costs beside those of the reward, and the actor minimises (reward's
+loss + multiplier * cost) / (1 + multiplier) (Stooke et al. 2020, arXiv 2007.03964; ``lagrangian.py``).
+
 One deviation, marked below: the robot's slew limit and filter stand between the actor and the critics, in the
 actor's loss and in the bootstrap action alike, because the critics are trained on executed actions.
 
@@ -33,11 +36,13 @@ from learners.engine.parameters import Parameters
 from learners.engine.precision import operand_type
 from learners.engine.workers import Workers
 from learners.export import export_actor
+from learners.lagrangian import Multipliers
 from learners.networks import Actor, Critics, Normaliser, act, sample, sample_gradient
 from learners.temperature import Temperature
 from robot.contract import TaskContract
 from robot.errors import SandlotError
 
+COST_CRITICS: Final = 2
 NO_COST: Final = torch.zeros(0)
 
 
@@ -96,18 +101,27 @@ class Sac:
             kernels,
             workers,
         )
-        self.critics = Ensemble(
-            Critics(config.critics, observations + self.actions, config.hidden),
-            self.actions,
-            config.batch,
-            config.learning_rate,
-            config.polyak,
-            config.dropout,
-            operand,
-            self.generator,
-            kernels,
-            workers,
-        )
+
+        def ensemble(critics: int) -> Ensemble:
+            return Ensemble(
+                Critics(critics, observations + self.actions, config.hidden),
+                self.actions,
+                config.batch,
+                config.learning_rate,
+                config.polyak,
+                config.dropout,
+                operand,
+                self.generator,
+                kernels,
+                workers,
+            )
+
+        self.critics = ensemble(config.critics)
+        self.costs = tuple(ensemble(COST_CRITICS) for _ in config.constraints)
+        """Critics of each constraint's cost."""
+        self.cost_columns = Multipliers(contract, config.constraints).columns
+        self.multipliers = tuple(0.0 for _ in config.constraints)
+        """What each cost is charged; whoever sees the real episodes sets it."""
         self.temperature = Temperature(config.initial_temperature, config.temperature_learning_rate, kernels)
         self.steps = torch.zeros((), dtype=torch.int64)
         """Updates of the actor so far."""
@@ -124,6 +138,7 @@ class Sac:
         for g in range(batch.reward.shape[0]):
             target = self._target(batch.reward[g], batch.discount[g], bootstrap[g], backup[g])
             values = self.critics.regress(inputs[g], target)
+        self._update_costs(batch, inputs, bootstrap)
         metrics = {
             "critic_loss": (values - target).square().mean(),
             "value": values.mean(),
@@ -198,16 +213,29 @@ class Sac:
         value = self.critics.target_values(bootstrap, members).amin(0)
         return reward + discount * (value + backup)
 
+    def _update_costs(self, batch: Batch, inputs: Tensor, bootstrap: Tensor) -> None:
+        """The critics of costs: targets take the greater of two, and know no entropy."""
+        for critics, column in zip(self.costs, self.cost_columns, strict=True):
+            critics.begin(len(inputs))
+            for g in range(len(inputs)):
+                value = critics.target_values(bootstrap[g], range(COST_CRITICS)).amax(0)
+                critics.regress(inputs[g], batch.cost[g, :, column] + batch.discount[g] * value)
+
     def _update_actor(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """Minimise the mean of temperature * log pi - Q, with Q the mean of all E critics."""
+        """Minimise the mean of temperature * log pi - Q, with Q the mean of all E critics; with constraints
+        (temperature * log pi - Q + multiplier * Q_cost) / (1 + multiplier), summed over them."""
         mean, log_std = (found[0] for found in self.actor(self.normalise(observation)[None]))
         noise = self._noise(mean)
         raw, log_density = sample(mean, log_std, noise)
         previous, temperature = self.reach.previous(observation), self.temperature.value
         # Deviation from RLPD, as above.
-        values, slope = self.critics.slope(self._inputs(observation, self.reach(raw, previous)))
-        by_raw = -slope * self.reach.slope(previous) / len(observation)
-        by_log_density = torch.full_like(log_density, temperature / len(observation))
+        inputs = self._inputs(observation, self.reach(raw, previous))
+        values, slope = self.critics.slope(inputs)
+        for critics, multiplier in zip(self.costs, self.multipliers, strict=True):
+            slope = slope - multiplier * critics.slope(inputs)[1]
+        share = 1.0 / (len(observation) * (1.0 + sum(self.multipliers)))
+        by_raw = -slope * self.reach.slope(previous) * share
+        by_log_density = torch.full_like(log_density, temperature * share)
         self.actor.descend(*sample_gradient(raw, log_std, noise, by_raw, by_log_density))
         return (temperature * log_density - values.mean(0)).mean(), -log_density.mean()
 
@@ -253,6 +281,8 @@ class Sac:
             "critics": self.critics.parameters,
             "targets": self.critics.targets,
             "log_temperature": self.temperature.parameters,
+            **{f"cost{k}": critics.parameters for k, critics in enumerate(self.costs)},
+            **{f"cost_targets{k}": critics.targets for k, critics in enumerate(self.costs)},
         }
 
     def _optimisers(self) -> dict[str, Adam]:
@@ -260,4 +290,5 @@ class Sac:
             "actor": self.actor.optimiser,
             "critics": self.critics.optimiser,
             "temperature": self.temperature.optimiser,
+            **{f"cost{k}": critics.optimiser for k, critics in enumerate(self.costs)},
         }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from learners.config import LearnerConfig
 from learners.engine import compiled
+from learners.lagrangian import Constraint
 from learners.sac import Batch, Sac
 from robot.contract import ActionMap, TaskContract
 from robot.errors import SandlotError
@@ -56,6 +58,14 @@ class Reference:
             for e in range(config.critics)
         ]
         self.targets = [{k: v.detach().clone() for k, v in c.items()} for c in self.critics]
+        self.costs = [
+            [{k: v[e].clone().requires_grad_() for k, v in one.parameters.tensors.items()} for e in range(2)]
+            for one in sac.costs
+        ]
+        self.cost_targets = [
+            [{k: v.detach().clone() for k, v in c.items()} for c in two] for two in self.costs
+        ]
+        self.multipliers = sac.multipliers
         self.log_temperature = torch.tensor(math.log(config.initial_temperature), requires_grad=True)
         self.updates = 0
         self.noise = torch.Generator()
@@ -132,9 +142,11 @@ class Reference:
         temperature = self.log_temperature.exp().detach()
         passes = list(self.masks(size, 2 * updates + 1))
         noise = torch.randn(updates * size, self.contract.action_size, generator=self.noise)
+        next_actions = []
         for g in range(updates):
             with torch.no_grad():
                 action, log_density = self.policy(batch.next_observation[g], noise[g * size : (g + 1) * size])
+                next_actions.append(action)
                 members = list(range(c.critics))
                 if c.subset < c.critics:
                     members = torch.randperm(c.critics, generator=self.noise)[: c.subset].tolist()
@@ -155,6 +167,7 @@ class Reference:
             for critic, target_critic in zip(self.critics, self.targets, strict=True):
                 for name, w in target_critic.items():
                     w.copy_((1 - c.polyak) * w + c.polyak * critic[name].detach())
+        self.update_costs(batch, next_actions)
         observation = batch.observation[-1]
         noise = torch.randn(size, self.contract.action_size, generator=self.noise)
         action, log_density = self.policy(observation, noise)
@@ -163,12 +176,46 @@ class Reference:
             for critic, m in zip(self.critics, passes.pop(0), strict=True)
         ]
         value = torch.stack(values).mean(0)
-        self.adam((temperature * log_density - value).mean(), list(self.actor.values()), c.learning_rate)
+        objective = (temperature * log_density - value).mean()
+        for two, multiplier in zip(self.costs, self.multipliers, strict=True):
+            costs = [self.value(one, observation, action, self.whole(size)) for one in two]
+            objective = objective + multiplier * torch.stack(costs).mean()
+        objective = objective / (1 + sum(self.multipliers))
+        self.adam(objective, list(self.actor.values()), c.learning_rate)
         decayed = min(1.0, self.updates / c.entropy_decay_steps)
         per_action = (1 - decayed) * c.entropy_per_action + decayed * c.final_entropy_per_action
         excess = -log_density.mean().detach() - per_action * self.contract.action_size
         self.updates += 1
         self.adam(self.log_temperature.exp() * excess, [self.log_temperature], c.temperature_learning_rate)
+
+    def whole(self, size: int) -> list[Tensor]:
+        """Masks that drop nothing."""
+        return [torch.ones(size, width) for width in self.config.hidden]
+
+    def update_costs(self, batch: Batch, next_actions: list[Tensor]) -> None:
+        c, size = self.config, batch.reward.shape[1]
+        names = self.contract.cost_terms
+        for k, (two, targets) in enumerate(zip(self.costs, self.cost_targets, strict=True)):
+            column = names.index(c.constraints[k].cost)
+            for g, action in enumerate(next_actions):
+                with torch.no_grad():
+                    values = [
+                        self.value(one, batch.next_observation[g], action, self.whole(size))
+                        for one in targets
+                    ]
+                    target = batch.cost[g, :, column] + batch.discount[g] * torch.stack(values).max(0).values
+                losses = [
+                    (self.value(one, batch.observation[g], batch.action[g], self.whole(size)) - target)
+                    .pow(2)
+                    .mean()
+                    for one in two
+                ]
+                self.adam(
+                    torch.stack(losses).mean(), [w for one in two for w in one.values()], c.learning_rate
+                )
+                for one, follower in zip(two, targets, strict=True):
+                    for name, w in follower.items():
+                        w.copy_((1 - c.polyak) * w + c.polyak * one[name].detach())
 
 
 BASE = {"hidden": (16, 24), "batch": 8, "updates_per_step": 3, "polyak": 0.1, "learning_rate": 1e-2}
@@ -215,6 +262,34 @@ def test_updates_equal_the_reference_s(
     torch.testing.assert_close(
         sac.temperature.parameters.flat[0], reference.log_temperature.detach(), **close
     )
+
+
+@pytest.mark.usefixtures("_float64")
+@pytest.mark.parametrize("multipliers", [(0.0, 0.0), (0.7, 2.0)])
+def test_constrained_updates_equal_the_reference_s(
+    contract: TaskContract, multipliers: tuple[float, float]
+) -> None:
+    """Two constraints, not in the order of the contract's costs: their critics and the actor's objective."""
+    costly = msgspec.structs.replace(contract, cost_terms=("heat", "noise", "wear"))
+    constraints = (Constraint(cost="wear", limit=1.0), Constraint(cost="heat", limit=1.0))
+    config = LearnerConfig(**BASE, constraints=constraints)
+    sac = Sac(costly, config, seed=5)
+    sac.multipliers = multipliers
+    reference = Reference(costly, config, sac)
+    for seed in range(4):
+        batch = random_batch(costly, config.updates_per_step, config.batch, seed)
+        batch = batch._replace(cost=torch.rand(*batch.reward.shape, 3))
+        sac.update(batch)
+        reference.update(batch)
+    close = {"rtol": 1e-7, "atol": 1e-9}
+    for name, w in reference.actor.items():
+        torch.testing.assert_close(sac.actor.parameters.tensors[name], w.detach(), **close)
+    for ours, two, followers in zip(sac.costs, reference.costs, reference.cost_targets, strict=True):
+        for e in range(2):
+            for name, w in two[e].items():
+                torch.testing.assert_close(ours.parameters.tensors[name][e], w.detach(), **close)
+            for name, w in followers[e].items():
+                torch.testing.assert_close(ours.targets.tensors[name][e], w, **close)
 
 
 def test_what_is_learned_does_not_depend_on_the_number_of_threads(contract: TaskContract) -> None:
