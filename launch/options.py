@@ -553,7 +553,7 @@ class ExperimentConstraintOptions:
 
     seeds: tuple[int, ...] = (0, 1, 2)
     """A run of each method for each."""
-    steps: int = 20_000
+    steps: int = 12_000
     """Environment steps of a run."""
     csv: Path = Path("constraint.csv")
     """Rows are appended here; the picture is written beside it."""

@@ -36,9 +36,9 @@ class Constraint(Struct):
     cost: str
     limit: float
     per: Literal["episode", "step"] = "episode"
-    proportional: float = 0.5
-    integral: float = 0.02
-    derivative: float = 0.5
+    proportional: float = 0.2
+    integral: float = 0.05
+    derivative: float = 0.2
     delay: int = 10
     """Measurements that the derivative looks back."""
     smoothing: float = 0.8

@@ -30,7 +30,7 @@ INTEGRAL: Final = 0.05
 METHODS: Final = {
     "unconstrained": None,
     "integral": (0.0, INTEGRAL, 0.0),
-    "PID": (0.5, INTEGRAL, 1.0),
+    "PID": (0.2, INTEGRAL, 0.2),
 }
 """Gains: proportional, integral, derivative. The integral's is the same, so that only damping differs."""
 SMOOTH: Final = 5
