@@ -65,6 +65,7 @@ COMMANDS: dict[str, Command] = {
     "experiment constraint": Command(
         options.ExperimentConstraintOptions, "launch.experiments.constraint:constraint"
     ),
+    "experiment offline": Command(options.ExperimentOptions, "launch.experiments.command:offline"),
 }
 
 

@@ -31,6 +31,8 @@ STEPS = 100_000
 def learn(options: LearnOptions) -> int:
     """One run, new or resumed, from start to plot."""
     _need("torch", "onnx")
+    if options.session is not None:
+        return _from_session(options, options.session)
     from learners.environments.catalogue import find
     from learners.environments.training import Training
 
@@ -61,6 +63,30 @@ def learn(options: LearnOptions) -> int:
         if training is not None:
             training.close()
     finish(training, options.json)
+    return 0
+
+
+def _from_session(options: LearnOptions, folder: Path) -> int:
+    """A policy from the journal of a robot's run."""
+    from launch.session import open_session
+    from learners.learner import Learner
+    from learners.offline import learn_offline
+    from learners.presets import preset
+
+    session = open_session(folder)
+    config = preset(options.algo, _overrides(options.set))
+    learner = Learner(session.contract, config, options.seed, session.manifest.calibration_hash)
+    directory = session.directory / "offline" / options.algo
+    steps = STEPS if options.steps is None else options.steps
+    try:
+        with _stop_on_sigterm():
+            policy = learn_offline(learner, session.learner, directory, steps, print)
+    except KeyboardInterrupt:
+        print(f"stopped at step {learner.pretrained}; the same command goes on from its last checkpoint")
+        return 130
+    print(f"  policy  {_shown(policy)}")
+    if options.json:
+        print(json.dumps({"policy": str(policy), "updates": learner.updates, **learner.metrics}))
     return 0
 
 

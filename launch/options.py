@@ -141,11 +141,16 @@ class LearnOptions:
 
     From data only: sandlot learn --env Hopper-v5 --algo iql --prior data/ --offline --set tau=0.9
 
+    From a robot's run only: sandlot learn --session runs/racer/latest --algo iql --steps 20000
+
     Go on, further: sandlot learn --resume runs/Hopper-v5/latest --steps 200000
     """
 
     env: str | None = None
     """The environment: Hopper-v5, dm_control/cheetah-run, or module:Name-v0 to import a module first."""
+    session: Path | None = None
+    """Instead of an environment: the run of a robot, whose journal alone is learned from. The policy lies in
+    its folder then, under offline/ALGO, for practice's --policy."""
     algo: Literal["sac", "rlpd", "droq", "redq", "bc", "iql", "idql"] = "rlpd"
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
@@ -559,3 +564,16 @@ class ExperimentConstraintOptions:
     """Rows are appended here; the picture is written beside it."""
     json: bool = False
     """Print the summary as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class ExperimentOptions:
+    """Algorithms compared over several seeds: a row of a CSV each, and a picture of all; resumable.
+
+    Example: sandlot experiment offline --csv benchmarks/offline.csv --seeds 0 1 2
+    """
+
+    csv: Path
+    """Where the rows go; a row that is there is not run again. The picture lies beside it."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds, a run of every case each."""

@@ -120,7 +120,8 @@ class _Graph:
         return name
 
     def constant(self, value: Any, kind: Any = np.float32) -> str:
-        array = np.array(value, kind, order="C")
+        plain = value.numpy() if isinstance(value, torch.Tensor) else value
+        array = np.array(plain, kind, order="C")
         name = self._names.setdefault(
             (array.dtype.str, array.shape, array.tobytes()), f"constant_{len(self.constants)}"
         )

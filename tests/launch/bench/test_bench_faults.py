@@ -66,6 +66,7 @@ def short_campaign(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, 
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("short_campaign")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", CELLS)
 def test_no_fault_escapes(name: str, short_campaign: dict[tuple[str, str], list[Outcome]]) -> None:
@@ -76,6 +77,8 @@ def test_no_fault_escapes(name: str, short_campaign: dict[tuple[str, str], list[
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("short_campaign")
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("name", "defect"), [(c.name, d.__name__) for c in CELLS.values() for d in c.defects]
 )
@@ -273,6 +276,7 @@ def test_workers_share_the_work_and_a_second_call_finds_it_done(tmp_path: Path) 
 
 
 @pytest.mark.slow
+@pytest.mark.realtime
 def test_real_processes_stopped_killed_hung_and_starved(tmp_path: Path) -> None:
     acts = [name for name in ACTS if "learner" not in name]
     lines = run_processes(acts, 1, tmp_path / "faults.csv")

@@ -148,6 +148,7 @@ def undisturbed(figures: dict[str, float]) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.realtime
 def test_each_process_is_killed_and_nothing_is_lost_or_doubled() -> None:
     # A virtual machine that stands still for a tenth of a second stops the robot, as it should, whoever was
     # killed. What a kill itself does to the robot shows in every run, so that one without a stop decides;
