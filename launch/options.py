@@ -151,7 +151,7 @@ class LearnOptions:
     session: Path | None = None
     """Instead of an environment: the run of a robot, whose journal alone is learned from. The policy lies in
     its folder then, under offline/ALGO, for practice's --policy."""
-    algo: Literal["sac", "rlpd", "droq", "redq", "bc", "iql", "idql"] = "rlpd"
+    algo: Literal["sac", "rlpd", "droq", "redq", "avtd", "bc", "iql", "idql"] = "rlpd"
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
     """A folder of journals to learn from besides, such as earlier runs'."""

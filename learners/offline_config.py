@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from learners.avtd_config import AvtdConfig
 from learners.config import CommonConfig, LearnerConfig
 
 
@@ -85,5 +86,5 @@ class IdqlConfig(ImplicitConfig, tag="idql"):
         self.need(self.weight_decay >= 0, "weight_decay must not be negative")
 
 
-AlgorithmConfig = LearnerConfig | BcConfig | IqlConfig | IdqlConfig
+AlgorithmConfig = LearnerConfig | AvtdConfig | BcConfig | IqlConfig | IdqlConfig
 """Anyone's settings."""

@@ -10,6 +10,7 @@ PUBLISHED = {
     "sac": {"critics": 2, "updates_per_step": 1, "dropout": 0.0},
     "redq": {"critics": 10, "subset": 2, "updates_per_step": 20, "dropout": 0.0},
     "droq": {"critics": 2, "subset": 2, "updates_per_step": 20, "dropout": 0.01},
+    "avtd": {"critics": 2, "subset": 2, "updates_per_step": 20, "dropout": 0.0},
     "rlpd": {"critics": 10, "subset": 2, "updates_per_step": 20, "prior_fraction": 0.5},
     "bc": {"prior_fraction": 1.0},
     "iql": {
