@@ -43,6 +43,9 @@ class PracticeOptions:
     """An ONNX policy to start from, until the learner has a better one."""
     update_ratio: int | None = None
     """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
+    cost: tuple[str, ...] = ()
+    """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
+    NAME<=LIMIT/episode."""
     resume: Path | None = None
     """An earlier run whose learner to go on from, exactly where its last checkpoint was."""
     runs: Path = Path("runs")
@@ -119,6 +122,9 @@ class LearnerOptions:
     """Seed of the learner's random numbers."""
     update_ratio: int | None = None
     """Critic updates per environment step (None: the default; 0 switches learning off)."""
+    cost: tuple[str, ...] = ()
+    """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
+    NAME<=LIMIT/episode."""
     resume: Path | None = None
     """An earlier run to go on from, exactly where its last checkpoint was."""
     minutes: float | None = None
