@@ -130,5 +130,8 @@ def _candidate(config: AvtdConfig, number: int) -> LearnerConfig:
     regulariser = config.regularisers[number]
     common = {name: getattr(config, name) for name in LearnerConfig.__struct_fields__}
     return msgspec.structs.replace(
-        LearnerConfig(**common), dropout=regulariser.dropout, weight_decay=regulariser.weight_decay
+        LearnerConfig(**common),
+        layer_norm=regulariser.layer_norm,
+        dropout=regulariser.dropout,
+        weight_decay=regulariser.weight_decay,
     )

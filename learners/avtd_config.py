@@ -11,6 +11,7 @@ class Regulariser(Struct):
     """What keeps one candidate's critics from overfitting, beside what all have."""
 
     name: str
+    layer_norm: bool = False
     dropout: float = 0.0
     weight_decay: float = 0.0
 
@@ -20,16 +21,16 @@ class Regulariser(Struct):
 
 
 class AvtdConfig(LearnerConfig, tag="avtd"):
-    """Several learners of SAC's family on the same data, of which one acts (``avtd.Avtd``). ``dropout`` and
-    ``weight_decay`` are the regularisers'."""
+    """Several learners of SAC's family on the same data, of which one acts (``avtd.Avtd``). ``layer_norm``,
+    ``dropout`` and ``weight_decay`` are the regularisers'."""
 
     regularisers: tuple[Regulariser, ...] = (
         Regulariser(name="none"),
-        Regulariser(name="dropout", dropout=0.01),
-        Regulariser(name="more dropout", dropout=0.1),
+        Regulariser(name="layer norm", layer_norm=True),
+        Regulariser(name="dropout", layer_norm=True, dropout=0.01),
         Regulariser(name="weight decay", weight_decay=0.01),
     )
-    """DroQ's dropout and ten times as much, and AdamW's default decay; "none" still has LayerNorm."""
+    """Nothing, RLPD's, DroQ's, and AdamW's default decay."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

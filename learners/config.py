@@ -21,6 +21,9 @@ class CommonConfig(Struct, tag_field="family"):
     batch: int = 256
     prior_fraction: float = 0.5
     """Share of every minibatch drawn from prior data (demonstrations), while there are both kinds."""
+    symmetric: bool = True
+    """Every minibatch has that share, RLPD's symmetric sampling; off: all transitions of both kinds are
+    equally likely, and there is no share."""
     discount: float = 0.97
     """Per policy step: 0.97 at 20 Hz looks 1.7 s ahead."""
     n_step: int = 1
@@ -91,6 +94,10 @@ class LearnerConfig(CommonConfig, tag="sac"):
 
     critics: int = 2
     subset: int = 2
+    layer_norm: bool = True
+    """LayerNorm in the critics' hidden layers, RLPD's and DroQ's; SAC and REDQ have none."""
+    actor_value: Literal["mean", "min"] = "mean"
+    """What the actor ascends: the mean of all critics, or the least of them, as SAC."""
     dropout: float = 0.0
     """Share of the critics' hidden units that is dropped, everywhere they are evaluated; DroQ's is 0.01."""
     weight_decay: float = 0.0

@@ -36,9 +36,11 @@ def value(weights: Weights, depth: int, inputs: Tensor) -> Tensor:
     h = inputs
     for k in range(depth):
         h = h @ weights[f"weight{k}"] + weights[f"bias{k}"]
-        centred = h - h.mean()
-        h = centred * (centred.square().mean() + LAYER_NORM_EPSILON).rsqrt()
-        h = (h * weights[f"norm_scale{k}"] + weights[f"norm_bias{k}"]).relu()
+        if f"norm_scale{k}" in weights:
+            centred = h - h.mean()
+            h = centred * (centred.square().mean() + LAYER_NORM_EPSILON).rsqrt()
+            h = h * weights[f"norm_scale{k}"] + weights[f"norm_bias{k}"]
+        h = h.relu()
     return (h @ weights["value_weight"] + weights["value_bias"])[0]
 
 

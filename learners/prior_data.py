@@ -1,4 +1,4 @@
-"""Practice and prior data, and RLPD's symmetric sampling from the two."""
+"""Practice and prior data, and RLPD's symmetric sampling from the two, or uniform sampling from both."""
 
 from __future__ import annotations
 
@@ -105,9 +105,10 @@ class Experience:
         return kind
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """G minibatches, each with exactly the configured share of prior data; all of one kind if there is
-        no other: without prior data this is plain SAC. Raises SandlotError if there is nothing at all."""
-        return _batch(self._draw(lambda replay, count: self._sample(replay, count, rng)))
+        """G minibatches, each with exactly the configured share of prior data, or without ``symmetric`` with
+        whatever of it is drawn; all of one kind if there is no other: without prior data this is plain SAC.
+        Raises SandlotError if there is nothing at all."""
+        return _batch(self._draw(lambda replay, count: self._sample(replay, count, rng), rng))
 
     def held_out_batch(self, rng: np.random.Generator) -> Batch | None:
         """One minibatch of what is never trained on; None if there is nothing of the kind yet."""
@@ -133,12 +134,16 @@ class Experience:
         """The same with the actions of ``steps`` steps each, whatever ``n_step`` is."""
         discount = self.config.discount
         return ChunkBatch(
-            *self._draw(lambda replay, count: replay.sample_chunks(count, rng, steps, discount))
+            *self._draw(lambda replay, count: replay.sample_chunks(count, rng, steps, discount), rng)
         )
 
-    def _draw(self, sample: Callable[[Replay, int], tuple[NDArray[Any], ...]]) -> list[Tensor]:
+    def _draw(
+        self, sample: Callable[[Replay, int], tuple[NDArray[Any], ...]], rng: np.random.Generator
+    ) -> list[Tensor]:
         """Arrays (N, ...) of both kinds as tensors (G, B, ...)."""
         updates, size = self.config.updates_per_step, self.config.batch
+        if not self.config.symmetric and self.prior.transitions and self.practice.transitions:
+            return self._pooled(sample, rng)
         from_prior = self.config.prior_batch
         if self.prior.transitions == 0:
             from_prior = 0
@@ -151,6 +156,18 @@ class Experience:
                 parts.append([a.reshape(updates, count, *a.shape[1:]) for a in drawn])
         # Each minibatch has its share of each kind; where in it they stand does not matter.
         return [torch.from_numpy(np.concatenate(kinds, 1)) for kinds in zip(*parts, strict=True)]
+
+    def _pooled(
+        self, sample: Callable[[Replay, int], tuple[NDArray[Any], ...]], rng: np.random.Generator
+    ) -> list[Tensor]:
+        """Of the two kinds as if they were one: how many of each there are is binomial."""
+        updates, size = self.config.updates_per_step, self.config.batch
+        shown = int(rng.binomial(updates * size, self.prior.transitions / self.transitions))
+        kinds = ((self.practice, updates * size - shown), (self.prior, shown))
+        drawn = [sample(replay, count) for replay, count in kinds if count]
+        order = rng.permutation(updates * size)
+        pooled = (np.concatenate(parts)[order] for parts in zip(*drawn, strict=True))
+        return [torch.from_numpy(a.reshape(updates, size, *a.shape[1:])) for a in pooled]
 
 
 def _pictures(contract: TaskContract, capacity: int, folder: Path | None, name: str) -> Frames | None:

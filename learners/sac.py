@@ -5,7 +5,8 @@
 3. Symmetric sampling: half of every minibatch is prior data (``prior_data.Experience``).
 
 DroQ (Hiraoka et al. 2022, arXiv 2110.02034) is two critics with ``dropout``; REDQ (Chen et al. 2021, arXiv
-2101.05982) is a ``subset`` without prior data.
+2101.05982) is a ``subset`` without prior data and without LayerNorm; SAC (Haarnoja et al. 2018, arXiv
+1812.05905) is two critics without LayerNorm, the lesser of which the actor ascends.
 
 With ``constraints`` there are critics of costs beside those of the reward, and the actor minimises (reward's
 loss + multiplier * cost) / (1 + multiplier) (Stooke et al. 2020, arXiv 2007.03964; ``lagrangian.py``).
@@ -104,7 +105,7 @@ class Sac:
 
         def ensemble(critics: int) -> Ensemble:
             return Ensemble(
-                Critics(critics, observations + self.actions, config.hidden),
+                Critics(critics, observations + self.actions, config.hidden, layer_norm=config.layer_norm),
                 self.actions,
                 config.batch,
                 config.learning_rate,
@@ -224,7 +225,8 @@ class Sac:
                 critics.regress(inputs[g], batch.cost[g, :, column] + batch.discount[g] * value)
 
     def _update_actor(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """Minimise the mean of temperature * log pi - Q, with Q the mean of all E critics; with constraints
+        """Minimise the mean of temperature * log pi - Q, with Q the mean of all E critics, or the least of
+        them where the configuration says so; with constraints
         (temperature * log pi - Q + multiplier * Q_cost) / (1 + multiplier), summed over them."""
         mean, log_std = (found[0] for found in self.actor(self.normalise(observation)[None]))
         noise = self._noise(mean)
@@ -232,14 +234,16 @@ class Sac:
         previous, temperature = self.reach.previous(observation), self.temperature.value
         # Deviation from RLPD, as above.
         inputs = self._inputs(observation, self.reach(raw, previous))
-        values, slope = self.critics.slope(inputs)
+        least = self.config.actor_value == "min"
+        values, slope = self.critics.slope(inputs, least=least)
         for critics, multiplier in zip(self.costs, self.multipliers, strict=True):
             slope = slope - multiplier * critics.slope(inputs)[1]
         share = 1.0 / (len(observation) * (1.0 + sum(self.multipliers)))
         by_raw = -slope * self.reach.slope(previous) * share
         by_log_density = torch.full_like(log_density, temperature * share)
         self.actor.descend(*sample_gradient(raw, log_std, noise, by_raw, by_log_density))
-        return (temperature * log_density - values.mean(0)).mean(), -log_density.mean()
+        ascended = values.amin(0) if least else values.mean(0)
+        return (temperature * log_density - ascended).mean(), -log_density.mean()
 
     @property
     def target_entropy(self) -> float:

@@ -129,7 +129,7 @@ def _run(method: str, seed: int, steps: int) -> Iterator[Episode]:
 
 
 def training_settings(method: str, seed: int, steps: int) -> TrainingSettings:
-    """Of one run: SAC with small networks."""
+    """Of one run: SAC with small networks and RLPD's critics."""
     from learners.environments.settings import TrainingSettings
     from learners.lagrangian import Constraint
     from learners.presets import preset
@@ -139,7 +139,8 @@ def training_settings(method: str, seed: int, steps: int) -> TrainingSettings:
         cost="cost", limit=LIMIT, proportional=proportional, integral=integral, derivative=derivative
     )
     small = {"hidden": [64, 64], "batch": 64, "warmup": 1_000, "learning_rate": 1e-3, "matmul": "float32"}
-    learner = preset("sac", small | {"constraints": [msgspec.to_builtins(one)]})
+    steady = {"layer_norm": True, "actor_value": "mean"}
+    learner = preset("sac", small | steady | {"constraints": [msgspec.to_builtins(one)]})
     return TrainingSettings(
         environment=ENVIRONMENT,
         algorithm="sac",

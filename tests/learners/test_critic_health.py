@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from learners.config import LearnerConfig
 from learners.critic_health import EVERY, OUTSIDE, RISES, CriticHealth, td_error
-from learners.engine.dropout import Drops
-from learners.engine.kernels import Affine
-from learners.engine.torch_kernels import TorchKernels
 from learners.held_out import LONGEST, held_out, held_out_rows
 from learners.learner import Learner
 from learners.prior_data import Experience
@@ -173,28 +169,6 @@ def test_held_out_episodes_are_looked_at_seldom_and_at_once(contract: TaskContra
     assert [k for k in range(1, 2 * EVERY) if seen[k] != seen[k - 1]] == [EVERY - 1, 2 * EVERY - 1]
 
 
-@pytest.fixture
-def _no_layer_norm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Critics as before LayerNorm: what extrapolates without bound."""
-
-    def forward(z: Tensor, affine: Affine, deviation: Tensor, drops: Drops) -> None:
-        z.copy_(z + affine.bias)
-        deviation.fill_(1.0)
-
-    def backward(
-        z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, up: Tensor, gradient: Affine
-    ) -> None:
-        by_output = torch.where(z * affine.scale + affine.shift > 0, up, 0.0)
-        torch.sum(by_output * z, 0, out=gradient.scale)
-        torch.sum(by_output, 0, out=gradient.shift)
-        torch.sum(by_output * affine.scale, 0, out=gradient.bias)
-        z.copy_(by_output * affine.scale)
-
-    monkeypatch.setattr("learners.engine.torch_kernels._normalise", forward)
-    monkeypatch.setattr("learners.engine.torch_kernels._backward", backward)
-    monkeypatch.setattr("learners.sac.load_kernels", lambda: (TorchKernels(), None))
-
-
 def narrow_learner(contract: TaskContract, make_rows: Make, **settings: Any) -> Learner:
     """On 240 steps of hardly varied actions, whose successors are strange to it."""
     common = {"hidden": (64, 64), "batch": 64, "warmup": 0, "matmul": "float32", "discount": 0.99}
@@ -213,10 +187,9 @@ def largest(learner: Learner) -> float:
     return max(m["value_max"] / m["value_upper_bound"], m["value_min"] / m["value_lower_bound"])
 
 
-@pytest.mark.usefixtures("_no_layer_norm")
 def test_the_alarm_comes_long_before_divergence(contract: TaskContract, make_rows: Make) -> None:
     """One critic, no average of it in the targets, no LayerNorm, 20 updates per step on narrow data."""
-    learner = narrow_learner(contract, make_rows, subset=1, polyak=1.0, learning_rate=1e-3)
+    learner = narrow_learner(contract, make_rows, layer_norm=False, subset=1, polyak=1.0, learning_rate=1e-3)
     sizes, alarmed = [0.0], 0
     while sizes[-1] < 100.0 and len(sizes) < 400:
         learner.pretrain(1)

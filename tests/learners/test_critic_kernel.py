@@ -24,19 +24,20 @@ from robot.messages import Actor
 Rows = NDArray[np.void]
 
 
-def critic(hidden: tuple[int, ...]) -> dict[str, Tensor]:
+def critic(hidden: tuple[int, ...], layer_norm: bool = True) -> dict[str, Tensor]:
     """One critic of four inputs with random weights, float64."""
     generator = torch.Generator().manual_seed(0)
-    shapes = Critics(1, 4, hidden).shapes
+    shapes = Critics(1, 4, hidden, layer_norm=layer_norm).shapes
     return {
         name: torch.randn(shape[1:], dtype=torch.float64, generator=generator)
         for name, shape in shapes.items()
     }
 
 
+@pytest.mark.parametrize("layer_norm", [True, False])
 @pytest.mark.parametrize("hidden", [(7,), (5, 6)])
-def test_the_kernel_is_the_jacobian_s_gram_matrix(hidden: tuple[int, ...]) -> None:
-    weights, inputs = critic(hidden), torch.randn(9, 4, dtype=torch.float64)
+def test_the_kernel_is_the_jacobian_s_gram_matrix(hidden: tuple[int, ...], layer_norm: bool) -> None:
+    weights, inputs = critic(hidden, layer_norm), torch.randn(9, 4, dtype=torch.float64)
     names = tuple(weights)
 
     def values(*tensors: Tensor) -> Tensor:
@@ -44,9 +45,9 @@ def test_the_kernel_is_the_jacobian_s_gram_matrix(hidden: tuple[int, ...]) -> No
         h = inputs
         for k in range(len(hidden)):
             h = h @ one[f"weight{k}"] + one[f"bias{k}"]
-            h = torch.nn.functional.layer_norm(
-                h, h.shape[1:], one[f"norm_scale{k}"], one[f"norm_bias{k}"], 1e-6
-            )
+            if layer_norm:
+                scale, shift = one[f"norm_scale{k}"], one[f"norm_bias{k}"]
+                h = torch.nn.functional.layer_norm(h, h.shape[1:], scale, shift, 1e-6)
             h = h.clamp(min=0)
         return (h @ one["value_weight"] + one["value_bias"])[:, 0]
 
@@ -83,8 +84,10 @@ def test_a_table_and_a_constant() -> None:
     assert kernel_figures(away, torch.tensor([1.0, 1.0])).row_ratio == pytest.approx(0.5)
 
 
-def test_the_engine_s_values_are_this_function_s(contract: TaskContract) -> None:
-    sac = Sac(contract, LearnerConfig(batch=8, hidden=(16, 16), matmul="float32"), 0)
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_the_engine_s_values_are_this_function_s(contract: TaskContract, layer_norm: bool) -> None:
+    config = LearnerConfig(batch=8, hidden=(16, 16), matmul="float32", layer_norm=layer_norm)
+    sac = Sac(contract, config, 0)
     inputs = torch.randn(8, contract.observation_size + 2)
     values, _ = sac.critics.slope(inputs)
     for member in range(2):

@@ -54,11 +54,29 @@ def test_every_minibatch_has_exactly_its_share_of_prior_data(
     assert batch.action.shape == (updates, size, n_step, contract.action_size)
 
 
+def test_without_symmetric_sampling_all_transitions_are_equally_likely(
+    contract: TaskContract, make_rows: Callable[..., Rows]
+) -> None:
+    """40 demonstrated of 200: each minibatch's share is binomial, and wherever it stands in it."""
+    config = LearnerConfig(batch=250, updates_per_step=40, symmetric=False)
+    experience = Experience(contract, config)
+    experience.add("s", labelled(make_rows(40, 1, Actor.SCRIPT, 0)))
+    experience.add("s", labelled(make_rows(160, 2, Actor.POLICY, 2)))
+    shown = experience.batch(RNG(0)).reward.numpy()
+    assert shown.shape == (40, 250)
+    assert shown.mean() == pytest.approx(0.2, abs=3.5 * np.sqrt(0.16 / shown.size))
+    assert shown.sum(1).std() == pytest.approx(np.sqrt(250 * 0.16), rel=0.4)
+    halves = shown[:, :125].mean(), shown[:, 125:].mean()
+    assert halves == pytest.approx((0.2, 0.2), abs=0.02)
+    assert experience.chunks(RNG(0), 3).action.shape == (40, 250, 3, contract.action_size)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize(("actor", "reward"), [(Actor.POLICY, 0.0), (Actor.HUMAN, 1.0)])
 def test_with_one_kind_of_data_it_is_all_of_that_kind(
-    contract: TaskContract, make_rows: Callable[..., Rows], actor: Actor, reward: float
+    contract: TaskContract, make_rows: Callable[..., Rows], actor: Actor, reward: float, symmetric: bool
 ) -> None:
-    experience = Experience(contract, LearnerConfig())
+    experience = Experience(contract, LearnerConfig(symmetric=symmetric))
     experience.add("s", labelled(make_rows(30, 1, actor)))
     batch = experience.batch(RNG(0))
     assert batch.reward.shape == (LearnerConfig().updates_per_step, LearnerConfig().batch)

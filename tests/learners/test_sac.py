@@ -101,9 +101,11 @@ class Reference:
         for k in range(len(self.config.hidden)):
             h = h @ critic[f"weight{k}"] + critic[f"bias{k}"]
             h = h * masks[k] / (1 - self.config.dropout)
-            centred = h - h.mean(-1, keepdim=True)
-            h = centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
-            h = (h * critic[f"norm_scale{k}"] + critic[f"norm_bias{k}"]).clamp(min=0)
+            if self.config.layer_norm:
+                centred = h - h.mean(-1, keepdim=True)
+                h = centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+                h = h * critic[f"norm_scale{k}"] + critic[f"norm_bias{k}"]
+            h = h.clamp(min=0)
         return (h @ critic["value_weight"] + critic["value_bias"])[:, 0]
 
     def policy(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -179,7 +181,8 @@ class Reference:
             self.value(critic, observation, action, m)
             for critic, m in zip(self.critics, passes.pop(0), strict=True)
         ]
-        value = torch.stack(values).mean(0)
+        value = torch.stack(values)
+        value = value.min(0).values if c.actor_value == "min" else value.mean(0)
         objective = (temperature * log_density - value).mean()
         for two, multiplier in zip(self.costs, self.multipliers, strict=True):
             costs = [self.value(one, observation, action, self.whole(size)) for one in two]
@@ -236,6 +239,10 @@ CASES = {
     "DroQ": {"dropout": 0.01, "hidden": (64, 64), "batch": 32},
     "much dropout": {"dropout": 0.4, "critics": 4, "subset": 2, "hidden": (9, 11, 6), "batch": 7},
     "weight decay": {"weight_decay": 0.5, "critics": 3},
+    "SAC": {"layer_norm": False, "actor_value": "min", "entropy_backup": True},
+    "the least of four": {"actor_value": "min", "critics": 4},
+    "REDQ": {"layer_norm": False, "critics": 10, "subset": 2, "entropy_backup": True},
+    "dropout alone": {"layer_norm": False, "dropout": 0.3, "hidden": (16, 24, 8), "threads": 2},
     "two threads": {"critics": 5, "dropout": 0.1, "threads": 2},
 }
 
