@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "report": Command(options.ReportOptions, "launch.report:report"),
     "replay": Command(options.ReplayOptions, "launch.replay.command:replay"),
     "doctor": Command(options.DoctorOptions, "launch.doctor:doctor"),
+    "doctor critic": Command(options.DoctorCriticOptions, "launch.doctor_critic:critic"),
     "keys make": Command(options.KeysMakeOptions, "launch.keys:make"),
     "keys allow": Command(options.KeysAllowOptions, "launch.keys:allow"),
     "keys session": Command(options.KeysSessionOptions, "launch.keys:session"),
@@ -61,6 +62,9 @@ COMMANDS: dict[str, Command] = {
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),
+    "experiment constraint": Command(
+        options.ExperimentConstraintOptions, "launch.experiments.constraint:constraint"
+    ),
     "experiment offline": Command(options.ExperimentOptions, "launch.experiments.command:offline"),
 }
 
@@ -106,7 +110,7 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Any] | None:
     if name in ("-h", "--help", "help"):
         print(usage())
         return None
-    if name in groups:
+    if name in groups and (name not in COMMANDS or " ".join(words[:2]) in COMMANDS):
         if len(words) == 1 or words[1] in ("-h", "--help"):
             print(usage(name))
             return None

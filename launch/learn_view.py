@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 if TYPE_CHECKING:
     from learners.environments.training import Training
+    from learners.learner import Learner
 
 PLAIN_S, LIVE_S = 10.0, 0.1
 """How often progress is shown [s]."""
@@ -100,4 +101,11 @@ def describe(training: Training) -> str:
         return "random steps"
     evaluated = f", evaluated {training.curve[-1].return_mean:.4g}" if training.curve else ""
     rate = training.learner.updates / max(training.wall_s, 1e-3)
-    return f"return {training.last_return:.4g}{evaluated} | {rate:.0f} updates/s"
+    return f"return {training.last_return:.4g}{evaluated} | {rate:.0f} updates/s{_critics(training.learner)}"
+
+
+def _critics(learner: Learner) -> str:
+    """How well they know episodes they were not trained on, and whether to worry."""
+    error = learner.metrics.get("held_out_error")
+    known = "" if error is None else f", held-out error {error:.2g}"
+    return f"{known}, ALARM" if learner.alarm else known

@@ -43,6 +43,9 @@ class PracticeOptions:
     """An ONNX policy to start from, until the learner has a better one."""
     update_ratio: int | None = None
     """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
+    cost: tuple[str, ...] = ()
+    """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
+    NAME<=LIMIT/episode."""
     resume: Path | None = None
     """An earlier run whose learner to go on from, exactly where its last checkpoint was."""
     runs: Path = Path("runs")
@@ -119,6 +122,9 @@ class LearnerOptions:
     """Seed of the learner's random numbers."""
     update_ratio: int | None = None
     """Critic updates per environment step (None: the default; 0 switches learning off)."""
+    cost: tuple[str, ...] = ()
+    """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
+    NAME<=LIMIT/episode."""
     resume: Path | None = None
     """An earlier run to go on from, exactly where its last checkpoint was."""
     minutes: float | None = None
@@ -151,7 +157,7 @@ class LearnOptions:
     session: Path | None = None
     """Instead of an environment: the run of a robot, whose journal alone is learned from. The policy lies in
     its folder then, under offline/ALGO, for practice's --policy."""
-    algo: Literal["sac", "rlpd", "droq", "redq", "bc", "iql", "idql"] = "rlpd"
+    algo: Literal["sac", "rlpd", "droq", "redq", "avtd", "bc", "iql", "idql"] = "rlpd"
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
     """A folder of journals to learn from besides, such as earlier runs'."""
@@ -271,6 +277,21 @@ class DoctorOptions:
     """Leave the robot's own ports out: this machine only runs the twin."""
     json: bool = False
     """Print the findings as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class DoctorCriticOptions:
+    """How a run's critics are: error on unseen episodes, values against their bound, tangent kernel.
+
+    Example: sandlot doctor critic runs/Hopper-v5/latest
+
+    Exit code 0 if they are well, 1 if there is reason to worry.
+    """
+
+    run: Annotated[Path, Positional] = Path("runs/racer/latest")
+    """A run of 'sandlot learn', or a robot's."""
+    json: bool = False
+    """Print what was found as one JSON object."""
 
 
 @dataclass(frozen=True)
@@ -530,6 +551,25 @@ class BenchPracticeOptions:
     """Keep the sessions' folders (about 40 MB for 20 min)."""
     json: bool = False
     """Print the rows of this call as one JSON object a line."""
+
+
+@dataclass(frozen=True)
+class ExperimentConstraintOptions:
+    """PID against plain Lagrangian on Point-Circle: overshoot and swing of the cost.
+
+    What the CSV already has is not done again.
+
+    Example: sandlot experiment constraint --seeds 0 1 2 --csv benchmarks/constraint.csv
+    """
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """A run of each method for each."""
+    steps: int = 12_000
+    """Environment steps of a run."""
+    csv: Path = Path("constraint.csv")
+    """Rows are appended here; the picture is written beside it."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""
 
 
 @dataclass(frozen=True)

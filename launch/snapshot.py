@@ -76,6 +76,8 @@ class Snapshot:
     updates: int = 0
     updates_per_s: float = float("nan")
     update_ratio: float = float("nan")
+    held_out_error: float = float("nan")
+    critic_alarm: bool = False
     disk_full: bool = False
     margins: tuple[Margin, ...] = ()
 
@@ -166,6 +168,8 @@ class Reader:
                 "updates": int(row["learner_updates"]),
                 "updates_per_s": float(row["updates_per_s"]),
                 "update_ratio": float(row["update_ratio"]),
+                "held_out_error": float(row["held_out_error"]),
+                "critic_alarm": bool(row["critic_alarm"]),
             }
         return Snapshot(**(values | self._loop()))  # type: ignore[arg-type]
 

@@ -106,7 +106,8 @@ class PlainView:
             f"failures {now.failures}, recoveries {now.recoveries} | "
             f"loop {number(now.rate_hz, '.1f')} Hz, late p99 {number(now.lateness_p99_us, '.0f')} us | "
             f"streamed {now.received}, lost {now.lost} | policy {now.policy_version}, "
-            f"{number(now.updates_per_s, '.0f')} updates/s, ratio {number(now.update_ratio, '.2f')}"
+            f"{number(now.updates_per_s, '.0f')} updates/s, ratio {number(now.update_ratio, '.2f')}, "
+            f"{critics(now)}"
         )
 
     def say(self, time_s: float, text: str) -> None:
@@ -236,6 +237,7 @@ class LiveView:
             ("streamed", Text.assemble(f"{now.received} of {now.spooled} transitions   ", lost)),
             ("updates", Text(f"{number(now.updates_per_s, '.0f')}/s   {now.updates} in all")),
             ("ratio", Text(f"{number(now.update_ratio, '.2f')} updates per step")),
+            ("critics", critics(now)),
             (
                 "policy",
                 Text(f"version {now.policy_version}{age}" if now.policy_version else "none yet", "bold"),
@@ -256,6 +258,14 @@ class LiveView:
             f"restarted: {again}" if again else "no process has been restarted", WATCH if again else QUIET
         )
         return text
+
+
+def critics(now: Snapshot) -> Text:
+    """How well they know episodes they were not trained on, and whether to worry."""
+    error = f"held-out error {number(now.held_out_error, '.2g')}"
+    if now.critic_alarm:
+        return Text(f"{error}   ALARM: look at the learner's output", BAD)
+    return Text(error)
 
 
 def facts(*rows: tuple[str, RenderableType]) -> Table:

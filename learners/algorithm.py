@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 from torch import Tensor
 
+from learners.avtd import Avtd
+from learners.avtd_config import AvtdConfig
 from learners.bc import Bc
 from learners.config import LearnerConfig
 from learners.idql import Idql
@@ -52,9 +54,19 @@ class Algorithm(Protocol):
         ...
 
 
+@runtime_checkable
+class Constrained(Protocol):
+    """An algorithm that keeps costs to limits."""
+
+    multipliers: tuple[float, ...]
+    """What each constraint's cost is charged from now on."""
+
+
 def make_algorithm(contract: TaskContract, config: AlgorithmConfig, seed: int) -> Algorithm:
     """The algorithm whose settings these are, new."""
     match config:
+        case AvtdConfig():  # a LearnerConfig, too
+            return Avtd(contract, config, seed)
         case LearnerConfig():
             return Sac(contract, config, seed)
         case BcConfig():

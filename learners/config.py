@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from learners.lagrangian import Constraint
 from robot.errors import SpecError
 from robot.layout import Struct
 
@@ -20,6 +21,14 @@ class CommonConfig(Struct, tag_field="family"):
     batch: int = 256
     prior_fraction: float = 0.5
     """Share of every minibatch drawn from prior data (demonstrations), while there are both kinds."""
+    symmetric: bool = True
+    """Every minibatch has that share, RLPD's symmetric sampling; off: all transitions of both kinds are
+    equally likely, and there is no share."""
+    discount: float = 0.97
+    """Per policy step: 0.97 at 20 Hz looks 1.7 s ahead."""
+    n_step: int = 1
+    """Steps whose rewards a target adds up before it bootstraps; fewer where an episode or somebody's acting
+    ends. More than one learns faster from sparse rewards, and is biased to how it was acted then."""
     updates_per_step: int = 8
     actor_average: float = 0.01
     """Share of the newest actor in the published one per update step; 0.01 averages over 5 s at 20 Hz, 1 is
@@ -32,6 +41,9 @@ class CommonConfig(Struct, tag_field="family"):
     capacity: int = 200_000
     """Rows of practice kept; 200,000 is 2.8 h at 20 Hz."""
     prior_capacity: int = 200_000
+    held_out: float = 0.05
+    """Share of the episodes that is never trained on and tells how well the critics know what they have not
+    seen (``held_out.py``); 0 trains on everything."""
     threads: int = 1
     """Processor cores to use: 1 beside a robot. What is learned does not depend on it."""
     matmul: Literal["float32", "bfloat16"] = "bfloat16"
@@ -44,13 +56,15 @@ class CommonConfig(Struct, tag_field="family"):
             "hidden needs at least one layer, each at least 1 wide",
         )
         self.need(
-            min(self.batch, self.updates_per_step, self.threads, self.backlog) >= 1,
+            min(self.batch, self.updates_per_step, self.threads, self.backlog, self.n_step) >= 1,
             "counts must be at least 1",
         )
         self.need(
             min(self.capacity, self.prior_capacity) >= 2 and self.warmup >= 0, "capacities must be at least 2"
         )
         self.need(0 <= self.prior_fraction <= 1, "prior_fraction must lie in [0, 1]")
+        self.need(0 <= self.discount <= 1, "discount must lie in [0, 1]")
+        self.need(0 <= self.held_out < 1, "held_out must lie in [0, 1)")
         self.need(0 < self.actor_average <= 1, "actor_average must lie in (0, 1]")
         self.need(self.learning_rate >= 0, "learning rates must not be negative")
 
@@ -58,6 +72,11 @@ class CommonConfig(Struct, tag_field="family"):
         """Raise SpecError with ``what`` is needed unless all is ``good``."""
         if not good:
             raise SpecError(f"learner: {what}; got {msgspec.to_builtins(self)}")
+
+    @property
+    def cost_names(self) -> tuple[str, ...]:
+        """Cost terms that are needed."""
+        return ()
 
     @property
     def prior_batch(self) -> int:
@@ -75,10 +94,14 @@ class LearnerConfig(CommonConfig, tag="sac"):
 
     critics: int = 2
     subset: int = 2
+    layer_norm: bool = True
+    """LayerNorm in the critics' hidden layers, RLPD's and DroQ's; SAC and REDQ have none."""
+    actor_value: Literal["mean", "min"] = "mean"
+    """What the actor ascends: the mean of all critics, or the least of them, as SAC."""
     dropout: float = 0.0
     """Share of the critics' hidden units that is dropped, everywhere they are evaluated; DroQ's is 0.01."""
-    discount: float = 0.97
-    """Per policy step: 0.97 at 20 Hz looks 1.7 s ahead."""
+    weight_decay: float = 0.0
+    """Of the critics' weights, decoupled (AdamW, Loshchilov & Hutter 2019, arXiv 1711.05101)."""
     polyak: float = 0.005
     temperature_learning_rate: float = 3e-4
     initial_temperature: float = 0.05
@@ -92,17 +115,22 @@ class LearnerConfig(CommonConfig, tag="sac"):
     """Update steps in which the target falls from the one to the other, linearly; 10 min at 20 Hz."""
     entropy_backup: bool = False
     """Off is the paper's recommended start for a new task."""
+    constraints: tuple[Constraint, ...] = ()
+    """Costs to be kept to a limit while the reward is pursued (``lagrangian.py``)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.need(1 <= self.subset <= self.critics, "1 <= subset <= critics is needed")
         self.need(0 <= self.dropout < 1, "dropout must lie in [0, 1)")
+        self.need(self.weight_decay >= 0, "weight_decay must not be negative")
         self.need(self.entropy_decay_steps >= 1, "entropy_decay_steps must be at least 1")
-        self.need(
-            0 <= self.discount <= 1 and 0 < self.polyak <= 1,
-            "discount in [0, 1] and polyak in (0, 1] are needed",
-        )
+        self.need(0 < self.polyak <= 1, "polyak must lie in (0, 1]")
         self.need(
             self.temperature_learning_rate >= 0 and self.initial_temperature > 0,
             "learning rates must not be negative and the initial temperature must be positive",
         )
+
+    @property
+    def cost_names(self) -> tuple[str, ...]:
+        """Cost terms that are needed."""
+        return tuple(dict.fromkeys(constraint.cost for constraint in self.constraints))

@@ -4,7 +4,7 @@ of the data only.
 V(s) is an upper expectile of Q(s, a) over the data's actions, hence nearly the best of them, and Q learns
 r + discount * V(s'): no action is ever judged that nobody took.
 
-One deviation: the networks have LayerNorm, as all critics here.
+One deviation: the networks have LayerNorm, as RLPD's critics.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class ImplicitQ:
 
         reward = self.config.reward_scale * batch.reward[g] + self.config.reward_shift
         following = self.value(self.normalise(batch.next_observation[g]))
-        target = reward + self.config.discount * batch.mask[g] * following
+        target = reward + batch.discount[g] * following
         values = self.q.regress(inputs, target)
         return advantage, {
             "critic_loss": (values - target).square().mean(),

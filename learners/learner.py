@@ -10,8 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learners.algorithm import make_algorithm
+from learners.algorithm import Constrained, make_algorithm
 from learners.checkpoint import read_checkpoint, write_checkpoint
+from learners.config import LearnerConfig
+from learners.critic_health import Assessable, CriticHealth
+from learners.lagrangian import Multipliers
 from learners.offline_config import AlgorithmConfig
 from learners.pacing import Pacing
 from learners.prior_data import Experience
@@ -28,8 +31,15 @@ class Learner:
     """
 
     def __init__(
-        self, contract: TaskContract, config: AlgorithmConfig, seed: int, calibration_hash: str = ""
+        self,
+        contract: TaskContract,
+        config: AlgorithmConfig,
+        seed: int,
+        calibration_hash: str = "",
+        frames: Path | None = None,
     ) -> None:
+        """``frames``: a folder for the pictures of a contract with images (``frames.py``); they are not in a
+        checkpoint either. None keeps them in memory: nothing can be resumed then."""
         torch.set_num_threads(1)  # the engine has its own threads; torch's spin, and cost a robot its time
         self.contract = contract
         self.config = config
@@ -38,12 +48,15 @@ class Learner:
         algorithm_seed = int(actor_seed.generate_state(1, np.uint64)[0] >> np.uint64(1))
         self.algorithm = make_algorithm(contract, config, algorithm_seed)
         self.rng = np.random.default_rng(sample_seed)
-        self.experience = Experience(contract, config)
+        self.experience = Experience(contract, config, frames)
         self.pacing = Pacing(config.updates_per_step, config.warmup, config.backlog)
         self.pretrained = 0
         """Update steps made by ``pretrain``, over and above the held ratio."""
+        self.health = CriticHealth(seed)
+        constraints = config.constraints if isinstance(config, LearnerConfig) else ()
+        self.multipliers = Multipliers(contract, constraints)
         self.metrics: dict[str, float] = {}
-        """Of the last update step."""
+        """Of the last update step, and of the last look at the critics."""
 
     @property
     def updates(self) -> int:
@@ -61,13 +74,20 @@ class Learner:
         return self.algorithm.noise_size
 
     @property
+    def alarm(self) -> str:
+        """What is wrong with the critics, for a person; empty if nothing is."""
+        return self.health.alarm
+
+    @property
     def ready(self) -> bool:
         """The warm-up is over and there is something to learn from."""
         return self.pacing.received >= self.config.warmup and self.experience.transitions > 0
 
-    def add(self, session: str, rows: NDArray[np.void]) -> None:
-        """Take rows of one session, in order and each once; dtype ``contract.step_dtype()``, shape (n,)."""
-        self.experience.add(session, rows)
+    def add(self, session: str, rows: NDArray[np.void], pictures: NDArray[np.void] | None = None) -> None:
+        """Take rows of one session, in order and each once; dtype ``contract.step_dtype()``, shape (n,).
+        ``pictures``: what the cameras saw at each, dtype ``contract.frame_dtype()``, (n,), the first time."""
+        self.experience.add(session, rows, pictures)
+        self.multipliers.add(session, rows)
         self.pacing.received = self.experience.steps
 
     def due(self) -> int:
@@ -96,7 +116,13 @@ class Learner:
         return self.metrics
 
     def _update(self) -> None:
-        self.metrics = self.algorithm.update(self.experience.batch(self.rng))
+        if isinstance(self.algorithm, Constrained):
+            self.algorithm.multipliers = self.multipliers.values
+        found = self.algorithm.update(self.experience.batch(self.rng))
+        self.metrics = self.metrics | found | self.multipliers.metrics
+        steps = self.pacing.done + self.pretrained
+        if isinstance(self.algorithm, Assessable):
+            self.metrics |= self.health.look(self.algorithm, self.experience, self.metrics, steps)
 
     def act(
         self, observation: NDArray[np.float32], noise: NDArray[np.float32] | None = None
@@ -137,9 +163,11 @@ class Learner:
             "given_up": self.pacing.given_up,
             "pretrained": self.pretrained,
             "metrics": self.metrics,
+            "health": self.health.plain(),
             "rng": _plain_state(self.rng),
             "notes": notes or {},
         }
+        self.experience.sync()
         return write_checkpoint(directory, self.updates, self.algorithm.arrays(), plain)
 
     def load(self, path: Path) -> dict[str, Any]:
@@ -160,6 +188,7 @@ class Learner:
         self.pacing.done, self.pacing.given_up = plain["done"], plain["given_up"]
         self.pretrained = plain["pretrained"]
         self.metrics = plain["metrics"]
+        self.health.restore(plain["health"])
         self.rng.bit_generator.state = _restore_state(plain["rng"])
         notes: dict[str, Any] = plain["notes"]
         return notes

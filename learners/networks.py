@@ -31,16 +31,15 @@ class Critics:
     actions that were never tried. The dropout is DroQ's, and off unless asked for.
     """
 
-    def __init__(self, critics: int, inputs: int, hidden: tuple[int, ...]) -> None:
-        self.critics, self.inputs, self.hidden = critics, inputs, hidden
+    def __init__(
+        self, critics: int, inputs: int, hidden: tuple[int, ...], *, layer_norm: bool = True
+    ) -> None:
+        self.critics, self.inputs, self.hidden, self.layer_norm = critics, inputs, hidden, layer_norm
         self.shapes: dict[str, tuple[int, ...]] = {}
         for k, width in enumerate(hidden):
-            self.shapes |= {
-                f"weight{k}": (critics, inputs, width),
-                f"bias{k}": (critics, width),
-                f"norm_scale{k}": (critics, width),
-                f"norm_bias{k}": (critics, width),
-            }
+            self.shapes |= {f"weight{k}": (critics, inputs, width), f"bias{k}": (critics, width)}
+            if layer_norm:
+                self.shapes |= {f"norm_scale{k}": (critics, width), f"norm_bias{k}": (critics, width)}
             inputs = width
         self.shapes |= {"value_weight": (critics, inputs, 1), "value_bias": (critics, 1)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from learners.avtd_config import AvtdConfig
 from learners.config import CommonConfig, LearnerConfig
 
 
@@ -22,8 +23,6 @@ class ImplicitConfig(CommonConfig):
 
     critics: int = 2
     """Q networks; every target is the least of all of them."""
-    discount: float = 0.97
-    """Per policy step: 0.97 at 20 Hz looks 1.7 s ahead."""
     polyak: float = 0.005
     tau: float = 0.7
     """The expectile that V is of Q over the data's actions: 0.5 is their mean, towards 1 the best of them.
@@ -42,10 +41,7 @@ class ImplicitConfig(CommonConfig):
         super().__post_init__()
         self.need(self.critics >= 1, "critics must be at least 1")
         self.need(0 < self.tau < 1, "tau, an expectile, must lie between 0 and 1")
-        self.need(
-            0 <= self.discount <= 1 and 0 < self.polyak <= 1,
-            "discount in [0, 1] and polyak in (0, 1] are needed",
-        )
+        self.need(0 < self.polyak <= 1, "polyak must lie in (0, 1]")
         self.need(self.actor_decay_steps >= 0, "actor_decay_steps must not be negative")
 
 
@@ -90,5 +86,5 @@ class IdqlConfig(ImplicitConfig, tag="idql"):
         self.need(self.weight_decay >= 0, "weight_decay must not be negative")
 
 
-AlgorithmConfig = LearnerConfig | BcConfig | IqlConfig | IdqlConfig
+AlgorithmConfig = LearnerConfig | AvtdConfig | BcConfig | IqlConfig | IdqlConfig
 """Anyone's settings."""

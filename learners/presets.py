@@ -1,9 +1,8 @@
 """The algorithms by name, each a family's settings; those of SAC's are a few numbers from each other.
 
 Values are those of the papers and their released code, for locomotion in simulation; a robot's are
-the families' own defaults. Three things are the same for all, whatever a paper did: every critic has
-LayerNorm; SAC's actor ascends the mean of all critics (where SAC takes the lesser of its two); there is one
-update of the actor per environment step, after the critics'.
+the families' own defaults. Two things are the same for all, whatever a paper did: there is one update of the
+actor per environment step, after the critics'; and the critics of IQL and IDQL have LayerNorm.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from learners.avtd_config import AvtdConfig
 from learners.config import LearnerConfig
 from learners.offline_config import AlgorithmConfig, BcConfig, IdqlConfig, IqlConfig
 from robot.errors import SpecError, nearest
@@ -21,6 +21,8 @@ from robot.plain_data import decode_struct
 SAC: Final = LearnerConfig(
     critics=2,
     subset=2,
+    layer_norm=False,
+    actor_value="min",
     updates_per_step=1,
     discount=0.99,
     polyak=0.005,
@@ -36,21 +38,33 @@ SAC: Final = LearnerConfig(
     prior_capacity=1_000_000,
 )
 """Soft actor-critic with an adapted temperature (Haarnoja et al. 2018, arXiv 1812.05905): its table of
-hyperparameters, one update per step, target entropy of -1 nat per action. 5,000 random steps, as REDQ."""
+hyperparameters, one update per step, target entropy of -1 nat per action, critics without LayerNorm, and an
+actor that ascends the lesser of two. 5,000 random steps, as REDQ."""
 
-REDQ: Final = msgspec.structs.replace(SAC, critics=10, subset=2, updates_per_step=20)
+REDQ: Final = msgspec.structs.replace(SAC, critics=10, subset=2, updates_per_step=20, actor_value="mean")
 """Randomised ensembled double Q-learning (Chen et al. 2021, arXiv 2101.05982): SAC with 10 critics, targets
-from a random 2 of them, and 20 updates per step. Its released code has a target entropy for each task in
-place of SAC's: -1 in all for Hopper (here -3), -3 for HalfCheetah (here -6)."""
+from a random 2 of them, an actor that ascends the mean of all, and 20 updates per step. Its released code has
+a target entropy for each task in place of SAC's: -1 in all for Hopper (here -3), -3 for HalfCheetah (here
+-6)."""
 
-DROQ: Final = msgspec.structs.replace(SAC, dropout=0.01, updates_per_step=20)
-"""Dropout Q-functions (Hiraoka et al. 2022, arXiv 2110.02034): SAC with dropout of 0.01 beside the LayerNorm,
-and 20 updates per step."""
+DROQ: Final = msgspec.structs.replace(
+    SAC, layer_norm=True, actor_value="mean", dropout=0.01, updates_per_step=20
+)
+"""Dropout Q-functions (Hiraoka et al. 2022, arXiv 2110.02034): SAC with dropout of 0.01 beside LayerNorm, an
+actor that ascends the mean of the critics, and 20 updates per step."""
 
-RLPD: Final = msgspec.structs.replace(REDQ, entropy_per_action=-0.5, final_entropy_per_action=-0.5)
-"""Reinforcement learning with prior data (Ball et al. 2023, arXiv 2302.02948): REDQ's ensemble and half of
-every minibatch from prior data; target entropy of -1/2 nat per action. For sparse rewards its authors switch
-``entropy_backup`` off and take three hidden layers."""
+RLPD: Final = msgspec.structs.replace(
+    REDQ, layer_norm=True, entropy_per_action=-0.5, final_entropy_per_action=-0.5
+)
+"""Reinforcement learning with prior data (Ball et al. 2023, arXiv 2302.02948): REDQ's ensemble with LayerNorm
+and half of every minibatch from prior data; target entropy of -1/2 nat per action. For sparse rewards its
+authors switch ``entropy_backup`` off and take three hidden layers."""
+
+AVTD: Final = AvtdConfig(
+    **{name: getattr(DROQ, name) for name in LearnerConfig.__struct_fields__ if name != "dropout"}
+)
+"""Automatic model selection using validation TD error (Li et al. 2023, arXiv 2304.10466): SAC with 20 updates
+per step, four times beside each other. It takes four times DroQ's time."""
 
 BC: Final = BcConfig(
     updates_per_step=1, actor_average=1.0, warmup=1_000, capacity=1_000_000, prior_capacity=1_000_000
@@ -90,6 +104,7 @@ ALGORITHMS: Final[Mapping[str, AlgorithmConfig]] = {
     "rlpd": RLPD,
     "droq": DROQ,
     "redq": REDQ,
+    "avtd": AVTD,
     "bc": BC,
     "iql": IQL,
     "idql": IDQL,

@@ -5,7 +5,11 @@
 3. Symmetric sampling: half of every minibatch is prior data (``prior_data.Experience``).
 
 DroQ (Hiraoka et al. 2022, arXiv 2110.02034) is two critics with ``dropout``; REDQ (Chen et al. 2021, arXiv
-2101.05982) is a ``subset`` without prior data.
+2101.05982) is a ``subset`` without prior data and without LayerNorm; SAC (Haarnoja et al. 2018, arXiv
+1812.05905) is two critics without LayerNorm, the lesser of which the actor ascends.
+
+With ``constraints`` there are critics of costs beside those of the reward, and the actor minimises (reward's
+loss + multiplier * cost) / (1 + multiplier) (Stooke et al. 2020, arXiv 2007.03964; ``lagrangian.py``).
 
 One deviation, marked below: the robot's slew limit and filter stand between the actor and the critics, in the
 actor's loss and in the bootstrap action alike, because the critics are trained on executed actions.
@@ -15,8 +19,9 @@ Values, gradients and steps of Adam are ``engine``'s, by hand and without autogr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from numpy.typing import NDArray
@@ -32,23 +37,38 @@ from learners.engine.parameters import Parameters
 from learners.engine.precision import operand_type
 from learners.engine.workers import Workers
 from learners.export import export_actor
+from learners.lagrangian import Multipliers
 from learners.networks import Actor, Critics, Normaliser, act, sample, sample_gradient
 from learners.temperature import Temperature
 from robot.contract import TaskContract
 from robot.errors import SandlotError
 
+COST_CRITICS: Final = 2
+NO_COST: Final = torch.zeros(0)
+
 
 class Batch(NamedTuple):
     """G minibatches of B transitions, float32. Observations are in physical units, actions as executed.
 
-    ``mask`` is 0 where the episode terminated in this step and 1 otherwise, truncation included.
+    ``reward`` is of one step, or the discounted sum of several (``n_step``). ``discount`` is of the value
+    that comes next: 0 where the episode terminated; otherwise (truncated, too) to the power of the steps.
     """
 
     observation: Tensor  # (G, B, O)
     action: Tensor  # (G, B, A)
     reward: Tensor  # (G, B)
-    mask: Tensor  # (G, B)
+    discount: Tensor  # (G, B)
     next_observation: Tensor  # (G, B, O)
+    cost: Tensor = NO_COST  # (G, B, C), summed up as the reward: the contract's cost terms
+    images: tuple[Tensor, ...] = ()  # for each camera (G, B, stack, height, width, channels), uint8
+    next_images: tuple[Tensor, ...] = ()
+
+
+class Assessment(NamedTuple):
+    """Critics on one minibatch that nothing is learned from."""
+
+    values: Tensor  # (E, B)
+    target: Tensor  # (B,)
 
 
 def require_batch_size(batch: Batch, size: int) -> None:
@@ -82,18 +102,27 @@ class Sac:
             kernels,
             workers,
         )
-        self.critics = Ensemble(
-            Critics(config.critics, observations + self.actions, config.hidden),
-            self.actions,
-            config.batch,
-            config.learning_rate,
-            config.polyak,
-            config.dropout,
-            operand,
-            self.generator,
-            kernels,
-            workers,
-        )
+
+        def ensemble(critics: int) -> Ensemble:
+            return Ensemble(
+                Critics(critics, observations + self.actions, config.hidden, layer_norm=config.layer_norm),
+                self.actions,
+                config.batch,
+                config.learning_rate,
+                config.polyak,
+                config.dropout,
+                operand,
+                self.generator,
+                kernels,
+                workers,
+            )
+
+        self.critics = ensemble(config.critics)
+        self.costs = tuple(ensemble(COST_CRITICS) for _ in config.constraints)
+        """Critics of each constraint's cost."""
+        self.cost_columns = Multipliers(contract, config.constraints).columns
+        self.multipliers = tuple(0.0 for _ in config.constraints)
+        """What each cost is charged; whoever sees the real episodes sets it."""
         self.temperature = Temperature(config.initial_temperature, config.temperature_learning_rate, kernels)
         self.steps = torch.zeros((), dtype=torch.int64)
         """Updates of the actor so far."""
@@ -106,13 +135,17 @@ class Sac:
         require_batch_size(batch, self.config.batch)
         self.critics.begin(len(batch.reward))
         bootstrap, backup = self._bootstrap(batch)
-        inputs = self._inputs(batch.observation, batch.action)
+        inputs = self.critic_inputs(batch)
         for g in range(batch.reward.shape[0]):
-            target = self._target(batch.reward[g], batch.mask[g], bootstrap[g], backup[g])
+            target = self._target(batch.reward[g], batch.discount[g], bootstrap[g], backup[g])
             values = self.critics.regress(inputs[g], target)
+            if self.config.weight_decay:
+                self.critics.parameters.decay(self.config.learning_rate * self.config.weight_decay)
+        self._update_costs(batch, inputs, bootstrap)
         metrics = {
             "critic_loss": (values - target).square().mean(),
             "value": values.mean(),
+            "value_min": values.min(),
             "value_max": values.max(),
             "value_disagreement": values.std(0, correction=0).mean(),
             "target": target.mean(),
@@ -129,6 +162,30 @@ class Sac:
         """The published actor's raw actions, (N, A), as the exported file's: see ``Algorithm``."""
         weights, depth = self.actor.published.tensors, len(self.config.hidden)
         return act(weights, depth, self.normalise(observation), noise)
+
+    def assess(self, batch: Batch, seed: int) -> Assessment:
+        """What the critics say of one minibatch, G = 1, and what they should: see ``critic_health``."""
+        before = self.generator.get_state()
+        self.generator.manual_seed(seed)  # what is looked at must not decide what is learned
+        self.critics.begin(1)
+        bootstrap, backup = self._bootstrap(batch)
+        target = self._target(batch.reward[0], batch.discount[0], bootstrap[0], backup[0])
+        values, _ = self.critics.slope(self.critic_inputs(batch)[0])
+        self.generator.set_state(before)
+        return Assessment(values.clone(), target)
+
+    @property
+    def discount(self) -> float:
+        return self.config.discount
+
+    @property
+    def entropy_bonus(self) -> tuple[float, float]:
+        """The least and the most that the entropy term adds to a step's value at present. A raw action in
+        (-1, 1) has no more entropy than a uniform one, log 2 per element, and about what it is steered to."""
+        if not self.config.entropy_backup:
+            return 0.0, 0.0
+        price = self.temperature.value
+        return price * min(0.0, self.target_entropy), price * self.actions * math.log(2.0)
 
     def finite(self) -> bool:
         return bool(torch.isfinite(self.actor.published.flat).all())
@@ -149,27 +206,44 @@ class Sac:
         price = self.temperature.value if self.config.entropy_backup else 0.0
         return self._inputs(observation, action), -price * log_density
 
-    def _target(self, reward: Tensor, mask: Tensor, bootstrap: Tensor, backup: Tensor) -> Tensor:
-        """r + discount * mask * (min over a random Z of the E target critics + entropy term), (B,)."""
+    def _target(self, reward: Tensor, discount: Tensor, bootstrap: Tensor, backup: Tensor) -> Tensor:
+        """r + discount * (min over a random Z of the E target critics + entropy term), (B,). Of several steps
+        only the last one's entropy counts: the actions between were not this actor's."""
         members = list(range(self.config.critics))
         if self.config.subset < self.config.critics:
             drawn = torch.randperm(self.config.critics, generator=self.generator)
             members = drawn[: self.config.subset].tolist()
         value = self.critics.target_values(bootstrap, members).amin(0)
-        return reward + self.config.discount * mask * (value + backup)
+        return reward + discount * (value + backup)
+
+    def _update_costs(self, batch: Batch, inputs: Tensor, bootstrap: Tensor) -> None:
+        """The critics of costs: targets take the greater of two, and know no entropy."""
+        for critics, column in zip(self.costs, self.cost_columns, strict=True):
+            critics.begin(len(inputs))
+            for g in range(len(inputs)):
+                value = critics.target_values(bootstrap[g], range(COST_CRITICS)).amax(0)
+                critics.regress(inputs[g], batch.cost[g, :, column] + batch.discount[g] * value)
 
     def _update_actor(self, observation: Tensor) -> tuple[Tensor, Tensor]:
-        """Minimise the mean of temperature * log pi - Q, with Q the mean of all E critics."""
+        """Minimise the mean of temperature * log pi - Q, with Q the mean of all E critics, or the least of
+        them where the configuration says so; with constraints
+        (temperature * log pi - Q + multiplier * Q_cost) / (1 + multiplier), summed over them."""
         mean, log_std = (found[0] for found in self.actor(self.normalise(observation)[None]))
         noise = self._noise(mean)
         raw, log_density = sample(mean, log_std, noise)
         previous, temperature = self.reach.previous(observation), self.temperature.value
         # Deviation from RLPD, as above.
-        values, slope = self.critics.slope(self._inputs(observation, self.reach(raw, previous)))
-        by_raw = -slope * self.reach.slope(previous) / len(observation)
-        by_log_density = torch.full_like(log_density, temperature / len(observation))
+        inputs = self._inputs(observation, self.reach(raw, previous))
+        least = self.config.actor_value == "min"
+        values, slope = self.critics.slope(inputs, least=least)
+        for critics, multiplier in zip(self.costs, self.multipliers, strict=True):
+            slope = slope - multiplier * critics.slope(inputs)[1]
+        share = 1.0 / (len(observation) * (1.0 + sum(self.multipliers)))
+        by_raw = -slope * self.reach.slope(previous) * share
+        by_log_density = torch.full_like(log_density, temperature * share)
         self.actor.descend(*sample_gradient(raw, log_std, noise, by_raw, by_log_density))
-        return (temperature * log_density - values.mean(0)).mean(), -log_density.mean()
+        ascended = values.amin(0) if least else values.mean(0)
+        return (temperature * log_density - ascended).mean(), -log_density.mean()
 
     @property
     def target_entropy(self) -> float:
@@ -181,6 +255,10 @@ class Sac:
 
     def _noise(self, mean: Tensor) -> Tensor:
         return torch.randn(mean.shape, generator=self.generator)
+
+    def critic_inputs(self, batch: Batch) -> Tensor:
+        """Normalised observations beside actions, (G, B, O + A)."""
+        return self._inputs(batch.observation, batch.action)
 
     def _inputs(self, observation: Tensor, action: Tensor) -> Tensor:
         return torch.cat([self.normalise(observation), action], -1)
@@ -209,6 +287,8 @@ class Sac:
             "critics": self.critics.parameters,
             "targets": self.critics.targets,
             "log_temperature": self.temperature.parameters,
+            **{f"cost{k}": critics.parameters for k, critics in enumerate(self.costs)},
+            **{f"cost_targets{k}": critics.targets for k, critics in enumerate(self.costs)},
         }
 
     def _optimisers(self) -> dict[str, Adam]:
@@ -216,4 +296,5 @@ class Sac:
             "actor": self.actor.optimiser,
             "critics": self.critics.optimiser,
             "temperature": self.temperature.optimiser,
+            **{f"cost{k}": critics.optimiser for k, critics in enumerate(self.costs)},
         }

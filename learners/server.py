@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -48,11 +49,14 @@ class LearnerLike(Protocol):
     contract: TaskContract
     calibration_hash: str
     pretrained: int
+    metrics: dict[str, float]
 
     @property
     def pacing(self) -> PacingLike: ...
     @property
     def updates(self) -> int: ...
+    @property
+    def alarm(self) -> str: ...
     @property
     def ready(self) -> bool: ...
     def add(self, session: str, rows: Rows) -> None: ...
@@ -306,6 +310,8 @@ class LearnerServer:
                 updates_per_s=self._rate(now),
                 update_ratio=pacing.ratio,
                 policy_version=self.version,
+                held_out_error=self._learner.metrics.get("held_out_error", math.nan),
+                critic_alarm=self._learner.alarm,
             )
             if self._send(robot.identity, ack):
                 robot.acknowledged, robot.acknowledged_ns = state, now
@@ -317,7 +323,7 @@ class LearnerServer:
     def _learn(self, now: int) -> bool:
         """As many of the steps due as fit into a slice; all of them where time stands still."""
         learner, end = self._learner, now + round(self._config.slice_s * 1e9)
-        learned = False
+        learned, before = False, learner.alarm
         while learner.ready:
             if learner.pretrained < self._config.pretrain:
                 learner.pretrain(1)
@@ -328,6 +334,8 @@ class LearnerServer:
             learned = True
             if self._clock.now_ns() >= end:
                 break
+        if learner.alarm and not before:
+            self._tell(f"critics, after {learner.updates} updates: {learner.alarm}")
         return learned
 
     def _publish_due(self, now: int) -> None:

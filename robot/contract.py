@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.errors import ContractMismatchError
+from robot.errors import ContractMismatchError, SpecError
 from robot.layout import Field, Layout, Struct
 from robot.plain_data import differences, digest
 from robot.spec import ActionTerm, RobotSpec
@@ -42,6 +42,21 @@ class ObservationTerm(Struct):
         return Field(name=self.name, unit=self.unit, elements=names)
 
 
+class ImageTerm(Struct):
+    """A camera's picture, 8 bits per channel. A network sees the newest ``stack`` of them, oldest first; an
+    episode begins with its first picture in place of those before it."""
+
+    name: str
+    height: int
+    width: int
+    channels: int = 3
+    stack: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.height, self.width, self.channels, self.stack) < 1:
+            raise SpecError(f"image {self.name!r}: sizes and stack must be at least 1; got {self}")
+
+
 PREVIOUS_ACTION = "previous_action"
 """Every observation has this term: the last action as executed, [-1, 1], shape (n_actions,), unscaled."""
 
@@ -56,6 +71,7 @@ class TaskContract(Struct):
     actions: tuple[ActionTerm, ...]
     reward_terms: tuple[str, ...]
     cost_terms: tuple[str, ...] = ()
+    images: tuple[ImageTerm, ...] = ()
 
     @property
     def observation_layout(self) -> Layout:
@@ -82,6 +98,8 @@ class TaskContract(Struct):
 
     def plain(self) -> dict[str, Any]:
         plain: dict[str, Any] = msgspec.to_builtins(self)
+        if not self.images:
+            del plain["images"]  # a contract without images has the hash it had before there were any
         return plain
 
     def hash(self) -> str:
@@ -89,6 +107,10 @@ class TaskContract(Struct):
 
     def step_dtype(self) -> np.dtype[np.void]:
         return step_dtype(self)
+
+    def frame_dtype(self) -> np.dtype[np.void]:
+        """All cameras' pictures at one policy step, (height, width, channels) each."""
+        return np.dtype([(i.name, "u1", (i.height, i.width, i.channels)) for i in self.images])
 
 
 def task_contract(

@@ -77,6 +77,7 @@ class Courier:
             self.uplink = Uplink(link, self.spool, contract, session_id, calibration_hash, self._tell)
         self.disk_full = False
         self._status = np.zeros(1, COURIER_DTYPE)
+        self._status["held_out_error"] = np.nan
         now = clock.now_ns()
         self._due_flush = self._due_sync = self._due_status = now
         self._connected = False
@@ -198,6 +199,10 @@ class Courier:
                 ack = uplink.acknowledgement
                 record["learner_updates"], record["learner_steps"] = ack.updates, ack.steps
                 record["updates_per_s"], record["update_ratio"] = ack.updates_per_s, ack.update_ratio
+                record["held_out_error"] = ack.held_out_error
+                if ack.critic_alarm and not record["critic_alarm"][0]:
+                    self._tell("critic_alarm", ack.held_out_error, ack.critic_alarm)
+                record["critic_alarm"] = bool(ack.critic_alarm)
         self._board.courier.write(record)
 
 

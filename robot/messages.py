@@ -7,13 +7,14 @@ in shared memory, a CDR-encoded ROS 2 message in the log and a row of an array.
 from __future__ import annotations
 
 import enum
+import math
 
 import numpy as np
 
 from robot.layout import Struct
 from robot.spec import RobotSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class SafetyState(enum.IntEnum):
@@ -280,6 +281,8 @@ COURIER_DTYPE = np.dtype(
         ("learner_steps", "<u8"),
         ("updates_per_s", "<f8"),
         ("update_ratio", "<f8"),
+        ("held_out_error", "<f8"),
+        ("critic_alarm", "?"),
         ("disk_full", "?"),
     ],
     align=True,
@@ -346,6 +349,10 @@ class Acknowledgement(Struct, tag=True):
     updates_per_s: float
     update_ratio: float
     policy_version: int
+    held_out_error: float = math.nan
+    """Of the critics, on episodes that are never trained on, by the targets' variance."""
+    critic_alarm: str = ""
+    """What is wrong with the critics; empty if nothing is."""
 
 
 class Stop(Struct, tag=True):

@@ -28,10 +28,12 @@ class RowSink:
     pretrained = 0
     updates = 0
     ready = False
+    alarm = ""
 
     def __init__(self, contract: TaskContract) -> None:
         self.contract = contract
         self.pacing = SinkPacing()
+        self.metrics: dict[str, float] = {}
         self._sequences: list[NDArray[np.uint64]] = []
         self._late_ns: list[NDArray[np.int64]] = []
 

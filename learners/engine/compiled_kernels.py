@@ -22,27 +22,27 @@ class CompiledKernels:
     def __init__(self, library: ctypes.CDLL) -> None:
         self._library = library
 
-    def norm(self, z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, h: Tensor) -> Call:
-        return self._norm(z, affine, deviation, drops, h, None, None)
+    def layer(self, z: Tensor, affine: Affine, deviation: Tensor | None, drops: Drops, h: Tensor) -> Call:
+        return self._layer(z, affine, deviation, drops, h, None, None)
 
-    def norm_value(
-        self, z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, head: Head, value: Tensor
+    def layer_value(
+        self, z: Tensor, affine: Affine, deviation: Tensor | None, drops: Drops, head: Head, value: Tensor
     ) -> Call:
-        return self._norm(z, affine, deviation, drops, None, head, value)
+        return self._layer(z, affine, deviation, drops, None, head, value)
 
-    def _norm(
+    def _layer(
         self,
         z: Tensor,
         affine: Affine,
-        deviation: Tensor,
+        deviation: Tensor | None,
         drops: Drops,
         h: Tensor | None,
         head: Head | None,
         value: Tensor | None,
     ) -> Call:
-        real = _REAL[deviation.dtype]
+        real = _REAL[affine.bias.dtype]
         return self._bind(
-            f"norm_{_name(z)}",
+            f"layer_{_name(z)}",
             z,
             *affine,
             h,
@@ -57,11 +57,11 @@ class CompiledKernels:
             drops.start,
         )
 
-    def norm_backward(
-        self, z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, up: Tensor, gradient: Affine
+    def layer_backward(
+        self, z: Tensor, affine: Affine, deviation: Tensor | None, drops: Drops, up: Tensor, gradient: Affine
     ) -> Call:
         nothing = Head(None, None)
-        return self._norm_backward(
+        return self._layer_backward(
             z, affine, deviation, drops, up, nothing, None, None, 0.0, gradient, nothing
         )
 
@@ -69,7 +69,7 @@ class CompiledKernels:
         self,
         z: Tensor,
         affine: Affine,
-        deviation: Tensor,
+        deviation: Tensor | None,
         drops: Drops,
         head: Head,
         value: Tensor,
@@ -78,15 +78,15 @@ class CompiledKernels:
         gradient: Affine,
         head_gradient: Head,
     ) -> Call:
-        return self._norm_backward(
+        return self._layer_backward(
             z, affine, deviation, drops, None, head, value, target, gain, gradient, head_gradient
         )
 
-    def _norm_backward(
+    def _layer_backward(
         self,
         z: Tensor,
         affine: Affine,
-        deviation: Tensor,
+        deviation: Tensor | None,
         drops: Drops,
         up: Tensor | None,
         head: Head,
@@ -96,9 +96,9 @@ class CompiledKernels:
         gradient: Affine,
         head_gradient: Head,
     ) -> Call:
-        real = _REAL[deviation.dtype]
+        real = _REAL[affine.bias.dtype]
         return self._bind(
-            f"norm_backward_{_name(z)}",
+            f"layer_backward_{_name(z)}",
             z,
             up,
             value,

@@ -17,11 +17,11 @@ class Scratch:
     """Activations of one critic, which the next one of the same worker overwrites: they stay in its core's
     cache. ``z`` of the first layer is given to each pass, since all critics share the first product."""
 
-    def __init__(self, rows: int, hidden: tuple[int, ...], operand: torch.dtype) -> None:
+    def __init__(self, rows: int, hidden: tuple[int, ...], operand: torch.dtype, *, layer_norm: bool) -> None:
         self.z = [torch.empty(rows, width, dtype=operand) for width in hidden]
         self.h = [torch.empty(rows, width, dtype=operand) for width in hidden[:-1]]
         self.up = [torch.empty(rows, width, dtype=operand) for width in hidden[:-1]]
-        self.deviation = [torch.empty(rows) for _ in hidden]
+        self.deviation = [torch.empty(rows) if layer_norm else None for _ in hidden]
 
 
 class Critic:
@@ -57,10 +57,10 @@ class Critic:
                 calls.append(partial(torch.mm, s.h[k - 1], self._weight(k), out=z))
             at = (z, _affine(self._weights.tensors, k, self._member), s.deviation[k], drops)
             if k < self._depth - 1:
-                calls.append(self._kernels.norm(*at, s.h[k]))
+                calls.append(self._kernels.layer(*at, s.h[k]))
             else:
                 head = _head(self._weights.tensors, self._member)
-                calls.append(self._kernels.norm_value(*at, head, self._value))
+                calls.append(self._kernels.layer_value(*at, head, self._value))
         return calls
 
     def backward(
@@ -74,7 +74,7 @@ class Critic:
             at = (self._z[k], _affine(self._weights.tensors, k, self._member), s.deviation[k], self._drops[k])
             gradient = _affine(gradients, k, self._member)
             if k < self._depth - 1:
-                calls.append(self._kernels.norm_backward(*at, s.up[k], gradient))
+                calls.append(self._kernels.layer_backward(*at, s.up[k], gradient))
             else:
                 heads = (_head(self._weights.tensors, self._member), self._value, target, gain)
                 head_gradient = _head(gradients, self._member)
@@ -91,7 +91,8 @@ class Critic:
 
 
 def _affine(tensors: Mapping[str, Tensor], layer: int, member: int) -> Affine:
-    return Affine(*(tensors[f"{name}{layer}"][member] for name in ("bias", "norm_scale", "norm_bias")))
+    found = (tensors.get(f"{name}{layer}") for name in ("bias", "norm_scale", "norm_bias"))
+    return Affine(*(None if tensor is None else tensor[member] for tensor in found))
 
 
 def _head(tensors: Mapping[str, Tensor], member: int) -> Head:

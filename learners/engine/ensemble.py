@@ -60,7 +60,8 @@ class Ensemble:
         self._regress: list[tuple[list[Call], list[Step]]] = []
         self._slope: list[list[Call]] = []
         self._follow: list[list[list[Call]]] = []
-        scratches = [Scratch(rows, hidden, operand) for _ in range(workers.count)]
+        norm = network.layer_norm
+        scratches = [Scratch(rows, hidden, operand, layer_norm=norm) for _ in range(workers.count)]
         unwanted = self.parameters.gradients()
         for share, scratch in zip(workers.shares(count), scratches, strict=False):
             z = torch.empty(share.stop - share.start, rows, hidden[0], dtype=operand)
@@ -131,13 +132,17 @@ class Ensemble:
         self._workers.run([partial(_run, calls, steps, factors) for calls, steps in self._regress])
         return self._values
 
-    def slope(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Values (E, B), valid until the next call, and the gradient of their mean over critics by the
-        actions, (B, actions)."""
+    def slope(self, inputs: Tensor, *, least: bool = False) -> tuple[Tensor, Tensor]:
+        """Values (E, B), valid until the next call, and the gradient of their mean over critics, or of the
+        ``least`` of them in each row, by the actions, (B, actions)."""
         self._inputs.copy_(inputs)
         self._dropout.draw()
         self._workers.run([partial(_run, calls) for calls in self._slope])
-        return self._values, self._slopes.to(self._values.dtype).sum(0)
+        slopes = self._slopes.to(self._values.dtype)  # of the mean
+        if not least:
+            return self._values, slopes.sum(0)
+        rows = torch.arange(len(inputs))
+        return self._values, len(slopes) * slopes[self._values.argmin(0), rows]
 
 
 def _run(

@@ -144,10 +144,11 @@ struct Dropped {
 // Rows that go through a step together: each step ends with a sum and a root that the next waits for.
 constexpr int64_t TOGETHER = 4;
 
-// (z + bias) * keep, dropped units to 0, normalised over the row, scaled, shifted, rectified. z becomes the
-// normalised rows; the result goes to h, or where h is null only its product with `head` to value, (rows,).
-template <class T, class S>
-void norm(S* z, const T* bias, const T* scale, const T* shift, S* h, const T* head, const T* head_bias,
+// (z + bias) * keep, dropped units to 0, then with NORMALISED normalised over the row, scaled and shifted;
+// rectified. z becomes the (normalised) rows; the result goes to h, or where h is null only its product with
+// `head` to value, (rows,). Without NORMALISED `scale`, `shift` and `deviation` are null.
+template <bool NORMALISED, class T, class S>
+void layer(S* z, const T* bias, const T* scale, const T* shift, S* h, const T* head, const T* head_bias,
           T* value, T* deviation, int64_t rows, int64_t width, T epsilon, T keep, const int64_t* positions,
           const int64_t* edges, int64_t start) {
     std::vector<T> buffer(TOGETHER * width);
@@ -172,7 +173,7 @@ void norm(S* z, const T* bias, const T* scale, const T* shift, S* h, const T* he
             });
             means[i] = (sum.total() - dropped_sum) / width;
         }
-        for (int64_t i = 0; i < count; ++i) {
+        for (int64_t i = 0; NORMALISED && i < count; ++i) {
             const T* const x = buffer.data() + i * width;
             const T mean = means[i];
             Sum<T> square;
@@ -191,8 +192,12 @@ void norm(S* z, const T* bias, const T* scale, const T* shift, S* h, const T* he
             Sum<T> product;
             sweep<T>(width, [&](auto one, int64_t j, int k) {
                 using V = decltype(one);
-                const V n = (get<V>(x + j) - mean) * factor;
-                const V y = rectified<V>(n * get<V>(scale + j) + get<V>(shift + j));
+                V n = get<V>(x + j), y = n;
+                if constexpr (NORMALISED) {
+                    n = (n - mean) * factor;
+                    y = n * get<V>(scale + j) + get<V>(shift + j);
+                }
+                y = rectified<V>(y);
                 put(normalised + j, n);
                 if (out != nullptr) {
                     put(out + j, y);
@@ -205,18 +210,20 @@ void norm(S* z, const T* bias, const T* scale, const T* shift, S* h, const T* he
     }
 }
 
-// Backwards through norm. z: the normalised rows, becomes the gradient by what norm was given. With `up`, the
+// Backwards through layer. z: what layer left there, becomes the gradient by what it was given. With `up`, the
 // gradient by h; without, that by value is gain * (value - target), or gain where target is null. Gradients
-// by the parameters are sums over rows, (width,).
-template <class T, class S>
-void norm_backward(S* z, const S* up, const T* value, const T* target, T gain, const T* head, const T* scale,
+// by the parameters are sums over rows, (width,); those by scale and shift are null without NORMALISED.
+template <bool NORMALISED, class T, class S>
+void layer_backward(S* z, const S* up, const T* value, const T* target, T gain, const T* head, const T* scale,
                    const T* shift, const T* deviation, T* d_bias, T* d_scale, T* d_shift, T* d_head,
                    T* d_head_bias, int64_t rows, int64_t width, T keep, const int64_t* positions,
                    const int64_t* edges, int64_t start) {
     std::vector<T> buffer(width);
     T* x = buffer.data();
     Dropped dropped(positions, edges, start);
-    for (T* sums : {d_bias, d_scale, d_shift}) std::memset(sums, 0, width * sizeof(T));
+    for (T* sums : {d_bias, d_scale, d_shift}) {
+        if (sums != nullptr) std::memset(sums, 0, width * sizeof(T));
+    }
     if (up == nullptr) {
         std::memset(d_head, 0, width * sizeof(T));
         d_head_bias[0] = 0;
@@ -227,21 +234,30 @@ void norm_backward(S* z, const S* up, const T* value, const T* target, T gain, c
         Sum<T> sum, along;
         sweep<T>(width, [&](auto one, int64_t j, int k) {
             using V = decltype(one);
-            const V n = get<V>(z + j), y = n * get<V>(scale + j) + get<V>(shift + j);
+            const V n = get<V>(z + j);
+            V y = n;
+            if constexpr (NORMALISED) y = n * get<V>(scale + j) + get<V>(shift + j);
             const V by_h = up != nullptr ? get<V>(up + j) : g * get<V>(head + j);
             const V d = y > 0 ? by_h : V{};
             if (up == nullptr) put(d_head + j, get<V>(d_head + j) + g * rectified<V>(y));
-            put(d_scale + j, get<V>(d_scale + j) + d * n);
-            put(d_shift + j, get<V>(d_shift + j) + d);
-            const V by_n = d * get<V>(scale + j);
-            put(x + j, by_n);
-            sum.add(by_n, k);
-            along.add(by_n * n, k);
+            if constexpr (NORMALISED) {
+                put(d_scale + j, get<V>(d_scale + j) + d * n);
+                put(d_shift + j, get<V>(d_shift + j) + d);
+                const V by_n = d * get<V>(scale + j);
+                put(x + j, by_n);
+                sum.add(by_n, k);
+                along.add(by_n * n, k);
+            } else {
+                put(x + j, d);
+            }
         });
-        const T factor = deviation[i] * keep, mean = sum.total() / width, slope = along.total() / width;
+        const T factor = NORMALISED ? deviation[i] * keep : keep;
+        const T mean = sum.total() / width, slope = along.total() / width;
         const auto by_z = [&](auto one, int64_t j) {
             using V = decltype(one);
-            return factor * (get<V>(x + j) - mean - get<V>(z + j) * slope);
+            V d = get<V>(x + j);
+            if constexpr (NORMALISED) d = d - mean - get<V>(z + j) * slope;
+            return V(factor * d);
         };
         if (dropped.empty()) {
             sweep<T>(width, [&](auto one, int64_t j, int) {
@@ -318,20 +334,22 @@ void adam(T* w, const S* gradient, T* first, T* second, T* average, S* w_rounded
 
 // Exported by the name of the products' type.
 #define EXPORT(suffix, T, S)                                                                             \
-    extern "C" void norm_##suffix(S* z, const T* bias, const T* scale, const T* shift, S* h,             \
-                                  const T* head, const T* head_bias, T* value, T* deviation,             \
-                                  int64_t rows, int64_t width, T epsilon, T keep,                        \
-                                  const int64_t* positions, const int64_t* edges, int64_t start) {       \
-        norm<T, S>(z, bias, scale, shift, h, head, head_bias, value, deviation, rows, width, epsilon,    \
-                   keep, positions, edges, start);                                                       \
+    extern "C" void layer_##suffix(S* z, const T* bias, const T* scale, const T* shift, S* h,            \
+                                   const T* head, const T* head_bias, T* value, T* deviation,            \
+                                   int64_t rows, int64_t width, T epsilon, T keep,                       \
+                                   const int64_t* positions, const int64_t* edges, int64_t start) {      \
+        const auto chosen = deviation != nullptr ? layer<true, T, S> : layer<false, T, S>;               \
+        chosen(z, bias, scale, shift, h, head, head_bias, value, deviation, rows, width, epsilon,        \
+               keep, positions, edges, start);                                                           \
     }                                                                                                    \
-    extern "C" void norm_backward_##suffix(                                                              \
+    extern "C" void layer_backward_##suffix(                                                             \
         S* z, const S* up, const T* value, const T* target, T gain, const T* head, const T* scale,       \
         const T* shift, const T* deviation, T* d_bias, T* d_scale, T* d_shift, T* d_head,                \
         T* d_head_bias, int64_t rows, int64_t width, T keep, const int64_t* positions,                   \
         const int64_t* edges, int64_t start) {                                                           \
-        norm_backward<T, S>(z, up, value, target, gain, head, scale, shift, deviation, d_bias, d_scale,  \
-                            d_shift, d_head, d_head_bias, rows, width, keep, positions, edges, start);   \
+        const auto chosen = deviation != nullptr ? layer_backward<true, T, S> : layer_backward<false, T, S>;\
+        chosen(z, up, value, target, gain, head, scale, shift, deviation, d_bias, d_scale, d_shift,      \
+               d_head, d_head_bias, rows, width, keep, positions, edges, start);                         \
     }                                                                                                    \
     extern "C" void adam_##suffix(T* w, const S* gradient, T* first, T* second, T* average,              \
                                   S* w_rounded, S* average_rounded, int64_t size, T decay_first,         \

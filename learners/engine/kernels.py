@@ -18,11 +18,11 @@ LAYER_NORM_EPSILON = 1e-6
 
 class Affine(NamedTuple):
     """The vectors of one hidden layer, or their gradients, each (width,): the bias before LayerNorm, and the
-    scale and shift after it."""
+    scale and shift after it; None without LayerNorm."""
 
     bias: Tensor
-    scale: Tensor
-    shift: Tensor
+    scale: Tensor | None
+    shift: Tensor | None
 
 
 class Head(NamedTuple):
@@ -34,30 +34,31 @@ class Head(NamedTuple):
 
 class Kernels(Protocol):
     """One hidden layer is ``h = relu(LayerNorm(dropout(z + bias)) * scale + shift)``, ``z`` (rows, width)
-    being a product's result. What is bound keeps its tensors alive."""
+    being a product's result; without LayerNorm, which is where ``deviation`` is None, it is
+    ``h = relu(dropout(z + bias))``. What is bound keeps its tensors alive."""
 
-    def norm(self, z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, h: Tensor) -> Call:
+    def layer(self, z: Tensor, affine: Affine, deviation: Tensor | None, drops: Drops, h: Tensor) -> Call:
         """The layer; ``z`` becomes the normalised rows and ``deviation`` (rows,) the inverse of their
-        standard deviation, which the way back needs."""
+        standard deviation, which the way back needs. Without LayerNorm ``z`` becomes what is rectified."""
         ...
 
-    def norm_value(
-        self, z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, head: Head, value: Tensor
+    def layer_value(
+        self, z: Tensor, affine: Affine, deviation: Tensor | None, drops: Drops, head: Head, value: Tensor
     ) -> Call:
         """The last layer with its head: ``value = h @ weight + bias``, (rows,)."""
         ...
 
-    def norm_backward(
-        self, z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, up: Tensor, gradient: Affine
+    def layer_backward(
+        self, z: Tensor, affine: Affine, deviation: Tensor | None, drops: Drops, up: Tensor, gradient: Affine
     ) -> Call:
-        """Back through ``norm``: ``up`` is the gradient by ``h``; ``z`` becomes that by what ``z`` was."""
+        """Back through ``layer``: ``up`` is the gradient by ``h``; ``z`` becomes that by what ``z`` was."""
         ...
 
     def value_backward(
         self,
         z: Tensor,
         affine: Affine,
-        deviation: Tensor,
+        deviation: Tensor | None,
         drops: Drops,
         head: Head,
         value: Tensor,
@@ -66,7 +67,7 @@ class Kernels(Protocol):
         gradient: Affine,
         head_gradient: Head,
     ) -> Call:
-        """Back through ``norm_value`` from the gradient by ``value``: ``gain * (value - target)``, or
+        """Back through ``layer_value`` from the gradient by ``value``: ``gain * (value - target)``, or
         ``gain`` without a target."""
         ...
 

@@ -14,15 +14,15 @@ from learners.engine.kernels import LAYER_NORM_EPSILON, Affine, Call, Head
 class TorchKernels:
     """``Kernels`` in several sweeps over memory and with temporaries."""
 
-    def norm(self, z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, h: Tensor) -> Call:
+    def layer(self, z: Tensor, affine: Affine, deviation: Tensor | None, drops: Drops, h: Tensor) -> Call:
         def call() -> None:
             _normalise(z, affine, deviation, drops)
             h.copy_(_rectified(z, affine))
 
         return call
 
-    def norm_value(
-        self, z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, head: Head, value: Tensor
+    def layer_value(
+        self, z: Tensor, affine: Affine, deviation: Tensor | None, drops: Drops, head: Head, value: Tensor
     ) -> Call:
         def call() -> None:
             _normalise(z, affine, deviation, drops)
@@ -30,11 +30,11 @@ class TorchKernels:
 
         return call
 
-    def norm_backward(
-        self, z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, up: Tensor, gradient: Affine
+    def layer_backward(
+        self, z: Tensor, affine: Affine, deviation: Tensor | None, drops: Drops, up: Tensor, gradient: Affine
     ) -> Call:
         def call() -> None:
-            _backward(z, affine, deviation, drops, up.to(deviation.dtype), gradient)
+            _backward(z, affine, deviation, drops, up.to(affine.bias.dtype), gradient)
 
         return call
 
@@ -42,7 +42,7 @@ class TorchKernels:
         self,
         z: Tensor,
         affine: Affine,
-        deviation: Tensor,
+        deviation: Tensor | None,
         drops: Drops,
         head: Head,
         value: Tensor,
@@ -95,26 +95,35 @@ class TorchKernels:
         return step
 
 
-def _normalise(z: Tensor, affine: Affine, deviation: Tensor, drops: Drops) -> None:
-    x = (z.to(deviation.dtype) + affine.bias) * drops.mask(z.shape)
-    x -= x.mean(1, keepdim=True)
-    torch.rsqrt(x.square().mean(1) + LAYER_NORM_EPSILON, out=deviation)
-    z.copy_(x * deviation[:, None])
+def _normalise(z: Tensor, affine: Affine, deviation: Tensor | None, drops: Drops) -> None:
+    x = (z.to(affine.bias.dtype) + affine.bias) * drops.mask(z.shape)
+    if deviation is not None:
+        x -= x.mean(1, keepdim=True)
+        torch.rsqrt(x.square().mean(1) + LAYER_NORM_EPSILON, out=deviation)
+        x *= deviation[:, None]
+    z.copy_(x)
+
+
+def _scaled(normalised: Tensor, affine: Affine) -> Tensor:
+    x = normalised.to(affine.bias.dtype)
+    return x if affine.scale is None else x * affine.scale + affine.shift
 
 
 def _rectified(normalised: Tensor, affine: Affine) -> Tensor:
-    return (normalised.to(affine.scale.dtype) * affine.scale + affine.shift).relu_()
+    return _scaled(normalised, affine).relu()
 
 
 def _backward(
-    z: Tensor, affine: Affine, deviation: Tensor, drops: Drops, up: Tensor, gradient: Affine
+    z: Tensor, affine: Affine, deviation: Tensor | None, drops: Drops, up: Tensor, gradient: Affine
 ) -> None:
-    n = z.to(deviation.dtype)
-    by_output = torch.where(n * affine.scale + affine.shift > 0, up, 0.0)
-    torch.sum(by_output * n, 0, out=gradient.scale)
-    torch.sum(by_output, 0, out=gradient.shift)
-    x = by_output * affine.scale
-    x = x - x.mean(1, keepdim=True) - n * (x * n).mean(1, keepdim=True)
-    x *= deviation[:, None] * drops.mask(z.shape)
+    n = z.to(affine.bias.dtype)
+    x = torch.where(_scaled(n, affine) > 0, up, 0.0)
+    if deviation is not None:
+        torch.sum(x * n, 0, out=gradient.scale)
+        torch.sum(x, 0, out=gradient.shift)
+        x = x * affine.scale
+        x = x - x.mean(1, keepdim=True) - n * (x * n).mean(1, keepdim=True)
+        x *= deviation[:, None]
+    x *= drops.mask(z.shape)
     torch.sum(x, 0, out=gradient.bias)
     z.copy_(x)

@@ -1,19 +1,29 @@
-"""Environments by name: Gymnasium's, and dm_control's under ``dm_control/``."""
+"""Environments by name: Gymnasium's, dm_control's under ``dm_control/`` and ours under ``sandlot/``."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Final
 
 from learners.environments.environment import Environment, Make
+from learners.environments.point_circle import PointCircle
 from robot.errors import SandlotError, nearest
+
+OURS: Final[Mapping[str, Make]] = {"sandlot/PointCircle-v0": PointCircle}
 
 
 def find(name: str) -> Make:
-    """What makes the environment ``Hopper-v5``, ``dm_control/cheetah-run`` or ``module:Name-v0``.
+    """What makes the environment ``Hopper-v5``, ``dm_control/cheetah-run``, ``sandlot/PointCircle-v0`` or
+    ``module:Name-v0``.
 
     Raises SandlotError with the nearest names if there is none, ModuleNotFoundError if the package that has
     it is not installed.
     """
+    if name.startswith("sandlot/"):
+        if name not in OURS:
+            raise SandlotError(f"no environment {name!r}; {nearest(name, OURS)}")
+        return OURS[name]
     if name.startswith("dm_control/"):
         from learners.environments.dm_control_suite import DmControl, names
 

@@ -17,13 +17,17 @@ LEAST_SCALE: Final = 0.1
 
 
 def environment_contract(
-    environment: Environment, name: str, observations: NDArray[Any] | None = None
+    environment: Environment,
+    name: str,
+    observations: NDArray[Any] | None = None,
+    costs: tuple[str, ...] = (),
 ) -> TaskContract:
     """One term per element of the observation, then the previous action (zero at first); actions [-1, 1] are
     scaled to their Box, without slew limit or filter.
 
     ``observations`` (N, n), such as the first random steps: each element's mean and standard deviation become
-    its fixed offset and scale. Without any, networks see observations as they are.
+    its fixed offset and scale. Without any, networks see observations as they are. ``costs``: keys of the
+    steps' ``info`` that are costs.
     Raises SandlotError if a space is not a Box of that kind.
     """
     seen, acted = environment.observation_space, environment.action_space
@@ -53,6 +57,7 @@ def environment_contract(
             for k, (a, b) in enumerate(zip(low, high, strict=True))
         ),
         reward_terms=("reward",),
+        cost_terms=costs,
     )
 
 

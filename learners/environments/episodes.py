@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,10 @@ class Episodes:
         """What to act on now, in the contract's order."""
         self.over = True
         self.step_number, self.total_reward = 0, 0.0
+        self.total_costs = np.zeros(len(contract.cost_terms))
+        """Undiscounted sums of the contract's costs so far."""
         self._dtype, self._map = contract.step_dtype(), ActionMap(contract.actions, contract.policy_hz)
+        self._costs = contract.cost_terms
         self._period_ns = 1e9 / contract.policy_hz
         self._previous = contract.previous_action
         self._episode = self._sequence = 0
@@ -33,6 +37,7 @@ class Episodes:
         """Reset the environment with ``seed``. ``sequence``: of the episode's first row."""
         self._episode, self._sequence = episode, sequence
         self.step_number, self.total_reward, self.over = 0, 0.0, False
+        self.total_costs[:] = 0.0
         observation, _ = self.environment.reset(seed=seed)
         self._observe(observation, np.zeros(len(self._map.terms)))
 
@@ -42,11 +47,12 @@ class Episodes:
         space = self.environment.action_space
         units = np.clip(self._map.to_units(action), space.low, space.high).astype(space.dtype)
         rows = self._row(actor, version)
-        observation, reward, terminated, truncated, _ = self.environment.step(units)
+        observation, reward, terminated, truncated, info = self.environment.step(units)
         self.step_number += 1
         # A limit on time is no part of the task: what would have come after it still counts.
         truncated = not terminated and (bool(truncated) or self.step_number >= self.longest)
         rows["action"], rows["reward"], rows["reward_terms"] = action, float(reward), float(reward)
+        rows["cost_terms"] = self._cost(info)
         rows["terminated"], rows["truncated"] = terminated, truncated
         self.total_reward += float(reward)
         self._observe(observation, action)
@@ -61,6 +67,17 @@ class Episodes:
             last["last"] = True
             rows = np.concatenate([rows, last])
         return rows
+
+    def _cost(self, info: Mapping[str, Any]) -> NDArray[np.float64]:
+        missing = [name for name in self._costs if name not in info]
+        if missing:
+            raise SandlotError(
+                f"expected the costs {', '.join(self._costs)} in the environment's info; it has "
+                f"{', '.join(map(str, info)) or 'nothing'} in step {self.step_number}"
+            )
+        costs = np.array([float(info[name]) for name in self._costs])
+        self.total_costs += costs
+        return costs
 
     def _row(self, actor: Actor, version: int) -> NDArray[np.void]:
         row = np.zeros(1, self._dtype)

@@ -66,11 +66,15 @@ class Training:
         """Begun and finished so far, random ones included."""
         self.last_return = float("nan")
         """Undiscounted, of the newest whole episode of practice."""
+        self.last_costs: dict[str, float] = {}
+        """Undiscounted, of that episode."""
         self.learner: Learner | None = None
         """None until the random steps are over, or the offline phase begins."""
         self._watch, self._tell = watch, tell or (lambda line: None)
         self._environment, self._evaluation_environment = make(), make()
-        self._unmeasured = environment_contract(self._environment, settings.environment)
+        self._unmeasured = environment_contract(
+            self._environment, settings.environment, costs=settings.learner.cost_names
+        )
         self._source = Episodes(self._environment, self._unmeasured, settings.longest_episode)
         self._judged = Episodes(self._evaluation_environment, self._unmeasured, settings.longest_episode)
         self._unwritten: list[NDArray[np.void]] = []
@@ -98,6 +102,11 @@ class Training:
     def wall_s(self) -> float:
         """Time spent on the run so far [s]; what a kill undid is not counted."""
         return self._earlier_s + time.monotonic() - self._began_s
+
+    @property
+    def episode_over(self) -> bool:
+        """Whether the newest step ended an episode."""
+        return self._source.over
 
     @property
     def progress(self) -> int:
@@ -161,7 +170,11 @@ class Training:
         self._unwritten.clear()
         self.episodes += 1
         self.last_return = self._source.total_reward
+        self.last_costs = dict(
+            zip(self._unmeasured.cost_terms, self._source.total_costs.tolist(), strict=True)
+        )
         values = {"practice/return": self.last_return, "practice/length": float(self._source.step_number)}
+        values |= {f"practice/cost_{name}": value for name, value in self.last_costs.items()}
         self._events.add(self.progress, values)
 
     def _learn(self) -> None:
@@ -170,7 +183,10 @@ class Training:
         if self.learner is None:
             self.learner = self._begin_learning()
         while self.learner.due():
+            before = self.learner.alarm
             self.learner.step()
+            if self.learner.alarm and not before:
+                self._tell(f"step {self.steps}: critics: {self.learner.alarm}")
 
     def _begin_learning(self) -> Learner:
         """The random steps are over, or there are none: fix the normalisation, hence the contract, and make
@@ -183,7 +199,9 @@ class Training:
             observations = np.concatenate(
                 [np.empty((0, size)), *(rows["observation"][:, :size] for rows in everything)]
             )
-        contract = environment_contract(self._environment, self.settings.environment, observations)
+        contract = environment_contract(
+            self._environment, self.settings.environment, observations, self.settings.learner.cost_names
+        )
         write_atomically(self._contract_file, msgspec.json.format(msgspec.json.encode(contract)))
         learner = self._make_learner(contract)
         for rows in seen:

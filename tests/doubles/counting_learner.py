@@ -27,6 +27,8 @@ class CountingLearner:
         self.contract, self.calibration_hash, self.warmup = contract, calibration_hash, warmup
         self.pacing = CountedPacing()
         self.pretrained = 0
+        self.metrics: dict[str, float] = {}
+        self.alarm = ""
         self.done = 0
         self.batches: list[tuple[str, NDArray[np.void]]] = []
         self.calls: list[str] = []

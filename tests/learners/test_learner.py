@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from learners.config import LearnerConfig
+from learners.held_out import held_out
 from learners.learner import Learner
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError, SpecError
@@ -18,12 +19,14 @@ Rows = NDArray[np.void]
 Experience = list[tuple[str, Rows]]
 SETTINGS = {"hidden": (32, 32), "batch": 32, "warmup": 60, "updates_per_step": 2, "critics": 3}
 SMALL = LearnerConfig(**SETTINGS)
+HELD_OUT = next(k for k in range(1, 1000) if held_out("t", k, SMALL.held_out))
 
 
 def everything(learner: Learner) -> dict[str, object]:
     """All that decides what the learner does next."""
     arrays = {name: array.tobytes() for name, array in learner.algorithm.arrays().items()}
-    return arrays | {"rng": str(learner.rng.bit_generator.state), "pacing": learner.pacing.__dict__.copy()}
+    more = {"rng": str(learner.rng.bit_generator.state), "pacing": learner.pacing.__dict__.copy()}
+    return arrays | more | {"health": str(learner.health.plain())}
 
 
 def add_all(learner: Learner, experience: Experience) -> None:
@@ -45,8 +48,10 @@ def test_resuming_equals_never_having_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("learners.sac.operand_type", lambda wanted: operand)
+    monkeypatch.setattr("learners.critic_health.EVERY", 3)
     config = LearnerConfig(**SETTINGS, dropout=dropout)
     later = make_rows(30, 9, Actor.POLICY, 3)
+    demonstration_and_practice.append(("t", make_rows(40, 8, Actor.POLICY, HELD_OUT)))
 
     def go_on(learner: Learner) -> None:
         for _ in range(3):

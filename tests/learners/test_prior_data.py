@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from learners.config import LearnerConfig
 from learners.prior_data import Experience
-from robot.contract import TaskContract
+from robot.contract import ImageTerm, TaskContract
 from robot.errors import SandlotError
 from robot.messages import Actor
 
@@ -23,26 +27,56 @@ def labelled(rows: Rows) -> Rows:
     return rows
 
 
-@pytest.mark.parametrize("fraction", [0.5, 0.25, 0.1])
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 60), st.floats(0, 1), st.integers(1, 9), st.integers(1, 4))
+@example(50, 0.5, 7, 1)
+@example(50, 0.1, 7, 3)
 def test_every_minibatch_has_exactly_its_share_of_prior_data(
-    contract: TaskContract, make_rows: Callable[..., Rows], fraction: float
+    contract: TaskContract,
+    make_rows: Callable[..., Rows],
+    size: int,
+    fraction: float,
+    updates: int,
+    n_step: int,
 ) -> None:
-    config = LearnerConfig(batch=50, prior_fraction=fraction, updates_per_step=7)
+    config = LearnerConfig(
+        batch=size, prior_fraction=fraction, updates_per_step=updates, n_step=n_step, discount=0.0
+    )
     experience = Experience(contract, config)
     experience.add("s", labelled(make_rows(30, 1, Actor.SCRIPT, 0)))
     experience.add("s", labelled(make_rows(20, 2, Actor.HUMAN, 1)))
     experience.add("s", labelled(make_rows(900, 3, Actor.POLICY, 2)))
-    for seed in range(5):
-        batch = experience.batch(RNG(seed))
-        assert batch.reward.shape == (7, 50) and batch.observation.shape == (7, 50, contract.observation_size)
-        assert batch.reward.sum(1).tolist() == [round(50 * fraction)] * 7
+    assert abs(config.prior_batch - size * fraction) <= 0.5
+    for batch in (experience.batch(RNG(0)), experience.chunks(RNG(0), n_step)):
+        assert batch.reward.shape == (updates, size)
+        assert batch.observation.shape == (updates, size, contract.observation_size)
+        assert batch.reward.sum(1).tolist() == [config.prior_batch] * updates
+    assert batch.action.shape == (updates, size, n_step, contract.action_size)
 
 
+def test_without_symmetric_sampling_all_transitions_are_equally_likely(
+    contract: TaskContract, make_rows: Callable[..., Rows]
+) -> None:
+    """40 demonstrated of 200: each minibatch's share is binomial, and wherever it stands in it."""
+    config = LearnerConfig(batch=250, updates_per_step=40, symmetric=False)
+    experience = Experience(contract, config)
+    experience.add("s", labelled(make_rows(40, 1, Actor.SCRIPT, 0)))
+    experience.add("s", labelled(make_rows(160, 2, Actor.POLICY, 2)))
+    shown = experience.batch(RNG(0)).reward.numpy()
+    assert shown.shape == (40, 250)
+    assert shown.mean() == pytest.approx(0.2, abs=3.5 * np.sqrt(0.16 / shown.size))
+    assert shown.sum(1).std() == pytest.approx(np.sqrt(250 * 0.16), rel=0.4)
+    halves = shown[:, :125].mean(), shown[:, 125:].mean()
+    assert halves == pytest.approx((0.2, 0.2), abs=0.02)
+    assert experience.chunks(RNG(0), 3).action.shape == (40, 250, 3, contract.action_size)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize(("actor", "reward"), [(Actor.POLICY, 0.0), (Actor.HUMAN, 1.0)])
 def test_with_one_kind_of_data_it_is_all_of_that_kind(
-    contract: TaskContract, make_rows: Callable[..., Rows], actor: Actor, reward: float
+    contract: TaskContract, make_rows: Callable[..., Rows], actor: Actor, reward: float, symmetric: bool
 ) -> None:
-    experience = Experience(contract, LearnerConfig())
+    experience = Experience(contract, LearnerConfig(symmetric=symmetric))
     experience.add("s", labelled(make_rows(30, 1, actor)))
     batch = experience.batch(RNG(0))
     assert batch.reward.shape == (LearnerConfig().updates_per_step, LearnerConfig().batch)
@@ -94,3 +128,38 @@ def test_demonstrations_outlive_the_ring_of_practice(
 def test_rows_of_another_contract_are_refused(contract: TaskContract) -> None:
     with pytest.raises(SandlotError, match="different tasks or versions"):
         Experience(contract, LearnerConfig()).add("s", np.zeros(3, [("observation", "<f4", (2,))]))
+
+
+def test_pictures_go_where_their_rows_go(
+    contract: TaskContract, make_rows: Callable[..., Rows], tmp_path: Path
+) -> None:
+    """Each picture shows its row's number; a second learner finds them in the folder."""
+    camera = ImageTerm(name="front", height=2, width=2, channels=1, stack=2)
+    seeing = msgspec.structs.replace(contract, images=(camera,))
+    config = LearnerConfig(batch=20, updates_per_step=3, n_step=2)
+    one, two = (Experience(seeing, config, tmp_path) for _ in range(2))
+    number = 0
+    for actor, episode in ((Actor.SCRIPT, 0), (Actor.POLICY, 1), (Actor.POLICY, 2)):
+        rows = make_rows(15, episode, actor, episode)
+        rows["observation"][:, 0] = number + np.arange(16)
+        frames = np.zeros(16, seeing.frame_dtype())
+        frames["front"] = (number + np.arange(16))[:, None, None, None]
+        number += 16
+        one.add("s", rows, frames)
+        two.add("s", rows)
+    batch = one.batch(RNG(0))
+    (now,), (then,) = batch.images, batch.next_images
+    assert now.shape == then.shape == (3, 20, 2, 2, 2, 1)
+    for pictures, observation in ((now, batch.observation), (then, batch.next_observation)):
+        assert (pictures[:, :, 1].flatten(2) == observation[..., :1]).all()
+        first = observation[..., 0] % 16 == 0
+        assert (pictures[:, :, 0, 0, 0, 0] == observation[..., 0] - 1 + first.float()).all()
+    for a, b in zip(batch, two.batch(RNG(0)), strict=True):
+        for x, y in zip(a, b, strict=True):
+            assert (x == y).all()
+
+
+def test_rows_without_pictures_are_refused(contract: TaskContract, make_rows: Callable[..., Rows]) -> None:
+    seeing = msgspec.structs.replace(contract, images=(ImageTerm(name="front", height=2, width=2),))
+    with pytest.raises(SandlotError, match="came without pictures"):
+        Experience(seeing, LearnerConfig(capacity=10, prior_capacity=10)).add("s", make_rows(3))

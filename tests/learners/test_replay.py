@@ -84,7 +84,9 @@ def test_transitions_are_the_contiguous_pairs_among_the_newest_rows(
         return
     drawn = replay.sample(60 * len(wanted), np.random.default_rng(seed))
     seen = set()
-    for o, r, m, n in zip(drawn.observation, drawn.reward, drawn.mask, drawn.next_observation, strict=True):
+    for o, r, m, n in zip(
+        drawn.observation, drawn.reward, drawn.discount, drawn.next_observation, strict=True
+    ):
         first = int(o[0])
         seen.add(first)
         assert r == -first

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from learners.config import LearnerConfig
 from learners.engine import compiled
+from learners.lagrangian import Constraint
 from learners.sac import Batch, Sac
 from robot.contract import ActionMap, TaskContract
 from robot.errors import SandlotError
@@ -39,7 +41,7 @@ def random_batch(contract: TaskContract, updates: int, size: int, seed: int = 0)
         observation,
         reach.reach(raw, observation[..., contract.previous_action]),
         rng.normal(size=(updates, size)),
-        (rng.uniform(size=(updates, size)) < 0.8).astype(float),
+        (rng.uniform(size=(updates, size)) < 0.8) * 0.97 ** rng.integers(1, 4, (updates, size)),
         observations(),
     )
     return Batch(*(torch.as_tensor(a, dtype=torch.get_default_dtype()) for a in arrays))
@@ -56,6 +58,14 @@ class Reference:
             for e in range(config.critics)
         ]
         self.targets = [{k: v.detach().clone() for k, v in c.items()} for c in self.critics]
+        self.costs = [
+            [{k: v[e].clone().requires_grad_() for k, v in one.parameters.tensors.items()} for e in range(2)]
+            for one in sac.costs
+        ]
+        self.cost_targets = [
+            [{k: v.detach().clone() for k, v in c.items()} for c in two] for two in self.costs
+        ]
+        self.multipliers = sac.multipliers
         self.log_temperature = torch.tensor(math.log(config.initial_temperature), requires_grad=True)
         self.updates = 0
         self.noise = torch.Generator()
@@ -91,9 +101,11 @@ class Reference:
         for k in range(len(self.config.hidden)):
             h = h @ critic[f"weight{k}"] + critic[f"bias{k}"]
             h = h * masks[k] / (1 - self.config.dropout)
-            centred = h - h.mean(-1, keepdim=True)
-            h = centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
-            h = (h * critic[f"norm_scale{k}"] + critic[f"norm_bias{k}"]).clamp(min=0)
+            if self.config.layer_norm:
+                centred = h - h.mean(-1, keepdim=True)
+                h = centred / (centred.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt()
+                h = h * critic[f"norm_scale{k}"] + critic[f"norm_bias{k}"]
+            h = h.clamp(min=0)
         return (h @ critic["value_weight"] + critic["value_bias"])[:, 0]
 
     def policy(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,9 +144,11 @@ class Reference:
         temperature = self.log_temperature.exp().detach()
         passes = list(self.masks(size, 2 * updates + 1))
         noise = torch.randn(updates * size, self.contract.action_size, generator=self.noise)
+        next_actions = []
         for g in range(updates):
             with torch.no_grad():
                 action, log_density = self.policy(batch.next_observation[g], noise[g * size : (g + 1) * size])
+                next_actions.append(action)
                 members = list(range(c.critics))
                 if c.subset < c.critics:
                     members = torch.randperm(c.critics, generator=self.noise)[: c.subset].tolist()
@@ -145,7 +159,7 @@ class Reference:
                 target = torch.stack(values).min(0).values
                 if c.entropy_backup:
                     target = target - temperature * log_density
-                target = batch.reward[g] + c.discount * batch.mask[g] * target
+                target = batch.reward[g] + batch.discount[g] * target
             losses = [
                 (self.value(critic, batch.observation[g], batch.action[g], m) - target).pow(2).mean()
                 for critic, m in zip(self.critics, passes.pop(0), strict=True)
@@ -155,6 +169,11 @@ class Reference:
             for critic, target_critic in zip(self.critics, self.targets, strict=True):
                 for name, w in target_critic.items():
                     w.copy_((1 - c.polyak) * w + c.polyak * critic[name].detach())
+            with torch.no_grad():
+                for critic in self.critics:
+                    for name, w in critic.items():
+                        w *= 1 - c.learning_rate * c.weight_decay * ("weight" in name)
+        self.update_costs(batch, next_actions)
         observation = batch.observation[-1]
         noise = torch.randn(size, self.contract.action_size, generator=self.noise)
         action, log_density = self.policy(observation, noise)
@@ -162,13 +181,48 @@ class Reference:
             self.value(critic, observation, action, m)
             for critic, m in zip(self.critics, passes.pop(0), strict=True)
         ]
-        value = torch.stack(values).mean(0)
-        self.adam((temperature * log_density - value).mean(), list(self.actor.values()), c.learning_rate)
+        value = torch.stack(values)
+        value = value.min(0).values if c.actor_value == "min" else value.mean(0)
+        objective = (temperature * log_density - value).mean()
+        for two, multiplier in zip(self.costs, self.multipliers, strict=True):
+            costs = [self.value(one, observation, action, self.whole(size)) for one in two]
+            objective = objective + multiplier * torch.stack(costs).mean()
+        objective = objective / (1 + sum(self.multipliers))
+        self.adam(objective, list(self.actor.values()), c.learning_rate)
         decayed = min(1.0, self.updates / c.entropy_decay_steps)
         per_action = (1 - decayed) * c.entropy_per_action + decayed * c.final_entropy_per_action
         excess = -log_density.mean().detach() - per_action * self.contract.action_size
         self.updates += 1
         self.adam(self.log_temperature.exp() * excess, [self.log_temperature], c.temperature_learning_rate)
+
+    def whole(self, size: int) -> list[Tensor]:
+        """Masks that drop nothing."""
+        return [torch.ones(size, width) for width in self.config.hidden]
+
+    def update_costs(self, batch: Batch, next_actions: list[Tensor]) -> None:
+        c, size = self.config, batch.reward.shape[1]
+        names = self.contract.cost_terms
+        for k, (two, targets) in enumerate(zip(self.costs, self.cost_targets, strict=True)):
+            column = names.index(c.constraints[k].cost)
+            for g, action in enumerate(next_actions):
+                with torch.no_grad():
+                    values = [
+                        self.value(one, batch.next_observation[g], action, self.whole(size))
+                        for one in targets
+                    ]
+                    target = batch.cost[g, :, column] + batch.discount[g] * torch.stack(values).max(0).values
+                losses = [
+                    (self.value(one, batch.observation[g], batch.action[g], self.whole(size)) - target)
+                    .pow(2)
+                    .mean()
+                    for one in two
+                ]
+                self.adam(
+                    torch.stack(losses).mean(), [w for one in two for w in one.values()], c.learning_rate
+                )
+                for one, follower in zip(two, targets, strict=True):
+                    for name, w in follower.items():
+                        w.copy_((1 - c.polyak) * w + c.polyak * one[name].detach())
 
 
 BASE = {"hidden": (16, 24), "batch": 8, "updates_per_step": 3, "polyak": 0.1, "learning_rate": 1e-2}
@@ -184,6 +238,11 @@ CASES = {
     "one transition": {"batch": 1, "updates_per_step": 5},
     "DroQ": {"dropout": 0.01, "hidden": (64, 64), "batch": 32},
     "much dropout": {"dropout": 0.4, "critics": 4, "subset": 2, "hidden": (9, 11, 6), "batch": 7},
+    "weight decay": {"weight_decay": 0.5, "critics": 3},
+    "SAC": {"layer_norm": False, "actor_value": "min", "entropy_backup": True},
+    "the least of four": {"actor_value": "min", "critics": 4},
+    "REDQ": {"layer_norm": False, "critics": 10, "subset": 2, "entropy_backup": True},
+    "dropout alone": {"layer_norm": False, "dropout": 0.3, "hidden": (16, 24, 8), "threads": 2},
     "two threads": {"critics": 5, "dropout": 0.1, "threads": 2},
 }
 
@@ -215,6 +274,34 @@ def test_updates_equal_the_reference_s(
     torch.testing.assert_close(
         sac.temperature.parameters.flat[0], reference.log_temperature.detach(), **close
     )
+
+
+@pytest.mark.usefixtures("_float64")
+@pytest.mark.parametrize("multipliers", [(0.0, 0.0), (0.7, 2.0)])
+def test_constrained_updates_equal_the_reference_s(
+    contract: TaskContract, multipliers: tuple[float, float]
+) -> None:
+    """Two constraints, not in the order of the contract's costs: their critics and the actor's objective."""
+    costly = msgspec.structs.replace(contract, cost_terms=("heat", "noise", "wear"))
+    constraints = (Constraint(cost="wear", limit=1.0), Constraint(cost="heat", limit=1.0))
+    config = LearnerConfig(**BASE, constraints=constraints)
+    sac = Sac(costly, config, seed=5)
+    sac.multipliers = multipliers
+    reference = Reference(costly, config, sac)
+    for seed in range(4):
+        batch = random_batch(costly, config.updates_per_step, config.batch, seed)
+        batch = batch._replace(cost=torch.rand(*batch.reward.shape, 3))
+        sac.update(batch)
+        reference.update(batch)
+    close = {"rtol": 1e-7, "atol": 1e-9}
+    for name, w in reference.actor.items():
+        torch.testing.assert_close(sac.actor.parameters.tensors[name], w.detach(), **close)
+    for ours, two, followers in zip(sac.costs, reference.costs, reference.cost_targets, strict=True):
+        for e in range(2):
+            for name, w in two[e].items():
+                torch.testing.assert_close(ours.parameters.tensors[name][e], w.detach(), **close)
+            for name, w in followers[e].items():
+                torch.testing.assert_close(ours.targets.tensors[name][e], w, **close)
 
 
 def test_what_is_learned_does_not_depend_on_the_number_of_threads(contract: TaskContract) -> None:
@@ -277,18 +364,18 @@ def constant_critics(sac: Sac, values: list[float]) -> None:
     weights["value_bias"].copy_(torch.tensor(values)[:, None])
 
 
-def test_targets_mask_terminations_only(contract: TaskContract) -> None:
-    sac = Sac(contract, LearnerConfig(critics=2, discount=0.9, batch=2), seed=0)
+def test_targets_discount_what_comes_next(contract: TaskContract) -> None:
+    sac = Sac(contract, LearnerConfig(critics=2, batch=2), seed=0)
     constant_critics(sac, [10.0, 7.0])
     batch = random_batch(contract, 1, 2)
     bootstrap, backup = sac._bootstrap(batch)
-    target = sac._target(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 1.0]), bootstrap[0], backup[0])
+    target = sac._target(torch.tensor([1.0, 2.0]), torch.tensor([0.0, 0.9]), bootstrap[0], backup[0])
     torch.testing.assert_close(target, torch.tensor([1.0, 2.0 + 0.9 * 7.0]))
 
 
 def test_every_subset_of_targets_is_equally_likely(contract: TaskContract) -> None:
     """Of critics answering 0, 1, 2, 3 the smaller of a random pair is 0, 1, 2 in 3, 2, 1 cases of 6."""
-    sac = Sac(contract, LearnerConfig(critics=4, subset=2, discount=1.0, hidden=(4,), batch=1), seed=0)
+    sac = Sac(contract, LearnerConfig(critics=4, subset=2, hidden=(4,), batch=1), seed=0)
     constant_critics(sac, [0.0, 1.0, 2.0, 3.0])
     batch = random_batch(contract, 1, 1)
     bootstrap, backup = sac._bootstrap(batch)

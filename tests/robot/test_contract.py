@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 from robot.contract import (
     PREVIOUS_ACTION,
     ActionMap,
+    ImageTerm,
     ObservationTerm,
     TaskContract,
     require_same,
     task_contract,
 )
-from robot.errors import ContractMismatchError
+from robot.errors import ContractMismatchError, SpecError
 from robot.plain_data import decode_struct
 from robot.spec import ActionTerm, load_spec
 
@@ -72,6 +74,20 @@ def test_a_contract_survives_its_plain_form_and_keeps_its_hash() -> None:
     ours = contract()
     again = decode_struct(ours.plain(), TaskContract, "metadata")
     assert again == ours and again.hash() == ours.hash()
+
+
+def test_images_are_part_of_a_contract_and_their_absence_is_not() -> None:
+    """The hash of a contract without images is what it was before contracts could have any."""
+    plain = TaskContract({}, "t", 10.0, (ObservationTerm("x", "m", 1.0),), (), ("r",))
+    assert plain.hash() == "a6ba6f76f1934cd469ecfc3d223e3ba1748f64eb8a01b33e6c092545b2b4029e"
+    seen = msgspec.structs.replace(plain, images=(ImageTerm(name="front", height=4, width=6, stack=3),))
+    assert seen.hash() != plain.hash()
+    assert decode_struct(seen.plain(), TaskContract, "metadata") == seen
+    assert seen.frame_dtype()["front"].shape == (4, 6, 3) and seen.step_dtype() == plain.step_dtype()
+    with pytest.raises(ContractMismatchError, match="images"):
+        require_same(plain, seen, "policy 7")
+    with pytest.raises(SpecError, match="at least 1"):
+        ImageTerm(name="front", height=0, width=6)
 
 
 def test_a_mismatch_is_refused_with_the_difference() -> None:

@@ -36,6 +36,8 @@ ACK = Acknowledgement(
     updates_per_s=6.5,
     update_ratio=0.1,
     policy_version=7,
+    held_out_error=0.25,
+    critic_alarm="values are not finite",
 )
 WELCOME = Welcome(schema=SCHEMA_VERSION, next_sequence=9)
 REFUSAL = Refusal(schema=SCHEMA_VERSION, reason="because")

@@ -49,7 +49,7 @@ def test_a_damaged_library_is_made_again(cache: Path) -> None:
     compiler = next(filter(None, map(shutil.which, compiled.COMPILERS)))
     made = cache / f"kernels-{compiled._key(compiler)}.so"
     made.write_bytes(b"\x7fELF cut short")
-    assert load_library().norm_float32
+    assert load_library().layer_float32
     assert made.stat().st_size > 1000
 
 

@@ -26,12 +26,17 @@ def _float64() -> Iterator[None]:
 
 
 def make(
-    critics: int, hidden: tuple[int, ...], dropout: float, compiled: bool, threads: int = 1
+    critics: int,
+    hidden: tuple[int, ...],
+    dropout: float,
+    compiled: bool,
+    threads: int = 1,
+    layer_norm: bool = True,
 ) -> tuple[Ensemble, torch.Generator]:
     """An ensemble whose weights are all different from their initial values, and that does not learn."""
     generator = torch.Generator().manual_seed(0)
     kernels = load_kernels()[0] if compiled else TorchKernels()
-    network = Critics(critics, INPUTS, hidden)
+    network = Critics(critics, INPUTS, hidden, layer_norm=layer_norm)
     workers = Workers(threads)
     ensemble = Ensemble(network, ACTIONS, ROWS, 0.0, 0.5, dropout, torch.float64, generator, kernels, workers)
     ensemble.parameters.flat.add_(0.3 * torch.randn(len(ensemble.parameters.flat)))
@@ -45,8 +50,10 @@ def value(
     while f"weight{layer}" in weights:
         w = {name: tensor[member] for name, tensor in weights.items()}
         h = (h @ w[f"weight{layer}"] + w[f"bias{layer}"]) * masks[member, layer]
-        scale, shift = w[f"norm_scale{layer}"], w[f"norm_bias{layer}"]
-        h = torch.nn.functional.layer_norm(h, h.shape[1:], scale, shift, 1e-6).relu()
+        if f"norm_scale{layer}" in w:
+            scale, shift = w[f"norm_scale{layer}"], w[f"norm_bias{layer}"]
+            h = torch.nn.functional.layer_norm(h, h.shape[1:], scale, shift, 1e-6)
+        h = h.relu()
         layer += 1
     return (h @ w["value_weight"] + w["value_bias"])[:, 0]
 
@@ -66,13 +73,14 @@ def masks_to_come(
 
 
 @pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("layer_norm", [True, False])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("share", [0.0, 0.2])
 @pytest.mark.parametrize(("critics", "hidden"), [(10, (16, 24)), (2, (7,)), (3, (33, 20, 5)), (1, (8, 8))])
 def test_gradients_equal_autograd_s(
-    critics: int, hidden: tuple[int, ...], share: float, threads: int, compiled: bool
+    critics: int, hidden: tuple[int, ...], share: float, threads: int, layer_norm: bool, compiled: bool
 ) -> None:
-    ensemble, generator = make(critics, hidden, share, compiled, threads)
+    ensemble, generator = make(critics, hidden, share, compiled, threads, layer_norm)
     inputs, target = torch.randn(ROWS, INPUTS), torch.randn(ROWS)
     leaves = {name: w.clone().requires_grad_() for name, w in ensemble.parameters.tensors.items()}
 
@@ -88,13 +96,15 @@ def test_gradients_equal_autograd_s(
         found = torch.from_numpy(first[at : at + w.numel()]).view(w.shape) * 10
         torch.testing.assert_close(found, gradient, rtol=1e-9, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
 
-    masks = masks_to_come(generator, critics, hidden, share)
     inputs.requires_grad_()
-    values = torch.stack([value(leaves, e, inputs, masks) for e in range(critics)])
-    (by_inputs,) = torch.autograd.grad(values.mean(0).sum(), inputs)
-    found_values, slope = ensemble.slope(inputs.detach())
-    torch.testing.assert_close(found_values, values.detach())
-    torch.testing.assert_close(slope, by_inputs[:, -ACTIONS:], rtol=1e-9, atol=1e-12)
+    for least in (False, True):
+        masks = masks_to_come(generator, critics, hidden, share)
+        values = torch.stack([value(leaves, e, inputs, masks) for e in range(critics)])
+        ascended = values.amin(0) if least else values.mean(0)
+        (by_inputs,) = torch.autograd.grad(ascended.sum(), inputs)
+        found_values, slope = ensemble.slope(inputs.detach(), least=least)
+        torch.testing.assert_close(found_values, values.detach())
+        torch.testing.assert_close(slope, by_inputs[:, -ACTIONS:], rtol=1e-9, atol=1e-12)
 
 
 def test_values_are_the_target_critics_in_the_order_asked_for() -> None:

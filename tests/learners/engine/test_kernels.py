@@ -46,6 +46,10 @@ def both(
         torch.testing.assert_close(ours, theirs, rtol=0.0, atol=TOLERANCE[operand] * scale)
 
 
+def vectors(draw: Draw, width: int, layer_norm: bool) -> Affine:
+    return Affine(*(draw(width) if k == 0 or layer_norm else None for k in range(3)))
+
+
 def drops(rows: int, width: int, share: float) -> Drops:
     """Those of the second of two arrays, so that positions do not begin at 0."""
     dropout = Dropout(share, [3, rows * width], torch.Generator().manual_seed(1))
@@ -56,19 +60,22 @@ def drops(rows: int, width: int, share: float) -> Drops:
 @pytest.mark.parametrize("operand", TOLERANCE)
 @pytest.mark.parametrize(("rows", "width"), SHAPES)
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.3])
+@pytest.mark.parametrize("layer_norm", [True, False])
 def test_a_layer_there_and_back(
-    compiled: CompiledKernels, operand: torch.dtype, rows: int, width: int, share: float
+    compiled: CompiledKernels, operand: torch.dtype, rows: int, width: int, share: float, layer_norm: bool
 ) -> None:
     def work(kernels: Kernels, draw: Draw) -> tuple[Tensor, ...]:
-        z, affine = draw(rows, width, of=operand), Affine(draw(width), draw(width), draw(width))
-        deviation, h = torch.empty(rows), torch.empty(rows, width, dtype=operand)
+        z, affine = draw(rows, width, of=operand), vectors(draw, width, layer_norm)
+        deviation = torch.empty(rows) if layer_norm else None
+        h = torch.empty(rows, width, dtype=operand)
         at = (z, affine, deviation, drops(rows, width, share))
-        kernels.norm(*at, h)()
+        kernels.layer(*at, h)()
         normalised = z.clone()
-        gradient = Affine(draw(width), draw(width), draw(width))
-        kernels.norm_backward(*at, draw(rows, width, of=operand), gradient)()
+        gradient = vectors(draw, width, layer_norm)
+        kernels.layer_backward(*at, draw(rows, width, of=operand), gradient)()
+        found = [normalised, h, z, *(g for g in gradient if g is not None)]
         # A layer of one unit is constant: its deviation is that of nothing.
-        return (normalised, h, z, *gradient) if width == 1 else (normalised, deviation, h, z, *gradient)
+        return tuple(found if width == 1 or deviation is None else [*found, deviation])
 
     both(compiled, operand, work)
 
@@ -77,18 +84,25 @@ def test_a_layer_there_and_back(
 @pytest.mark.parametrize(("rows", "width"), SHAPES)
 @pytest.mark.parametrize("share", [0.0, 0.3])
 @pytest.mark.parametrize("with_target", [True, False])
+@pytest.mark.parametrize("layer_norm", [True, False])
 def test_the_last_layer_with_its_head(
-    compiled: CompiledKernels, operand: torch.dtype, rows: int, width: int, share: float, with_target: bool
+    compiled: CompiledKernels,
+    operand: torch.dtype,
+    rows: int,
+    width: int,
+    share: float,
+    with_target: bool,
+    layer_norm: bool,
 ) -> None:
     def work(kernels: Kernels, draw: Draw) -> tuple[Tensor, ...]:
-        z, affine = draw(rows, width, of=operand), Affine(draw(width), draw(width), draw(width))
+        z, affine = draw(rows, width, of=operand), vectors(draw, width, layer_norm)
         head, target = Head(draw(width, 1), draw(1)), draw(rows) if with_target else None
-        at = (z, affine, torch.empty(rows), drops(rows, width, share))
+        at = (z, affine, torch.empty(rows) if layer_norm else None, drops(rows, width, share))
         value = torch.empty(rows)
-        kernels.norm_value(*at, head, value)()
-        gradient, by_head = Affine(draw(width), draw(width), draw(width)), Head(draw(width, 1), draw(1))
+        kernels.layer_value(*at, head, value)()
+        gradient, by_head = vectors(draw, width, layer_norm), Head(draw(width, 1), draw(1))
         kernels.value_backward(*at, head, value, target, 0.7, gradient, by_head)()
-        return (value, z, *gradient, *by_head)
+        return (value, z, *(g for g in gradient if g is not None), *by_head)
 
     both(compiled, operand, work)
 
@@ -157,7 +171,7 @@ def test_a_nan_stays_one(compiled: CompiledKernels, kernels: str) -> None:
     z, h = torch.randn(3, 40), torch.empty(3, 40)
     z[1, 7] = math.nan
     affine = Affine(torch.zeros(40), torch.ones(40), torch.zeros(40))
-    chosen.norm(z, affine, torch.empty(3), drops(3, 40, 0.0), h)()
+    chosen.layer(z, affine, torch.empty(3), drops(3, 40, 0.0), h)()
     assert h.isnan().any(1).tolist() == [False, True, False]
     z = torch.full((1, 40), math.nan)
     chosen.rectify(z, torch.zeros(40), h[:1])()

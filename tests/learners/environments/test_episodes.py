@@ -77,7 +77,7 @@ def test_the_replay_bootstraps_after_a_truncation_and_not_after_a_termination(
     replay.add("s", rows)
     assert replay.transitions == 2
     found = replay.sample(200, np.random.default_rng(0))
-    assert set(found.mask.tolist()) == masks
+    assert set(found.discount.tolist()) == masks
     assert set(found.reward.tolist()) == {10.0, 20.0}
     ends = found.observation[:, 0] == 1
     if end[1]:

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from learners.config import LearnerConfig
+from learners.critic_health import EVERY, OUTSIDE, RISES, CriticHealth, td_error
+from learners.held_out import LONGEST, held_out, held_out_rows
+from learners.learner import Learner
+from learners.prior_data import Experience
+from learners.sac import Assessment
+from learners.value_bound import Bound, RewardRange
+from robot.contract import TaskContract
+from robot.messages import Actor
+
+Rows = NDArray[np.void]
+Make = Callable[..., Rows]
+
+
+def chosen(session: str, share: float, wanted: bool = True) -> int:
+    """The first episode of a session that is held out, or is not."""
+    return next(k for k in range(1, 10_000) if held_out(session, k, share) == wanted)
+
+
+def test_the_share_of_episodes_is_held_out_and_never_the_first() -> None:
+    for share in (0.05, 0.1):
+        found = np.mean([held_out(f"robot {s}", k, share) for s in range(20) for k in range(1, 1000)])
+        assert found == pytest.approx(share, rel=0.05)
+    assert not any(held_out(f"robot {s}", 0, 0.99) for s in range(100))
+
+
+def test_whole_episodes_are_never_trained_on(contract: TaskContract, make_rows: Make) -> None:
+    config = LearnerConfig(held_out=0.3, batch=64)
+    experience, marks = Experience(contract, config), {True: set[float](), False: set[float]()}
+    for k in range(30):
+        rows = make_rows(10, k, (Actor.POLICY, Actor.SCRIPT)[k % 2], k)
+        rows["reward"] = k
+        marks[held_out("s", k, 0.3)].add(float(k))
+        for row in np.split(rows, 11):  # as they come, one by one
+            experience.add("s", row)
+    rng = np.random.default_rng(0)
+    trained = np.unique(np.concatenate([experience.batch(rng).reward.numpy().ravel() for _ in range(30)]))
+    batches = [experience.held_out_batch(rng) for _ in range(30)]
+    judged = np.unique(np.concatenate([b.reward.numpy().ravel() for b in batches if b is not None]))
+    assert marks[True] and set(judged) == marks[True] and set(trained) == marks[False]
+    kept = experience.practice.transitions + experience.prior.transitions + experience.held_out.transitions
+    assert kept == experience.steps == 300  # nothing is lost on the way
+
+
+def test_of_a_long_episode_only_the_beginning_is_held_out(contract: TaskContract, make_rows: Make) -> None:
+    episode = chosen("s", 0.05)
+    rows = make_rows(LONGEST + 500, 0, Actor.POLICY, episode)
+    assert held_out_rows("s", rows, 0.05).sum() == LONGEST
+    experience = Experience(contract, LearnerConfig())
+    for part in np.split(rows, [3, LONGEST, LONGEST + 1]):
+        experience.add("s", part)
+    assert (experience.held_out.transitions, experience.practice.transitions) == (LONGEST, 500)
+
+
+def test_the_error_is_the_share_of_the_target_s_variance_that_is_not_explained() -> None:
+    target = torch.tensor([1.0, 3.0])
+    assert td_error(Assessment(torch.tensor([[1.0, 3.0]]), target)) == 0.0
+    assert td_error(Assessment(torch.tensor([[2.0, 2.0], [2.0, 2.0]]), target)) == 1.0
+    small = td_error(Assessment(0.01 * torch.tensor([[1.0, 2.0]]), 0.01 * target))
+    assert small == pytest.approx(td_error(Assessment(torch.tensor([[1.0, 2.0]]), target)))
+
+
+def test_no_policy_s_discounted_return_is_outside_the_bound() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        discount, bonus = rng.uniform(0.0, 0.999), rng.normal()
+        seen, reward = RewardRange(), rng.normal(rng.normal(), 1.0, rng.integers(1, 400))
+        terminated = np.zeros(len(reward), bool)
+        terminated[-1] = rng.uniform() < 0.5
+        seen.add(reward[:3], terminated[:3])
+        seen.add(reward[3:], terminated[3:])
+        if not terminated[-1]:
+            reward = np.tile(reward, 1 + 20_000 // len(reward))
+        bonuses = np.concatenate([[0.0], np.full(len(reward) - 1, bonus)])
+        value = (reward + bonuses) @ discount ** np.arange(len(reward))
+        lower, upper = seen.bound(discount, min(bonus, 0.0), max(bonus, 0.0))
+        assert lower - 1e-6 <= value <= upper + 1e-6
+    assert seen.bound(1.0) == (-math.inf, math.inf)
+
+
+def test_the_bound_is_reached_and_a_last_reward_counts_once() -> None:
+    seen = RewardRange()
+    seen.add(np.array([1.0, 0.5, -20.0, np.nan]), np.array([False, False, True, False]))
+    assert seen.bound(0.9) == pytest.approx((-20.0, 10.0))
+    seen.add(np.array([-3.0]), np.array([False]))
+    assert seen.bound(0.9, 0.0, 2.0) == pytest.approx((-30.0, 10.0 + 0.9 * 20.0))
+
+
+BOUND = Bound(-10.0, 10.0)
+
+
+def alarms(values: Sequence[tuple[float, float]] = (), errors: Sequence[float] = ()) -> str:
+    health = CriticHealth(0)
+    health.observe_values(-1.0, 1.0, BOUND)
+    for lowest, highest in values:
+        health.observe_values(lowest, highest, BOUND)
+    for error in errors:
+        health.observe_error(error)
+    return health.alarm
+
+
+def test_an_alarm_for_values_outside_the_bound_and_its_slack() -> None:
+    inside, above, below = (-12.9, 12.9), (-1.0, 13.1), (-13.1, 1.0)  # 10 % of 20, and 1 as at first
+    assert alarms([inside] * 50) == ""
+    assert alarms([above] * (OUTSIDE - 1)) == ""
+    assert "-1 to 13.1 are outside what rewards allow, -10 to 10" in alarms([below] * (OUTSIDE - 1) + [above])
+    assert alarms([above] * OUTSIDE + [inside]) == ""
+    for wrong in ((-1.0, math.inf), (-math.inf, 1.0), (math.nan, math.nan)):
+        assert "not finite" in alarms([wrong])
+
+
+def test_an_alarm_for_a_held_out_error_that_rises_and_rises() -> None:
+    rising = [0.1, *(0.4 + 0.2 * k for k in range(RISES))]
+    assert "held-out" in alarms(errors=rising)
+    assert alarms(errors=rising[:-1]) == ""  # not often enough
+    assert alarms(errors=[0.2 * error for error in rising]) == ""  # not bad
+    assert alarms(errors=[2.0 + 0.05 * k for k in range(RISES + 1)]) == ""  # not much worse than ever
+    assert alarms(errors=[*rising, 0.1]) == ""
+
+
+def test_its_memory_survives_a_checkpoint() -> None:
+    health = CriticHealth(0)
+    health.observe_values(-math.inf, 1.0, BOUND)
+    for k in range(8):
+        health.observe_error(0.1 * k)
+    for one in (health, CriticHealth(1)):
+        again = CriticHealth(0)
+        again.restore(msgspec.json.decode(msgspec.json.encode(one.plain())))
+        assert str(again) == str(one)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_looking_changes_nothing(
+    contract: TaskContract, make_rows: Make, dropout: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def learn(every: int) -> tuple[bytes, dict[str, float]]:
+        monkeypatch.setattr("learners.critic_health.EVERY", every)
+        config = LearnerConfig(hidden=(16, 16), batch=16, updates_per_step=2, dropout=dropout, warmup=0)
+        learner = Learner(contract, config, 3)
+        learner.add("s", make_rows(60, 1, Actor.POLICY, chosen("s", 0.05, wanted=False)))
+        learner.add("s", make_rows(60, 1, Actor.POLICY, chosen("s", 0.05)))
+        learner.pretrain(6)
+        return learner.export(1), learner.metrics
+
+    seldom, often = learn(5), learn(1)
+    assert seldom[0] == often[0]
+    assert often[1]["held_out_error"] > 0.0 and often[1]["critic_alarm"] == 0.0
+
+
+def test_held_out_episodes_are_looked_at_seldom_and_at_once(contract: TaskContract, make_rows: Make) -> None:
+    config = LearnerConfig(hidden=(8,), batch=8, updates_per_step=1, warmup=0)
+    learner = Learner(contract, config, 3)
+    learner.add("s", make_rows(60))
+    assert "held_out_error" not in learner.step()
+    learner.add("s", make_rows(60, 1, Actor.POLICY, chosen("s", 0.05)))
+    seen = [learner.step().get("held_out_error") for _ in range(2 * EVERY)]
+    assert [k for k in range(1, 2 * EVERY) if seen[k] != seen[k - 1]] == [EVERY - 1, 2 * EVERY - 1]
+
+
+def narrow_learner(contract: TaskContract, make_rows: Make, **settings: Any) -> Learner:
+    """On 240 steps of hardly varied actions, whose successors are strange to it."""
+    common = {"hidden": (64, 64), "batch": 64, "warmup": 0, "matmul": "float32", "discount": 0.99}
+    config = LearnerConfig(**common, updates_per_step=20, initial_temperature=1e-3, **settings)
+    learner = Learner(contract, config, 0)
+    for episode in range(12):
+        rows = make_rows(20, episode, Actor.POLICY, episode)
+        rows["action"] *= 0.1
+        learner.add("p", rows)
+    return learner
+
+
+def largest(learner: Learner) -> float:
+    """Its largest value, in units of the bound."""
+    m = learner.metrics
+    return max(m["value_max"] / m["value_upper_bound"], m["value_min"] / m["value_lower_bound"])
+
+
+def test_the_alarm_comes_long_before_divergence(contract: TaskContract, make_rows: Make) -> None:
+    """One critic, no average of it in the targets, no LayerNorm, 20 updates per step on narrow data."""
+    learner = narrow_learner(contract, make_rows, layer_norm=False, subset=1, polyak=1.0, learning_rate=1e-3)
+    sizes, alarmed = [0.0], 0
+    while sizes[-1] < 100.0 and len(sizes) < 400:
+        learner.pretrain(1)
+        sizes.append(largest(learner))
+        alarmed = alarmed or len(sizes) * bool(learner.alarm)
+        assert not learner.alarm or "outside what rewards allow" in learner.alarm
+    assert sizes[-1] > 100.0 and sizes[alarmed] < 6.0
+    assert 20 * (len(sizes) - alarmed) >= 200  # updates in which something can be done
+    assert learner.metrics["critic_alarm"] == 1.0
+
+
+def test_no_alarm_on_the_same_data_with_layer_norm(contract: TaskContract, make_rows: Make) -> None:
+    learner = narrow_learner(contract, make_rows, subset=2, learning_rate=3e-4)
+    for _ in range(150):
+        learner.pretrain(1)
+        assert learner.alarm == ""
