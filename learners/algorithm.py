@@ -8,9 +8,11 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learners.config import LearnerConfig
+from learners.config import DrqConfig, LearnerConfig
+from learners.drq import Drq
 from learners.sac import Batch, Sac
 from robot.contract import TaskContract
+from robot.errors import SandlotError
 
 
 class Algorithm(Protocol):
@@ -25,10 +27,10 @@ class Algorithm(Protocol):
         """What one environment step earns: as many updates as there are minibatches. Returns metrics."""
         ...
 
-    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
+    def act(self, observation: Tensor, noise: Tensor, images: tuple[Tensor, ...] = ()) -> Tensor:
         """The published actor's raw actions in [-1, 1], (N, A), as the exported file's. ``observation``: in
         physical units, (N, O); ``noise``: standard normal, (N, noise_size), zeros for the deterministic
-        policy."""
+        policy; ``images``: for each camera (N, stack, height, width, channels), uint8."""
         ...
 
     def finite(self) -> bool:
@@ -50,4 +52,8 @@ class Algorithm(Protocol):
 
 def make_algorithm(contract: TaskContract, config: LearnerConfig, seed: int) -> Algorithm:
     """The algorithm whose settings these are, new."""
+    if isinstance(config, DrqConfig):
+        return Drq(contract, config, seed)
+    if contract.images:
+        raise SandlotError(f"{contract.task} has images; of the algorithms drq learns from them")
     return Sac(contract, config, seed)

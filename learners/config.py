@@ -107,3 +107,32 @@ class LearnerConfig(CommonConfig, tag="sac"):
             self.temperature_learning_rate >= 0 and self.initial_temperature > 0,
             "learning rates must not be negative and the initial temperature must be positive",
         )
+
+
+class DrqConfig(LearnerConfig, tag="drq"):
+    """From pictures (``drq.Drq``). The encoder's defaults are DrQ's and DrQ-v2's (arXiv 2004.13649,
+    2107.09645), for pictures of 84 x 84."""
+
+    filters: tuple[int, ...] = (32, 32, 32, 32)
+    """Channels of each convolution."""
+    strides: tuple[int, ...] = (2, 1, 1, 1)
+    features: int = 50
+    """What is left of all pictures."""
+    shift: int = 4
+    """Pixels by which training moves pictures at most."""
+    encoder: str = ""
+    """A checkpoint of an earlier run, or a folder of them, whose encoder to begin with."""
+    frozen_encoder: bool = False
+    """Leave the encoder as it is: what it was made with, or what ``encoder`` has."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need(len(self.filters) == len(self.strides) >= 1, "a stride is needed for each of the filters")
+        self.need(
+            min(*self.filters, *self.strides, self.features) >= 1 and self.shift >= 0,
+            "filters, strides and features must be at least 1, the shift 0",
+        )
+
+
+AnyConfig = LearnerConfig | DrqConfig
+"""In plain data told apart by ``family``."""

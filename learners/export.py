@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from learners.networks import LOG_STD_MAX, LOG_STD_MIN
 from robot.contract import TaskContract
+
+Array = NDArray[Any]
 
 OPSET = 13
 IR_VERSION = 8
@@ -24,19 +29,29 @@ def export_actor(
 
     ``weights``: the actor's (``networks.Actor.shapes``); ``depth``: its number of hidden layers.
     """
+    nodes, constants = normalising(contract, "hidden")
+    more, actor = acting("hidden", weights, depth)
+    return model(contract, [*nodes, *more], constants | actor, [], calibration_hash, version)
+
+
+def normalising(contract: TaskContract, output: str) -> tuple[list[Any], dict[str, Array]]:
+    """Nodes and constants from ``observation`` to what a network sees of it."""
     offset, scale = contract.normaliser()
+    nodes = [
+        helper.make_node("Sub", ["observation", "offset"], ["centred"]),
+        helper.make_node("Div", ["centred", "scale"], [output]),
+    ]
+    return nodes, {"offset": offset, "scale": scale}
+
+
+def acting(hidden: str, weights: dict[str, Tensor], depth: int) -> tuple[list[Any], dict[str, Array]]:
+    """Nodes and constants from the actor's inputs, called ``hidden``, and ``noise`` to ``action``."""
     constants = {name: w.numpy() for name, w in weights.items()}
     constants |= {
-        "offset": offset,
-        "scale": scale,
         "log_std_min": np.array(LOG_STD_MIN, np.float32),
         "log_std_max": np.array(LOG_STD_MAX, np.float32),
     }
-    nodes = [
-        helper.make_node("Sub", ["observation", "offset"], ["centred"]),
-        helper.make_node("Div", ["centred", "scale"], ["hidden"]),
-    ]
-    hidden = "hidden"
+    nodes = []
     for k in range(depth):
         nodes.append(helper.make_node("Gemm", [hidden, f"weight{k}", f"bias{k}"], [f"linear{k}"]))
         nodes.append(helper.make_node("Relu", [f"linear{k}"], [f"hidden{k}"]))
@@ -50,21 +65,35 @@ def export_actor(
         helper.make_node("Add", ["mean", "deviation"], ["before_tanh"]),
         helper.make_node("Tanh", ["before_tanh"], ["action"]),
     ]
+    return nodes, constants
+
+
+def model(
+    contract: TaskContract,
+    nodes: list[Any],
+    constants: dict[str, Array],
+    images: list[Any],
+    calibration_hash: str,
+    version: int,
+    opset: int = OPSET,
+) -> bytes:
+    """A file of these nodes, with the contract in its metadata. ``images``: inputs beside the usual two."""
     graph = helper.make_graph(
         nodes,
         f"{contract.task}_policy",
         [
             helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["N", contract.observation_size]),
             helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["N", contract.action_size]),
+            *images,
         ],
         [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["N", contract.action_size])],
         [numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in constants.items()],
     )
-    model = helper.make_model(
+    made = helper.make_model(
         graph,
         producer_name="sandlot",
         ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid("", opset)],
     )
     about = {
         "contract": contract.plain(),
@@ -72,6 +101,6 @@ def export_actor(
         "calibration_hash": calibration_hash,
         "version": version,
     }
-    helper.set_model_props(model, {"sandlot": msgspec.json.encode(about).decode()})
-    exported: bytes = model.SerializeToString()
+    helper.set_model_props(made, {"sandlot": msgspec.json.encode(about).decode()})
+    exported: bytes = made.SerializeToString()
     return exported

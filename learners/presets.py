@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from learners.config import LearnerConfig
+from learners.config import DrqConfig, LearnerConfig
 from robot.errors import SpecError, nearest
 from robot.plain_data import decode_struct
 
@@ -51,7 +51,37 @@ RLPD: Final = msgspec.structs.replace(REDQ, entropy_per_action=-0.5, final_entro
 every minibatch from prior data; target entropy of -1/2 nat per action. For sparse rewards its authors switch
 ``entropy_backup`` off and take three hidden layers."""
 
-ALGORITHMS: Final[Mapping[str, LearnerConfig]] = {"sac": SAC, "rlpd": RLPD, "droq": DROQ, "redq": REDQ}
+DRQ: Final = DrqConfig(
+    critics=2,
+    subset=2,
+    hidden=(1024, 1024),
+    batch=256,
+    updates_per_step=1,
+    n_step=3,
+    discount=0.99,
+    polyak=0.01,
+    actor_average=1.0,
+    learning_rate=1e-4,
+    temperature_learning_rate=1e-4,
+    initial_temperature=0.1,
+    entropy_per_action=-1.0,
+    final_entropy_per_action=-1.0,
+    entropy_backup=True,
+    warmup=4_000,
+    capacity=100_000,
+    prior_capacity=100_000,
+)
+"""Data-regularised Q from pictures (Kostrikov et al. 2020, arXiv 2004.13649) with the sizes, rates and n-step
+returns of DrQ-v2 (Yarats et al. 2021, arXiv 2107.09645), and DrQ's soft actor-critic. Their agents repeat
+each action twice and learn at every second of these; here an environment says how long a step is."""
+
+ALGORITHMS: Final[Mapping[str, LearnerConfig]] = {
+    "sac": SAC,
+    "rlpd": RLPD,
+    "droq": DROQ,
+    "redq": REDQ,
+    "drq": DRQ,
+}
 
 
 def preset(algorithm: str, overrides: Mapping[str, Any] | None = None) -> LearnerConfig:
@@ -59,4 +89,4 @@ def preset(algorithm: str, overrides: Mapping[str, Any] | None = None) -> Learne
     if algorithm not in ALGORITHMS:
         raise SpecError(f"no algorithm {algorithm!r}; {nearest(algorithm, ALGORITHMS)}")
     plain = msgspec.to_builtins(ALGORITHMS[algorithm]) | dict(overrides or {})
-    return decode_struct(plain, LearnerConfig, f"settings of {algorithm}")
+    return decode_struct(plain, type(ALGORITHMS[algorithm]), f"settings of {algorithm}")

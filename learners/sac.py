@@ -57,7 +57,9 @@ class Batch(NamedTuple):
 class Sac:
     """Actor, critics, temperature, their optimisers and one generator of noise."""
 
-    def __init__(self, contract: TaskContract, config: LearnerConfig, seed: int) -> None:
+    def __init__(self, contract: TaskContract, config: LearnerConfig, seed: int, watched: int = 0) -> None:
+        """``watched``: elements of the observation, its first, by which somebody wants the critics' gradient
+        (``critics.by_inputs``)."""
         self.contract, self.config = contract, config
         self.generator = torch.Generator().manual_seed(seed)
         self.normalise = Normaliser(*contract.normaliser())
@@ -89,6 +91,7 @@ class Sac:
             self.generator,
             kernels,
             workers,
+            watched,
         )
         self.temperature = Temperature(config.initial_temperature, config.temperature_learning_rate, kernels)
         self.steps = torch.zeros((), dtype=torch.int64)
@@ -125,7 +128,7 @@ class Sac:
         found = dict(zip(metrics, torch.stack(list(metrics.values())).tolist(), strict=True))
         return found | {"temperature": self.temperature.value}
 
-    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
+    def act(self, observation: Tensor, noise: Tensor, images: tuple[Tensor, ...] = ()) -> Tensor:
         """The published actor's raw actions, (N, A), as the exported file's: see ``Algorithm``."""
         weights, depth = self.actor.published.tensors, len(self.config.hidden)
         return act(weights, depth, self.normalise(observation), noise)

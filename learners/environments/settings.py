@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import tomli_w
 
-from learners.config import LearnerConfig
+from learners.config import AnyConfig
 from robot.errors import ContractMismatchError, SpecError
 from robot.frame_file import write_atomically
 from robot.layout import Struct
@@ -22,7 +22,7 @@ class TrainingSettings(Struct):
     """Its name, for people and for the contract."""
     algorithm: str
     """Its name, for people: ``learner`` is what counts."""
-    learner: LearnerConfig
+    learner: AnyConfig
     """Its ``warmup`` is how many random steps come first, prior data not counted."""
     steps: int = 100_000
     seed: int = 0
