@@ -137,6 +137,8 @@ class LearnOptions:
 
     dm_control: sandlot learn --env dm_control/cheetah-run --algo droq --steps 25000
 
+    From pictures: sandlot learn --env dm_control/cartpole-swingup --pixels 84 --algo drq
+
     Other settings: sandlot learn --env Hopper-v5 --algo redq --set updates_per_step=5 hidden=[256,256,256]
 
     Go on, further: sandlot learn --resume runs/Hopper-v5/latest --steps 200000
@@ -144,7 +146,7 @@ class LearnOptions:
 
     env: str | None = None
     """The environment: Hopper-v5, dm_control/cheetah-run, or module:Name-v0 to import a module first."""
-    algo: Literal["sac", "rlpd", "droq", "redq"] = "rlpd"
+    algo: Literal["sac", "rlpd", "droq", "redq", "drq"] = "rlpd"
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
     """A folder of journals to learn from besides, such as earlier runs'."""
@@ -162,6 +164,10 @@ class LearnOptions:
     """Environment steps between checkpoints, at least: they come at the end of an episode."""
     normalise: bool = True
     """Normalise observations by what the random steps and the prior data show."""
+    pixels: int = 0
+    """dm_control: show a picture of this side in place of the numbers; --algo drq learns from it."""
+    image_stack: int = 3
+    """Pictures that a network sees at once, where the environment shows any."""
     resume: Path | None = None
     """An earlier run to go on from, exactly where its last checkpoint was; of all settings only --steps may
     differ."""

@@ -32,6 +32,7 @@ from learners.environments.settings import (
 from learners.journal import Journal
 from learners.learner import Learner
 from robot.contract import TaskContract
+from robot.errors import SandlotError
 from robot.frame_file import write_atomically
 from robot.messages import Actor
 
@@ -65,10 +66,12 @@ class Training:
         self.last_return = float("nan")
         """Undiscounted, of the newest whole episode of practice."""
         self.learner: Learner | None = None
-        """None until the random steps are over."""
+        """None until the random steps are over; from pictures it is there at once, and keeps them."""
         self._watch, self._tell = watch, tell or (lambda line: None)
         self._environment, self._evaluation_environment = make(), make()
-        self._unmeasured = environment_contract(self._environment, settings.environment)
+        self._unmeasured = environment_contract(
+            self._environment, settings.environment, stack=settings.image_stack
+        )
         self._source = Episodes(self._environment, self._unmeasured, settings.longest_episode)
         self._judged = Episodes(self._evaluation_environment, self._unmeasured, settings.longest_episode)
         self._unwritten: list[NDArray[np.void]] = []
@@ -77,15 +80,24 @@ class Training:
         self._found_or_made(prior)
         self._journal = Journal(directory / "rows.journal", self._unmeasured.step_dtype())
         self._prior = list(prior_rows(directory / "prior", self._journal.dtype))
+        if self._prior and self._unmeasured.images:
+            raise SandlotError(f"{directory / 'prior'}: journals hold no pictures; learn without prior data")
         if any((directory / "checkpoints").glob("*.checkpoint")):
             self._continue()
         else:
             self._journal.keep(0)
+            if self._unmeasured.images:
+                self.learner = self._begin_with(self._unmeasured)
         self.curve = [point for point in read_curve(self._curve_file) if point.step <= self.steps]
         """Every evaluation so far."""
         self._events = Events(directory / "tensorboard", self.steps + 1)
         if self._events.missing:
             self._tell(self._events.missing)
+
+    @property
+    def _practised(self) -> bool:
+        """The random steps are over."""
+        return self.learner is not None and self.steps >= self.settings.learner.warmup
 
     @property
     def policy(self) -> Path:
@@ -102,7 +114,8 @@ class Training:
         self._learn()
         while self.steps < self.settings.steps:
             self._episode()
-        if self.learner is not None and (not self.curve or self.curve[-1].step != self.steps):
+        evaluated = bool(self.curve) and self.curve[-1].step == self.steps
+        if self.learner is not None and self._practised and not evaluated:
             self._evaluate(self.learner)
 
     def close(self) -> None:
@@ -118,13 +131,14 @@ class Training:
         noise = np.random.default_rng(np.random.SeedSequence(self.settings.seed, spawn_key=(NOISE, number)))
         over = False
         while not over and self.steps < self.settings.steps:
-            if self.learner is None:
+            if self.learner is None or not self._practised:
                 rows = source.step(noise.uniform(-1.0, 1.0, self._unmeasured.action_size), Actor.POLICY)
             else:
                 drawn = noise.standard_normal(self.learner.noise_size, np.float32)
-                raw = self.learner.act(source.observation, drawn)
+                raw = self.learner.act(source.observation, drawn, source.images)
                 rows = source.step(raw, Actor.POLICY, self.learner.pacing.done)
-                self.learner.add(SESSION, rows)
+            if self.learner is not None:
+                self.learner.add(SESSION, rows, source.pictures)
             self._unwritten.append(rows)
             self.steps += 1
             over = bool(rows["last"][-1])
@@ -164,18 +178,23 @@ class Training:
             observations = np.concatenate(
                 [np.empty((0, size)), *(rows["observation"][:, :size] for rows in everything)]
             )
-        contract = environment_contract(self._environment, self.settings.environment, observations)
-        write_atomically(self._contract_file, msgspec.json.format(msgspec.json.encode(contract)))
-        learner = self._make_learner(contract)
+        learner = self._begin_with(
+            environment_contract(self._environment, self.settings.environment, observations)
+        )
         for rows in seen:
             learner.add(SESSION, rows)
         return learner
+
+    def _begin_with(self, contract: TaskContract) -> Learner:
+        write_atomically(self._contract_file, msgspec.json.format(msgspec.json.encode(contract)))
+        return self._make_learner(contract)
 
     def _make_learner(self, contract: TaskContract) -> Learner:
         shown = sum(int(np.count_nonzero(~rows["last"])) for _, rows in self._prior)
         # Prior data earns no updates of its own: they are per step of the environment.
         config = msgspec.structs.replace(self.settings.learner, warmup=self.settings.learner.warmup + shown)
-        learner = Learner(contract, config, self.settings.seed)
+        frames = self.directory / "frames" if contract.images else None
+        learner = Learner(contract, config, self.settings.seed, frames=frames)
         if learner.slow is not None:
             self._tell(learner.slow)
         for session, rows in self._prior:
@@ -184,7 +203,7 @@ class Training:
         return learner
 
     def _report(self) -> None:
-        if self.learner is None:
+        if self.learner is None or not self._practised:
             return
         if self.steps % METRICS_EVERY == 0:
             self._events.add(self.steps, {f"learner/{k}": v for k, v in self.learner.metrics.items()})
@@ -193,7 +212,11 @@ class Training:
 
     def _evaluate(self, learner: Learner) -> None:
         count = self.settings.evaluation_episodes
-        found = evaluate(self._judged, learner.act, self._seeds(EVALUATION, self.steps, count))
+        found = evaluate(
+            self._judged,
+            lambda observation, images: learner.act(observation, None, images),
+            self._seeds(EVALUATION, self.steps, count),
+        )
         point = Point(
             step=self.steps,
             wall_s=round(self.wall_s, 3),
