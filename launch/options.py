@@ -420,6 +420,23 @@ class BenchLearnerOptions:
 
 
 @dataclass(frozen=True)
+class BenchFramesOptions:
+    """Storing pictures and drawing them, and updates from pictures: time, memory, disk.
+
+    Example: sandlot bench frames --json
+    """
+
+    frames: int = 20_000
+    """How many of the 100,000 frames to write, 98 kB each."""
+    seconds: float = 20.0
+    """How long to measure the updates of each of the two learners [s]."""
+    folder: Path | None = None
+    """Where to write them: a folder on the disk in question (None: the usual place for temporary files)."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchKillOptions:
     """What a robot does when a process of its session is killed while it drives, on the twin in real time.
 

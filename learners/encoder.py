@@ -60,7 +60,8 @@ class Network:
         parts = []
         for camera, picture in enumerate(pictures):
             dtype = weights["projection"].dtype
-            h = picture.permute(0, 3, 1, 2).to(dtype) / 255.0 - 0.5  # in memory the channels stay last
+            # In memory the channels stay last.
+            h = picture.permute(0, 3, 1, 2).to(dtype).div_(255.0).sub_(0.5)
             for k, stride in enumerate(self.strides):
                 kernel = weights[f"kernel{camera}_{k}"].contiguous(memory_format=torch.channels_last)
                 h = functional.conv2d(h, kernel, weights[f"kernel_bias{camera}_{k}"], stride).relu()
