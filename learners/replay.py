@@ -78,6 +78,8 @@ class Replay:
         """Transitions that can be sampled now."""
         self.not_finite = 0
         """Rows ever refused because a number in them was NaN or infinite."""
+        self.not_pictured = 0
+        """And because their pictures were not in the frames' file, or damaged."""
         self._valid = np.zeros(capacity, bool)
         self._next, self._previous = np.arange(capacity), np.arange(capacity)
         self.frames = frames
@@ -125,8 +127,10 @@ class Replay:
         self.rows += len(rows)
 
         finite = np.isfinite(rows["action"]).all(1) & np.isfinite(rows["reward"])
-        sound = np.isfinite(rows["observation"]).all(1) & pictured
+        sound = np.isfinite(rows["observation"]).all(1)
         self.not_finite += int(np.count_nonzero(~(sound & (finite | rows["last"]))))
+        self.not_pictured += int(np.count_nonzero(~pictured))
+        sound &= pictured
         has_action = acts & ~rows["last"] & sound & finite
         self._next[slots] = self._previous[slots] = slots
 

@@ -267,6 +267,11 @@ class Training:
         self.last_return, self._earlier_s = notes["last_return"], notes["wall_s"]
         self._checkpointed = self.steps
         self._tell(f"going on from step {self.steps}")
+        practice = self.learner.experience.practice
+        if gone := min(practice.not_pictured, practice.size):
+            self._tell(
+                f"up to {gone} steps are not learned from any more: their pictures are gone or damaged"
+            )
 
     def _seeds(self, purpose: int, number: int, count: int) -> list[int]:
         """Of 32 bits, independent for each purpose and number."""

@@ -180,6 +180,7 @@ def test_what_a_killed_process_wrote_over_is_gone_and_the_rest_stays(
     rows = make_rows(40)
     filled(tmp_path / "f", contract, rows[:25], 10, stack=1)
     found = from_file(tmp_path / "f", contract, rows[:20], 10, stack=1)
+    assert (found.not_pictured, found.not_finite) == (15, 0)
     assert found.transitions == 4  # 15 to 18; nothing follows 19 yet
     found.add("s", rows[20:22], None, pictures(cameras(1), np.arange(20, 22)))
     assert found.transitions == 6
