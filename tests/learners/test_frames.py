@@ -245,3 +245,12 @@ def test_a_hundred_thousand_transitions_of_two_cameras_take_less_than_ten_gigaby
         False,
         False,
     ]
+
+
+def test_a_file_that_is_cut_while_in_use_is_an_error(tmp_path: Path) -> None:
+    frames = Frames(cameras(1), 10, tmp_path / "f")
+    frames.write(0, pictures(cameras(1), np.arange(10)))
+    os.truncate(tmp_path / "f", frames.size_bytes - 1)
+    assert frames.stacks(np.array([[8]]))[0].max() == 8
+    with pytest.raises(StorageError, match="became shorter while in use"):
+        frames.stacks(np.array([[9]]))
