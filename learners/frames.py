@@ -86,39 +86,38 @@ class Frames:
         """Which of these frames are here, (n,), as they were written: every byte is looked at."""
         slots = numbers % self.capacity
         found = self._index[slots]
+        frame = np.empty(self.dtype.itemsize, np.uint8)
         here: NDArray[np.bool_] = found["number"] == numbers + 1
         for k in np.flatnonzero(here):
-            here[k] = zlib.crc32(self._get(slots[k : k + 1]).tobytes()) == found["crc"][k]
+            self._fill([frame.data], self._data_at + int(slots[k]) * len(frame))
+            here[k] = zlib.crc32(frame.data) == found["crc"][k]
         return here
 
     def stacks(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.uint8], ...]:
-        """Copies of the pictures at slots (N, stack), oldest first: for each camera
+        """The pictures at slots (N, stack), oldest first: for each camera
         (N, its stack, height, width, channels)."""
-        found = self._get(slots.ravel()).reshape(slots.shape)
+        shapes = [(*slots.shape, image.height, image.width, image.channels) for image in self.images]
+        found = [np.empty(shape, np.uint8) for shape in shapes]
+        rooms = [pictures.reshape(slots.size, -1) for pictures in found]
+        for k, slot in enumerate(slots.ravel().tolist()):
+            self._fill([room[k].data for room in rooms], self._data_at + slot * self.dtype.itemsize)
         return tuple(
-            np.ascontiguousarray(found[image.name][:, self.stack - image.stack :]) for image in self.images
+            pictures[:, self.stack - image.stack :]
+            for pictures, image in zip(found, self.images, strict=True)
         )
-
-    def _get(self, slots: NDArray[np.int64]) -> NDArray[np.void]:
-        """Frames at slots (N,), copied."""
-        size = self.dtype.itemsize
-        found = np.empty(len(slots), self.dtype)
-        room = found.view(np.uint8).data
-        for k, slot in enumerate(slots.tolist()):
-            self._fill(room[k * size : (k + 1) * size], self._data_at + slot * size)
-        return found
 
     def _read_index(self) -> NDArray[np.void]:
         index = np.zeros(self.capacity, _ENTRY)
-        self._fill(index.view(np.uint8).data, self._index_at)
+        self._fill([index.view(np.uint8).data], self._index_at)
         return index
 
-    def _fill(self, room: memoryview, at: int) -> None:
+    def _fill(self, rooms: list[memoryview], at: int) -> None:
+        """Read on from ``at`` into one room after the other."""
         try:
-            read = os.preadv(self._file.fileno(), [room], at)
+            read = os.preadv(self._file.fileno(), rooms, at)
         except OSError as error:
             raise explain(self._name, error) from error
-        if read != len(room):
+        if read != sum(map(len, rooms)):
             raise StorageError(f"{self._name} became shorter while in use; nothing else may write to it")
 
     def sync(self) -> None:

@@ -77,7 +77,7 @@ def test_an_actor_sees_the_newest_pictures_and_at_first_the_first_one_again() ->
         np.testing.assert_array_equal(episodes.images[0], wanted)
         if episodes.over:
             break
-        rows.append(episodes.step(np.full(2, 0.3), Actor.POLICY))
+        rows.append(episodes.step(np.full(2, 0.9 * (-1) ** k), Actor.POLICY))
         assert episodes.pictures is not None and len(episodes.pictures) == len(rows[-1])
         kept.append(episodes.pictures["pixels"])
         seen.append(environment.picture())
