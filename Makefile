@@ -10,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-# One thread per process in tests: the machine's cores are shared between a robot and its learner.
+# One thread per process in tests, and a process per core; what runs in real time has the machine to itself.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MUJOCO_GL=disabled
 
 .PHONY: practice test check lint coverage mutants fuzz help clean
@@ -23,10 +23,11 @@ practice: $(VENV)/.installed ## practise on the twin: make practice ARGS="--minu
 	$(BIN)/sandlot practice racer --course oval $(ARGS)
 
 test: $(VENV)/.installed-dev ## every test, slow ones too
-	$(TEST_ENVIRONMENT) $(BIN)/pytest $(ARGS)
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n auto -m "not realtime"
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -m realtime
 
 check: lint ## linter, formatter, types, import contracts and the fast tests
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -m "not slow" $(ARGS)
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -n auto -m "not slow" $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

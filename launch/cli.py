@@ -62,6 +62,7 @@ COMMANDS: dict[str, Command] = {
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),
+    "experiment offline": Command(options.ExperimentOptions, "launch.experiments.command:offline"),
 }
 
 

@@ -240,8 +240,29 @@ def learning_curve(title: str, steps: Floats, means: Floats, deviations: Floats)
         axis.plot(steps, means, color=BLUE, linewidth=1.6, marker="o", markersize=3)
         axis.set_title(title)
         axis.set_xlim(left=0)
-        axis.set_xlabel("environment steps")
+        axis.set_xlabel("steps")
         axis.set_ylabel("return of the deterministic policy")
+        return png(figure)
+
+
+def dots(
+    title: str, groups: Sequence[tuple[str, Floats]], lines: Sequence[tuple[str, float]], label: str
+) -> bytes:
+    """A column of dots for each group, one per run, with their mean; ``lines`` to compare with, dashed."""
+    with mpl.rc_context(STYLE):
+        figure = _figure(6.4, 3.6)
+        axis = figure.subplots()
+        for k, (_, values) in enumerate(groups):
+            axis.plot([k] * len(values), values, "o", color=BLUE, markersize=5, alpha=0.7)
+            if len(values):
+                axis.plot([k - 0.2, k + 0.2], [values.mean()] * 2, color=INK, linewidth=1.6)
+        for (name, value), colour in zip(lines, (ORANGE, GREEN, PURPLE), strict=False):
+            axis.axhline(value, color=colour, linewidth=1.2, linestyle=(0, (6, 3)), label=name)
+        axis.set_xticks(range(len(groups)), [name.replace(" ", "\n", 1) for name, _ in groups])
+        axis.set_ylim(bottom=-0.03 * axis.get_ylim()[1])
+        axis.set_title(title)
+        axis.set_ylabel(label)
+        axis.legend()
         return png(figure)
 
 

@@ -31,6 +31,8 @@ STEPS = 100_000
 def learn(options: LearnOptions) -> int:
     """One run, new or resumed, from start to plot."""
     _need("torch", "onnx")
+    if options.session is not None:
+        return _from_session(options, options.session)
     from learners.environments.catalogue import find
     from learners.environments.training import Training
 
@@ -40,7 +42,7 @@ def learn(options: LearnOptions) -> int:
         directory, settings = _continued(options.resume.resolve(), options.steps)
     make = find(settings.environment, settings.pixels)
     console = Console()
-    view = make_view(options.view, console, settings.steps)
+    view = make_view(options.view, console, settings.offline_steps + settings.steps)
     training: Training | None = None
     try:
         with _stop_on_sigterm():
@@ -53,7 +55,7 @@ def learn(options: LearnOptions) -> int:
     except KeyboardInterrupt:
         view.close()
         if training is not None:
-            print(f"stopped at step {training.steps}; go on from its last checkpoint with:")
+            print(f"stopped at step {training.progress}; go on from its last checkpoint with:")
             print(f"  sandlot learn --resume {_shown(directory)}")
         return 130
     finally:
@@ -61,6 +63,30 @@ def learn(options: LearnOptions) -> int:
         if training is not None:
             training.close()
     finish(training, options.json)
+    return 0
+
+
+def _from_session(options: LearnOptions, folder: Path) -> int:
+    """A policy from the journal of a robot's run."""
+    from launch.session import open_session
+    from learners.learner import Learner
+    from learners.offline import learn_offline
+    from learners.presets import preset
+
+    session = open_session(folder)
+    config = preset(options.algo, _overrides(options.set))
+    learner = Learner(session.contract, config, options.seed, session.manifest.calibration_hash)
+    directory = session.directory / "offline" / options.algo
+    steps = STEPS if options.steps is None else options.steps
+    try:
+        with _stop_on_sigterm():
+            policy = learn_offline(learner, session.learner, directory, steps, print)
+    except KeyboardInterrupt:
+        print(f"stopped at step {learner.pretrained}; the same command goes on from its last checkpoint")
+        return 130
+    print(f"  policy  {_shown(policy)}")
+    if options.json:
+        print(json.dumps({"policy": str(policy), "updates": learner.updates, **learner.metrics}))
     return 0
 
 
@@ -74,6 +100,7 @@ def finish(training: Training, as_json: bool) -> None:
         "algorithm": settings.algorithm,
         "seed": settings.seed,
         "steps": training.steps,
+        "offline_steps": training.progress - training.steps,
         "episodes": training.episodes,
         "wall_s": round(training.wall_s, 1),
         "updates": 0 if training.learner is None else training.learner.updates,
@@ -122,11 +149,13 @@ def _new(options: LearnOptions) -> tuple[Path, TrainingSettings]:
 
     if options.env is None:
         raise SandlotError("which environment? Give one (--env Hopper-v5), or a run to go on from (--resume)")
+    steps = STEPS if options.steps is None else options.steps
     settings = TrainingSettings(
         environment=options.env,
         algorithm=options.algo,
         learner=preset(options.algo, _overrides(options.set)),
-        steps=STEPS if options.steps is None else options.steps,
+        steps=0 if options.offline else steps,
+        offline_steps=steps if options.offline else options.pretrain,
         seed=options.seed,
         evaluate_every=options.evaluate_every,
         evaluation_episodes=options.evaluation_episodes,

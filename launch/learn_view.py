@@ -49,7 +49,7 @@ class PlainView:
     def show(self, training: Training) -> None:
         if self._clock() >= self._next_s:
             self._next_s = self._clock() + PLAIN_S
-            self.say(f"step {training.steps} of {training.settings.steps}: {describe(training)}")
+            self.say(f"step {training.progress} of {steps_in_all(training)}: {describe(training)}")
 
     def say(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -71,7 +71,7 @@ class LiveView:
     def show(self, training: Training) -> None:
         if self._clock() >= self._next_s:
             self._next_s = self._clock() + LIVE_S
-            self._progress.update(self._task, completed=training.steps, description=describe(training))
+            self._progress.update(self._task, completed=training.progress, description=describe(training))
 
     def say(self, line: str) -> None:
         self._progress.console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -87,6 +87,11 @@ def make_view(kind: str, console: Console, steps: int) -> View:
     if kind == "live" or (kind == "auto" and console.is_terminal):
         return LiveView(console, steps)
     return PlainView(console)
+
+
+def steps_in_all(training: Training) -> int:
+    """Of the offline phase and of the environment."""
+    return training.settings.offline_steps + training.settings.steps
 
 
 def describe(training: Training) -> str:

@@ -156,7 +156,7 @@ class Lockstep:
             with contextlib.suppress(DiskFullError):
                 self._exchange()
             self.server.close()
-            self.courier.close(0.0)
+            self.courier.close()
             self._note(last=True)
             self.policies.close()
             self.session.remove_board()

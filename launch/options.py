@@ -141,21 +141,33 @@ class LearnOptions:
 
     Other settings: sandlot learn --env Hopper-v5 --algo redq --set updates_per_step=5 hidden=[256,256,256]
 
+    From data only: sandlot learn --env Hopper-v5 --algo iql --prior data/ --offline --set tau=0.9
+
+    From a robot's run only: sandlot learn --session runs/racer/latest --algo iql --steps 20000
+
     Go on, further: sandlot learn --resume runs/Hopper-v5/latest --steps 200000
     """
 
     env: str | None = None
     """The environment: Hopper-v5, dm_control/cheetah-run, or module:Name-v0 to import a module first."""
-    algo: Literal["sac", "rlpd", "droq", "redq", "drq"] = "rlpd"
+    session: Path | None = None
+    """Instead of an environment: the run of a robot, whose journal alone is learned from. The policy lies in
+    its folder then, under offline/ALGO, for practice's --policy."""
+    algo: Literal["sac", "rlpd", "droq", "redq", "drq", "bc", "iql", "idql"] = "rlpd"
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
     """A folder of journals to learn from besides, such as earlier runs'."""
+    offline: bool = False
+    """Learn from the prior data alone: --steps are update steps then. Resumed with --steps, such a run goes
+    on in the environment."""
+    pretrain: int = 0
+    """Update steps on the prior data alone before the first step of the environment."""
     steps: int | None = None
     """Environment steps, the random ones included (None: 100,000, or what a resumed run has)."""
     seed: int = 0
     """Seed of every random number."""
     set: tuple[str, ...] = ()
-    """The algorithm's settings to replace (learners/config.py), as NAME=VALUE."""
+    """The algorithm's settings to replace (learners/config.py, offline_config.py), as NAME=VALUE."""
     evaluate_every: int = 5000
     """Environment steps between evaluations of the deterministic policy."""
     evaluation_episodes: int = 10
@@ -541,3 +553,16 @@ class BenchPracticeOptions:
     """Keep the sessions' folders (about 40 MB for 20 min)."""
     json: bool = False
     """Print the rows of this call as one JSON object a line."""
+
+
+@dataclass(frozen=True)
+class ExperimentOptions:
+    """Algorithms compared over several seeds: a row of a CSV each, and a picture of all; resumable.
+
+    Example: sandlot experiment offline --csv benchmarks/offline.csv --seeds 0 1 2
+    """
+
+    csv: Path
+    """Where the rows go; a row that is there is not run again. The picture lies beside it."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds, a run of every case each."""

@@ -101,6 +101,8 @@ def onboard(options: OnboardOptions) -> int:
 
     if options.twin:
         _need("mujoco")
+    elif options.attended:
+        raise SandlotError("--attended puts a person beside the twin; on hardware there is a person anyway")
     robot_keys(options.keys, options.key, options.learner_key, options.learner)
     setup = Setup(
         address=options.learner,
@@ -116,7 +118,7 @@ def onboard(options: OnboardOptions) -> int:
         role="onboard",
         runs=options.runs,
         twin=options.twin,
-        attended=options.attended and options.twin,
+        attended=options.attended,
         seed=options.seed,
         minutes=options.minutes,
         world=options.world,

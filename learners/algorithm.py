@@ -8,8 +8,12 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 from torch import Tensor
 
+from learners.bc import Bc
 from learners.config import DrqConfig, LearnerConfig
 from learners.drq import Drq
+from learners.idql import Idql
+from learners.iql import Iql
+from learners.offline_config import AlgorithmConfig, BcConfig, IdqlConfig, IqlConfig
 from learners.sac import Batch, Sac
 from robot.contract import TaskContract
 from robot.errors import SandlotError
@@ -50,10 +54,18 @@ class Algorithm(Protocol):
         ...
 
 
-def make_algorithm(contract: TaskContract, config: LearnerConfig, seed: int) -> Algorithm:
+def make_algorithm(contract: TaskContract, config: AlgorithmConfig, seed: int) -> Algorithm:
     """The algorithm whose settings these are, new."""
-    if isinstance(config, DrqConfig):
-        return Drq(contract, config, seed)
-    if contract.images:
+    if contract.images and not isinstance(config, DrqConfig):
         raise SandlotError(f"{contract.task} has images; of the algorithms drq learns from them")
-    return Sac(contract, config, seed)
+    match config:
+        case DrqConfig():
+            return Drq(contract, config, seed)
+        case LearnerConfig():
+            return Sac(contract, config, seed)
+        case BcConfig():
+            return Bc(contract, config, seed)
+        case IqlConfig():
+            return Iql(contract, config, seed)
+        case IdqlConfig():
+            return Idql(contract, config, seed)

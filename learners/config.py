@@ -132,7 +132,3 @@ class DrqConfig(LearnerConfig, tag="drq"):
             min(*self.filters, *self.strides, self.features) >= 1 and self.shift >= 0,
             "filters, strides and features must be at least 1, the shift 0",
         )
-
-
-AnyConfig = LearnerConfig | DrqConfig
-"""In plain data told apart by ``family``."""

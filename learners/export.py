@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from torch import Tensor
 
 from learners.networks import LOG_STD_MAX, LOG_STD_MIN
@@ -15,26 +16,35 @@ from robot.contract import TaskContract
 
 Array = NDArray[Any]
 
-OPSET = 13
+OPSET = 17
 IR_VERSION = 8
-"""Conservative: onnxruntime 1.17 and everything since read them."""
+"""Conservative: onnxruntime 1.17 and everything since read them. 17 brought LayerNormalization."""
 
 
 def export_actor(
-    contract: TaskContract, weights: dict[str, Tensor], depth: int, calibration_hash: str, version: int
+    contract: TaskContract,
+    weights: dict[str, Tensor],
+    depth: int,
+    calibration_hash: str,
+    version: int,
+    *,
+    tanh_mean: bool = False,
+    log_std_min: float = LOG_STD_MIN,
 ) -> bytes:
-    """An ONNX model with inputs ``observation`` [N, O] in physical units and ``noise`` [N, A] (zeros for the
-    deterministic policy), output ``action`` [N, A], raw in [-1, 1], all float32. The contract, both hashes
-    and the version are in the metadata under ``sandlot``, at full precision.
+    """A Gaussian actor; its ``noise`` is [N, A].
 
-    ``weights``: the actor's (``networks.Actor.shapes``); ``depth``: its number of hidden layers.
+    ``weights``: the actor's (``networks.Actor.shapes``); ``depth``: its number of hidden layers. The action
+    is tanh(mean + std * noise), or with ``tanh_mean`` tanh(mean) + std * noise within [-1, 1], and ``std`` at
+    least exp(``log_std_min``).
     """
     nodes, constants = normalising(contract, "hidden")
-    more, actor = acting("hidden", weights, depth)
-    return model(contract, [*nodes, *more], constants | actor, [], calibration_hash, version)
+    more, actor = acting("hidden", weights, depth, tanh_mean=tanh_mean, log_std_min=log_std_min)
+    return policy_file(
+        contract, [*nodes, *more], constants | actor, contract.action_size, calibration_hash, version
+    )
 
 
-def normalising(contract: TaskContract, output: str) -> tuple[list[Any], dict[str, Array]]:
+def normalising(contract: TaskContract, output: str) -> tuple[list[NodeProto], dict[str, Array]]:
     """Nodes and constants from ``observation`` to what a network sees of it."""
     offset, scale = contract.normaliser()
     nodes = [
@@ -44,11 +54,18 @@ def normalising(contract: TaskContract, output: str) -> tuple[list[Any], dict[st
     return nodes, {"offset": offset, "scale": scale}
 
 
-def acting(hidden: str, weights: dict[str, Tensor], depth: int) -> tuple[list[Any], dict[str, Array]]:
+def acting(
+    hidden: str,
+    weights: dict[str, Tensor],
+    depth: int,
+    *,
+    tanh_mean: bool = False,
+    log_std_min: float = LOG_STD_MIN,
+) -> tuple[list[NodeProto], dict[str, Array]]:
     """Nodes and constants from the actor's inputs, called ``hidden``, and ``noise`` to ``action``."""
     constants = {name: w.numpy() for name, w in weights.items()}
     constants |= {
-        "log_std_min": np.array(LOG_STD_MIN, np.float32),
+        "log_std_min": np.array(log_std_min, np.float32),
         "log_std_max": np.array(LOG_STD_MAX, np.float32),
     }
     nodes = []
@@ -62,38 +79,51 @@ def acting(hidden: str, weights: dict[str, Tensor], depth: int) -> tuple[list[An
         helper.make_node("Clip", ["log_std_free", "log_std_min", "log_std_max"], ["log_std"]),
         helper.make_node("Exp", ["log_std"], ["std"]),
         helper.make_node("Mul", ["std", "noise"], ["deviation"]),
-        helper.make_node("Add", ["mean", "deviation"], ["before_tanh"]),
-        helper.make_node("Tanh", ["before_tanh"], ["action"]),
     ]
+    if tanh_mean:
+        constants |= {"lowest": np.array(-1.0, np.float32), "highest": np.array(1.0, np.float32)}
+        nodes += [
+            helper.make_node("Tanh", ["mean"], ["centre"]),
+            helper.make_node("Add", ["centre", "deviation"], ["free"]),
+            helper.make_node("Clip", ["free", "lowest", "highest"], ["action"]),
+        ]
+    else:
+        nodes += [
+            helper.make_node("Add", ["mean", "deviation"], ["before_tanh"]),
+            helper.make_node("Tanh", ["before_tanh"], ["action"]),
+        ]
     return nodes, constants
 
 
-def model(
+def policy_file(
     contract: TaskContract,
-    nodes: list[Any],
-    constants: dict[str, Array],
-    images: list[Any],
+    nodes: Sequence[NodeProto],
+    constants: Mapping[str, NDArray[Any]],
+    noise_size: int,
     calibration_hash: str,
     version: int,
-    opset: int = OPSET,
+    images: Sequence[ValueInfoProto] = (),
 ) -> bytes:
-    """A file of these nodes, with the contract in its metadata. ``images``: inputs beside the usual two."""
+    """A model of ``nodes`` with inputs ``observation`` [N, O] in physical units and ``noise`` [N, noise_size]
+    (zeros for the deterministic policy), output ``action`` [N, A], raw in [-1, 1], all float32. The contract,
+    both hashes and the version are in the metadata under ``sandlot``, at full precision. ``images``: inputs
+    beside these."""
     graph = helper.make_graph(
         nodes,
         f"{contract.task}_policy",
         [
             helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["N", contract.observation_size]),
-            helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["N", contract.action_size]),
+            helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["N", noise_size]),
             *images,
         ],
         [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["N", contract.action_size])],
-        [numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in constants.items()],
+        [numpy_helper.from_array(np.asarray(a, order="C"), name) for name, a in constants.items()],
     )
-    made = helper.make_model(
+    model = helper.make_model(
         graph,
         producer_name="sandlot",
         ir_version=IR_VERSION,
-        opset_imports=[helper.make_opsetid("", opset)],
+        opset_imports=[helper.make_opsetid("", OPSET)],
     )
     about = {
         "contract": contract.plain(),
@@ -101,6 +131,6 @@ def model(
         "calibration_hash": calibration_hash,
         "version": version,
     }
-    helper.set_model_props(made, {"sandlot": msgspec.json.encode(about).decode()})
-    exported: bytes = made.SerializeToString()
+    helper.set_model_props(model, {"sandlot": msgspec.json.encode(about).decode()})
+    exported: bytes = model.SerializeToString()
     return exported

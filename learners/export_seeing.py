@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper
 from torch import Tensor
 
 from learners.encoder import NORM_EPSILON, Network
-from learners.export import Array, acting, model, normalising
+from learners.export import Array, acting, normalising, policy_file
 from robot.contract import TaskContract
-
-OPSET: Final = 17
-"""The first that has LayerNormalization; onnxruntime 1.17 reads it."""
 
 
 def export_seeing_actor(
@@ -31,14 +28,14 @@ def export_seeing_actor(
     more, normaliser = normalising(contract, "state")
     last, weights = acting("felt", actor, depth)
     join = helper.make_node("Concat", ["features", "state"], ["felt"], axis=1)
-    return model(
+    return policy_file(
         contract,
         [*nodes, *more, join, *last],
         constants | normaliser | weights,
-        inputs,
+        contract.action_size,
         calibration_hash,
         version,
-        OPSET,
+        inputs,
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from learners.algorithm import make_algorithm
 from learners.checkpoint import read_checkpoint, write_checkpoint
-from learners.config import LearnerConfig
+from learners.offline_config import AlgorithmConfig
 from learners.pacing import Pacing
 from learners.prior_data import Experience
 from robot.contract import TaskContract
@@ -30,7 +30,7 @@ class Learner:
     def __init__(
         self,
         contract: TaskContract,
-        config: LearnerConfig,
+        config: AlgorithmConfig,
         seed: int,
         calibration_hash: str = "",
         frames: Path | None = None,

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from learners.engine.kernels import LAYER_NORM_EPSILON
+
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 """Bounds on the actor's log standard deviation, as in RLPD."""
 
@@ -51,10 +53,13 @@ class Critics:
 
 
 class Actor:
-    """A Gaussian over the pre-tanh action: Linear and ReLU for each hidden layer, then mean and log-std."""
+    """A Gaussian over the pre-tanh action: Linear and ReLU for each hidden layer, then mean and log-std.
 
-    def __init__(self, inputs: int, actions: int, hidden: tuple[int, ...]) -> None:
-        self.inputs, self.actions, self.hidden = inputs, actions, hidden
+    ``same_std``: one standard deviation for all states, at first 1; the log-std's weights stay zero.
+    """
+
+    def __init__(self, inputs: int, actions: int, hidden: tuple[int, ...], *, same_std: bool = False) -> None:
+        self.inputs, self.actions, self.hidden, self.same_std = inputs, actions, hidden, same_std
         self.shapes: dict[str, tuple[int, ...]] = {}
         for k, width in enumerate(hidden):
             self.shapes |= {f"weight{k}": (inputs, width), f"bias{k}": (width,)}
@@ -68,18 +73,35 @@ class Actor:
 
     def initialise(self, weights: Weights, generator: torch.Generator) -> None:
         for name, tensor in weights.items():
-            if "weight" in name:
+            if "weight" in name and not (self.same_std and name == "log_std_weight"):
                 xavier_(tensor, generator)
+
+
+def critic_values(weights: Weights, depth: int, inputs: Tensor) -> Tensor:
+    """Values (E, N) of critics with ``depth`` hidden layers, without dropout, from inputs (N, inputs) of any
+    number."""
+    h = inputs.expand(len(weights["bias0"]), -1, -1)
+    for k in range(depth):
+        h = torch.baddbmm(weights[f"bias{k}"][:, None], h, weights[f"weight{k}"])
+        h = functional.layer_norm(h, h.shape[-1:], eps=LAYER_NORM_EPSILON)
+        h = torch.addcmul(weights[f"norm_bias{k}"][:, None], h, weights[f"norm_scale{k}"][:, None]).relu_()
+    return torch.baddbmm(weights["value_bias"][:, None], h, weights["value_weight"])[..., 0]
+
+
+def gaussian(weights: Weights, depth: int, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log-std before any tanh, each (N, A), of an actor with ``depth`` hidden layers from normalised
+    observations (N, O)."""
+    for k in range(depth):
+        inputs = torch.addmm(weights[f"bias{k}"], inputs, weights[f"weight{k}"]).relu_()
+    mean = torch.addmm(weights["mean_bias"], inputs, weights["mean_weight"])
+    log_std = torch.addmm(weights["log_std_bias"], inputs, weights["log_std_weight"])
+    return mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX)
 
 
 def act(weights: Weights, depth: int, inputs: Tensor, noise: Tensor) -> Tensor:
     """Raw actions (N, A) of an actor with ``depth`` hidden layers from normalised observations (N, O) and
     standard normal ``noise`` (N, A), zeros for the deterministic policy: what the exported file computes."""
-    for k in range(depth):
-        inputs = torch.addmm(weights[f"bias{k}"], inputs, weights[f"weight{k}"]).relu_()
-    mean = torch.addmm(weights["mean_bias"], inputs, weights["mean_weight"])
-    log_std = torch.addmm(weights["log_std_bias"], inputs, weights["log_std_weight"])
-    return sample(mean, log_std.clamp(LOG_STD_MIN, LOG_STD_MAX), noise)[0]
+    return sample(*gaussian(weights, depth, inputs), noise)[0]
 
 
 def sample(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

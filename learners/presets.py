@@ -1,8 +1,8 @@
-"""The algorithms by name: each is a setting of ``LearnerConfig`` away from the others.
+"""The algorithms by name, each a family's settings; those of SAC's are a few numbers from each other.
 
 Values are those of the papers and their released code, for locomotion in simulation; a robot's are
-``LearnerConfig``'s own defaults. Three things are the same for all, whatever a paper did: every critic has
-LayerNorm; the actor ascends the mean of all critics (where SAC takes the lesser of its two); there is one
+the families' own defaults. Three things are the same for all, whatever a paper did: every critic has
+LayerNorm; SAC's actor ascends the mean of all critics (where SAC takes the lesser of its two); there is one
 update of the actor per environment step, after the critics'.
 """
 
@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from learners.config import DrqConfig, LearnerConfig
+from learners.offline_config import AlgorithmConfig, BcConfig, IdqlConfig, IqlConfig
 from robot.errors import SpecError, nearest
 from robot.plain_data import decode_struct
 
@@ -75,18 +76,55 @@ DRQ: Final = DrqConfig(
 returns of DrQ-v2 (Yarats et al. 2021, arXiv 2107.09645), and DrQ's soft actor-critic. Their agents repeat
 each action twice and learn at every second of these; here an environment says how long a step is."""
 
-ALGORITHMS: Final[Mapping[str, LearnerConfig]] = {
+BC: Final = BcConfig(
+    updates_per_step=1, actor_average=1.0, warmup=1_000, capacity=1_000_000, prior_capacity=1_000_000
+)
+"""Behaviour cloning, of the prior data only."""
+
+IQL: Final = IqlConfig(
+    updates_per_step=1,
+    actor_average=1.0,
+    discount=0.99,
+    tau=0.7,
+    beta=3.0,
+    warmup=1_000,
+    capacity=1_000_000,
+    prior_capacity=1_000_000,
+)
+"""Implicit Q-learning (Kostrikov et al. 2021, arXiv 2110.06169), its numbers for locomotion: one update per
+step on minibatches of 256, the actor's rate falling for a million updates. Its reward scale is of the data,
+and not set here: ``reward_scale``."""
+
+IDQL: Final = IdqlConfig(
+    batch=512,
+    updates_per_step=1,
+    actor_average=0.001,
+    discount=0.99,
+    tau=0.7,
+    candidates=64,
+    warmup=1_000,
+    capacity=1_000_000,
+    prior_capacity=1_000_000,
+)
+"""Implicit diffusion Q-learning (Hansen-Estruch et al. 2023, arXiv 2304.10573): IQL's critics, 5 denoising
+steps, minibatches of 512. On a robot fewer candidates may be all that its computer has time for."""
+
+ALGORITHMS: Final[Mapping[str, AlgorithmConfig]] = {
     "sac": SAC,
     "rlpd": RLPD,
     "droq": DROQ,
     "redq": REDQ,
     "drq": DRQ,
+    "bc": BC,
+    "iql": IQL,
+    "idql": IDQL,
 }
 
 
-def preset(algorithm: str, overrides: Mapping[str, Any] | None = None) -> LearnerConfig:
+def preset(algorithm: str, overrides: Mapping[str, Any] | None = None) -> AlgorithmConfig:
     """An algorithm's settings, with single ones replaced. Raises SpecError that names the nearest ones."""
     if algorithm not in ALGORITHMS:
         raise SpecError(f"no algorithm {algorithm!r}; {nearest(algorithm, ALGORITHMS)}")
-    plain = msgspec.to_builtins(ALGORITHMS[algorithm]) | dict(overrides or {})
-    return decode_struct(plain, type(ALGORITHMS[algorithm]), f"settings of {algorithm}")
+    found = ALGORITHMS[algorithm]
+    plain = msgspec.to_builtins(found) | dict(overrides or {})
+    return decode_struct(plain, type(found), f"settings of {algorithm}")

@@ -54,6 +54,13 @@ class Batch(NamedTuple):
     next_images: tuple[Tensor, ...] = ()
 
 
+def require_batch_size(batch: Batch, size: int) -> None:
+    """Raise SandlotError unless the minibatches have the size that was configured."""
+    found = batch.reward.shape[1]
+    if found != size:
+        raise SandlotError(f"expected minibatches of {size} (`batch`) transitions; got {found}")
+
+
 class Sac:
     """Actor, critics, temperature, their optimisers and one generator of noise."""
 
@@ -102,11 +109,7 @@ class Sac:
 
         Raises SandlotError if the minibatches have not the size that was configured.
         """
-        size = batch.reward.shape[1]
-        if size != self.config.batch:
-            raise SandlotError(
-                f"expected minibatches of {self.config.batch} (`batch`) transitions; got {size}"
-            )
+        require_batch_size(batch, self.config.batch)
         self.critics.begin(len(batch.reward))
         bootstrap, backup = self._bootstrap(batch)
         inputs = self._inputs(batch.observation, batch.action)

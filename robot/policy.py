@@ -39,7 +39,10 @@ class PolicyMetadata(msgspec.Struct, frozen=True):
 
 
 class Policy:
-    """One ONNX session: ``observation`` (1, O) and ``noise`` (1, A) to ``action`` (1, A), all float32.
+    """One ONNX session: ``observation`` (1, O) and ``noise`` (1, K) to ``action`` (1, A), all float32.
+
+    ``noise`` is all the randomness there is, standard normal; K is the file's own: A for a Gaussian policy,
+    more for one that draws several candidates. Zeros stand for the deterministic policy, in every file.
 
     The constructor checks the file against ``contract``, binds preallocated buffers and warms the session up;
     it takes milliseconds, so build policies off the control thread. Raises PolicyError or
@@ -65,10 +68,11 @@ class Policy:
         self.metadata = _metadata(self._session, path)
         self.version = self.metadata.version
         self._check(contract, calibration_hash)
-        sizes = {"observation": contract.observation_size, "noise": contract.action_size}
-        _check_signature(self._session, sizes, contract.action_size, path)
+        self.noise_size = _check_signature(
+            self._session, contract.observation_size, contract.action_size, path
+        )
         self.observation = np.zeros((1, contract.observation_size), np.float32)
-        self.noise = np.zeros((1, contract.action_size), np.float32)
+        self.noise = np.zeros((1, self.noise_size), np.float32)
         self._action = np.zeros((1, contract.action_size), np.float32)
         self._binding = self._session.io_binding()
         for name, array in (("observation", self.observation), ("noise", self.noise)):
@@ -124,15 +128,20 @@ def _metadata(session: Any, path: Path) -> PolicyMetadata:
         raise PolicyError(f"{path.name}: its {METADATA_KEY!r} metadata cannot be read: {error}") from None
 
 
-def _check_signature(session: Any, inputs: dict[str, int], actions: int, path: Path) -> None:
-    expected = {name: (size, _FLOAT) for name, size in (inputs | {"action": actions}).items()}
+def _check_signature(session: Any, observations: int, actions: int, path: Path) -> int:
+    """How many numbers of noise the policy takes."""
+    sizes = {"observation": observations, "noise": "any", "action": actions}
+    expected = {name: (size, _FLOAT) for name, size in sizes.items()}
     outputs = [node for node in session.get_outputs() if node.name == "action"]
     found = {
         node.name: (node.shape[1] if len(node.shape) == 2 else node.shape, node.type)
         for node in (*session.get_inputs(), *outputs)
     }
-    if found != expected:
+    size: Any = found["noise"][0] if "noise" in found else None
+    known = isinstance(size, int) and size > 0
+    if not known or found != expected | {"noise": (size, _FLOAT)}:
         raise PolicyError(f"{path.name}: inputs and output {expected} were expected, it has {found}")
+    return int(size)
 
 
 class PolicySource(Protocol):

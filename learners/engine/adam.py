@@ -22,6 +22,12 @@ Step = Callable[[float, float], object]
 """A bound step of one tensor: called with the two factors that ``Adam.begin`` gives."""
 
 
+def cosine_rate(rate: float, step: int, steps: int) -> float:
+    """The learning rate of step number ``step`` (from 0) that falls to zero in ``steps`` along half a cosine
+    (Loshchilov & Hutter 2017, arXiv 1608.03983); ``steps`` 0 keeps it."""
+    return rate if steps == 0 else rate * 0.5 * (1.0 + math.cos(math.pi * min(step / steps, 1.0)))
+
+
 class Adam:
     """Moments of one set of parameters. ``average`` moves ``share`` of the way to them at each step."""
 
@@ -36,7 +42,9 @@ class Adam:
     ) -> None:
         shapes = {name: tuple(tensor.shape) for name, tensor in parameters.tensors.items()}
         self._parameters, self._gradients, self._average = parameters, gradients, average
-        self._share, self._rate, self._kernels = share, rate, kernels
+        self._share, self._kernels = share, kernels
+        self.rate = rate
+        """Learning rate of the next step; whoever decays it sets it."""
         self._first, self._second = Parameters(shapes), Parameters(shapes)
         self._steps = torch.zeros((), dtype=torch.int64)
         self._whole = self.steps()
@@ -47,7 +55,7 @@ class Adam:
         self._steps += 1
         step = int(self._steps)
         return (
-            self._rate / (1.0 - DECAY_FIRST**step),
+            self.rate / (1.0 - DECAY_FIRST**step),
             1.0 / math.sqrt(1.0 - DECAY_SECOND**step),
         )
 

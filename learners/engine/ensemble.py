@@ -77,7 +77,7 @@ class Ensemble:
                 regress.append(partial(torch.bmm, z, by_input, out=self._by_inputs[share]))
             self._regress.append((regress, self.optimiser.steps(share)))
             slope = self._bind(share, scratch, z, None, 1.0 / count, unwanted, weights_too=False)
-            by_action = self.parameters.operands["weight0"][share, -actions:].transpose(1, 2)
+            by_action = self.parameters.operands["weight0"][share, network.inputs - actions :].transpose(1, 2)
             slope.append(partial(torch.bmm, z, by_action, out=self._slopes[share]))
             self._slope.append(slope)
         for scratch in scratches:  # a target critic may be any worker's

@@ -73,7 +73,7 @@ class _Pass:
     def __init__(self, network: Actor, weights: Parameters, rows: int, kernels: Kernels) -> None:
         operand, hidden = weights.operand, network.hidden
         exact = weights.flat.dtype
-        self._weights, self._kernels = weights, kernels
+        self._weights, self._kernels, self._same_std = weights, kernels, network.same_std
         self._inputs = torch.empty(rows, network.inputs, dtype=operand)
         self._z = [torch.empty(rows, width, dtype=operand) for width in hidden]
         # The heads are small: their products are exact.
@@ -108,7 +108,8 @@ class _Pass:
         exact, operands = self._weights.tensors, self._weights.operands
         up = self._up[-1]
         for name, by in (("mean", self.by_mean), ("log_std", self.by_log_std)):
-            calls.append(partial(torch.mm, self._h[-1].t(), by, out=gradients[f"{name}_weight"]))
+            if not (self._same_std and name == "log_std"):
+                calls.append(partial(torch.mm, self._h[-1].t(), by, out=gradients[f"{name}_weight"]))
             calls.append(partial(torch.sum, by, 0, out=gradients[f"{name}_bias"]))
         calls.append(partial(torch.mm, self.by_mean, exact["mean_weight"].t(), out=up))
         back = exact["log_std_weight"].t()

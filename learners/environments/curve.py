@@ -18,11 +18,11 @@ class Point(Struct):
     """One evaluation of the deterministic policy. Returns are undiscounted."""
 
     step: int
-    """Environment steps until then."""
+    """Steps of the environment until then, those of an offline phase before it included."""
     wall_s: float
     """Time spent until then [s]."""
     updates: int
-    """Critic updates until then."""
+    """Updates until then, of the critics if there are any."""
     return_mean: float
     return_std: float
     """Over the evaluation's episodes."""

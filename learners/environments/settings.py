@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import tomli_w
 
-from learners.config import AnyConfig
+from learners.offline_config import AlgorithmConfig
 from robot.errors import ContractMismatchError, SpecError
 from robot.frame_file import write_atomically
 from robot.layout import Struct
@@ -16,15 +16,19 @@ from robot.plain_data import decode_struct, differences
 
 
 class TrainingSettings(Struct):
-    """Everything is counted in steps of the environment."""
+    """Everything is counted in steps of the environment, or of the offline phase while it lasts."""
 
     environment: str
     """Its name, for people and for the contract."""
     algorithm: str
     """Its name, for people: ``learner`` is what counts."""
-    learner: AnyConfig
+    learner: AlgorithmConfig
     """Its ``warmup`` is how many random steps come first, prior data not counted."""
     steps: int = 100_000
+    """Steps of the environment, after the offline phase."""
+    offline_steps: int = 0
+    """Update steps on the prior data alone before the first step of the environment. There are no random
+    steps then: whatever this phase has learned acts from the first one on."""
     seed: int = 0
     """Decides everything that happens, in an environment that is deterministic once it is seeded."""
     evaluate_every: int = 5_000
@@ -45,7 +49,6 @@ class TrainingSettings(Struct):
     def __post_init__(self) -> None:
         counts = (
             "image_stack",
-            "steps",
             "evaluate_every",
             "evaluation_episodes",
             "checkpoint_every",
@@ -55,6 +58,11 @@ class TrainingSettings(Struct):
         if wrong or self.seed < 0:
             raise SpecError(
                 f"training: counts must be at least 1, the seed 0; got {', '.join(wrong) or self.seed}"
+            )
+        if min(self.steps, self.offline_steps) < 0 or self.steps + self.offline_steps < 1:
+            raise SpecError(
+                f"training: at least one step is needed, of the environment or offline; got steps = "
+                f"{self.steps}, offline_steps = {self.offline_steps}"
             )
 
 

@@ -19,6 +19,7 @@ def train(
     algorithm: str = "rlpd",
     *,
     steps: int = 100_000,
+    offline_steps: int = 0,
     seed: int = 0,
     prior: Path | str | None = None,
     learner: Mapping[str, Any] | None = None,
@@ -30,7 +31,8 @@ def train(
 
     ``environment``: a name (``Hopper-v5``, ``dm_control/cheetah-run``) or a function that makes a
     ``gymnasium.Env``. ``directory``: the run's folder; a run that is there is continued. ``prior``: a folder
-    of journals. ``learner``: settings of ``LearnerConfig`` to replace in those of the algorithm.
+    of journals; ``offline_steps`` updates are made on it before the first of ``steps``, which may be 0.
+    ``learner``: settings to replace in those of the algorithm.
     """
     make = find(environment) if isinstance(environment, str) else environment
     settings = TrainingSettings(
@@ -38,6 +40,7 @@ def train(
         algorithm=algorithm,
         learner=preset(algorithm, learner),
         steps=steps,
+        offline_steps=offline_steps,
         seed=seed,
         evaluate_every=evaluate_every,
         evaluation_episodes=evaluation_episodes,

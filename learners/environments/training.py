@@ -1,4 +1,5 @@
-"""Practise in an environment: the same learner, replay, pacing and export as on a robot, in lockstep.
+"""Practise in an environment: the same learner, replay, pacing and export as on a robot, in lockstep; before
+that, or instead, learn from prior data alone.
 
 A run is a folder. It can be killed at any moment: run again with the same settings, it goes on from its last
 checkpoint, and what comes of it is what would have come of it without the interruption, to the last bit
@@ -66,7 +67,8 @@ class Training:
         self.last_return = float("nan")
         """Undiscounted, of the newest whole episode of practice."""
         self.learner: Learner | None = None
-        """None until the random steps are over; from pictures it is there at once, and keeps them."""
+        """None until the random steps are over, or the offline phase begins; from pictures it is there at
+        once, and keeps them."""
         self._watch, self._tell = watch, tell or (lambda line: None)
         self._environment, self._evaluation_environment = make(), make()
         self._unmeasured = environment_contract(
@@ -88,16 +90,18 @@ class Training:
             self._journal.keep(0)
             if self._unmeasured.images:
                 self.learner = self._begin_with(self._unmeasured)
-        self.curve = [point for point in read_curve(self._curve_file) if point.step <= self.steps]
+        self.curve = [point for point in read_curve(self._curve_file) if point.step <= self.progress]
         """Every evaluation so far."""
-        self._events = Events(directory / "tensorboard", self.steps + 1)
+        self._events = Events(directory / "tensorboard", self.progress + 1)
         if self._events.missing:
             self._tell(self._events.missing)
 
     @property
     def _practised(self) -> bool:
-        """The random steps are over."""
-        return self.learner is not None and self.steps >= self.settings.learner.warmup
+        """The random steps are over, or there were none."""
+        if self._unmeasured.images:
+            return self.steps >= self.settings.learner.warmup
+        return self.learner is not None
 
     @property
     def policy(self) -> Path:
@@ -109,12 +113,18 @@ class Training:
         """Time spent on the run so far [s]; what a kill undid is not counted."""
         return self._earlier_s + time.monotonic() - self._began_s
 
+    @property
+    def progress(self) -> int:
+        """Update steps of the offline phase and steps of the environment so far."""
+        return self.steps + (0 if self.learner is None else self.learner.pretrained)
+
     def run(self) -> None:
-        """Go on until ``settings.steps``."""
+        """Go on until ``settings.steps``, after ``settings.offline_steps``."""
+        self._learn_offline()
         self._learn()
         while self.steps < self.settings.steps:
             self._episode()
-        evaluated = bool(self.curve) and self.curve[-1].step == self.steps
+        evaluated = bool(self.curve) and self.curve[-1].step == self.progress
         if self.learner is not None and self._practised and not evaluated:
             self._evaluate(self.learner)
 
@@ -124,6 +134,16 @@ class Training:
         self._journal.close()
         self._environment.close()
         self._evaluation_environment.close()
+
+    def _learn_offline(self) -> None:
+        if self.settings.offline_steps and self.learner is None:
+            self.learner = self._begin_learning()
+        while self.learner is not None and self.learner.pretrained < self.settings.offline_steps:
+            self.learner.pretrain(1)
+            self._report()
+            self._checkpoint(at_once=self.learner.pretrained == self.settings.offline_steps)
+            if self._watch is not None:
+                self._watch(self)
 
     def _episode(self) -> None:
         source, number = self._source, self.episodes
@@ -158,7 +178,7 @@ class Training:
         self.episodes += 1
         self.last_return = self._source.total_reward
         values = {"practice/return": self.last_return, "practice/length": float(self._source.step_number)}
-        self._events.add(self.steps, values)
+        self._events.add(self.progress, values)
 
     def _learn(self) -> None:
         if self.steps < self.settings.learner.warmup:
@@ -169,7 +189,8 @@ class Training:
             self.learner.step()
 
     def _begin_learning(self) -> Learner:
-        """The random steps are over: fix the normalisation, hence the contract, and make the learner."""
+        """The random steps are over, or there are none: fix the normalisation, hence the contract, and make
+        the learner."""
         seen = [*(rows for _, rows in self._journal.replay()), *self._unwritten]
         observations = None
         if self.settings.normalise:
@@ -205,9 +226,9 @@ class Training:
     def _report(self) -> None:
         if self.learner is None or not self._practised:
             return
-        if self.steps % METRICS_EVERY == 0:
-            self._events.add(self.steps, {f"learner/{k}": v for k, v in self.learner.metrics.items()})
-        if self.steps % self.settings.evaluate_every == 0:
+        if self.progress % METRICS_EVERY == 0:
+            self._events.add(self.progress, {f"learner/{k}": v for k, v in self.learner.metrics.items()})
+        if self.progress % self.settings.evaluate_every == 0:
             self._evaluate(self.learner)
 
     def _evaluate(self, learner: Learner) -> None:
@@ -215,10 +236,10 @@ class Training:
         found = evaluate(
             self._judged,
             lambda observation, images: learner.act(observation, None, images),
-            self._seeds(EVALUATION, self.steps, count),
+            self._seeds(EVALUATION, self.progress, count),
         )
         point = Point(
-            step=self.steps,
+            step=self.progress,
             wall_s=round(self.wall_s, 3),
             updates=learner.updates,
             return_mean=float(found.returns.mean()),
@@ -227,12 +248,13 @@ class Training:
         )
         self.curve.append(point)
         write_curve(self._curve_file, self.curve)
-        write_atomically(self.policy, learner.export(max(learner.pacing.done, 1)))
+        write_atomically(self.policy, learner.export(max(learner.pretrained + learner.pacing.done, 1)))
         values = {"evaluation/return": point.return_mean, "evaluation/length": point.length_mean}
-        self._events.add(self.steps, values)
+        self._events.add(self.progress, values)
 
-    def _checkpoint(self) -> None:
-        if self.learner is None or self.steps - self._checkpointed < self.settings.checkpoint_every:
+    def _checkpoint(self, *, at_once: bool = False) -> None:
+        since = self.progress - self._checkpointed
+        if self.learner is None or (since < self.settings.checkpoint_every and not at_once):
             return
         self._journal.sync()
         notes = {
@@ -243,7 +265,7 @@ class Training:
             "last_return": self.last_return,
         }
         self.learner.save(self.directory / "checkpoints", notes)
-        self._checkpointed = self.steps
+        self._checkpointed = self.progress
 
     def _found_or_made(self, prior: Path | None) -> None:
         """A run's folder says what it is; it is one once its settings are there."""
@@ -251,6 +273,8 @@ class Training:
         if path.exists():
             require_same_settings(self.settings, read_settings(path), self.directory)
         else:
+            if prior is None and self.settings.offline_steps:
+                raise SandlotError("offline learning is from prior data: give a folder of journals (--prior)")
             if prior is not None:
                 copy_prior(prior, self.directory / "prior")
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -265,8 +289,8 @@ class Training:
             self.learner.add(session, rows)
         self.steps, self.episodes = notes["steps"], notes["episodes"]
         self.last_return, self._earlier_s = notes["last_return"], notes["wall_s"]
-        self._checkpointed = self.steps
-        self._tell(f"going on from step {self.steps}")
+        self._checkpointed = self.progress
+        self._tell(f"going on from step {self.progress}")
         practice = self.learner.experience.practice
         if gone := min(practice.not_pictured, practice.size):
             self._tell(

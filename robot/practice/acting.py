@@ -46,6 +46,9 @@ class Acting:
 
     def by_policy(self, policy: Policy, observation: NDArray[np.float32], explore: bool) -> Array | None:
         """Setpoints for what the policy does, None if that is not finite."""
+        if policy.noise_size != len(self._noise):
+            self._noise = np.zeros(policy.noise_size, np.float32)
+            self._noise[:] = self._draw()
         if explore:
             self._noise *= self._kept
             self._noise += self._fresh * self._draw()

@@ -24,7 +24,7 @@ from launch.snapshot import Snapshot
 from robot.messages import Cause, SafetyState
 from sim.emulators.control import Sticks, ask
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.realtime]
 
 ATTENDANCE = """
 [enable]

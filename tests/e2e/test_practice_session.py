@@ -19,7 +19,7 @@ from learners.journal import Journal
 from robot.log_reader import read_log
 from robot.messages import Actor, SafetyState
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.realtime]
 
 COMMAND = (sys.executable, "-P", "-m", "sandlot")
 

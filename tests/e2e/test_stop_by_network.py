@@ -18,7 +18,7 @@ from launch.catalogue import find
 from launch.practice import free_ports
 from robot.messages import Cause, SafetyState
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.realtime]
 
 
 def robot_with_stop(folder: Path, port: int) -> Path:

@@ -21,7 +21,7 @@ from robot.keys import write_pair
 from robot.log_reader import read_log
 from robot.transport import new_pair
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.realtime]
 
 SCRIPT = Path(__file__).parents[1] / "doubles" / "stream_process.py"
 WITHIN_S = 60.0

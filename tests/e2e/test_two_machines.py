@@ -17,6 +17,7 @@ from test_practice_session import COMMAND, end, session_of, start, wait_for
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.realtime,
     pytest.mark.skipif(
         os.geteuid() != 0 or shutil.which("ip") is None,
         reason="network namespaces need root and iproute2",

@@ -51,6 +51,8 @@ def test_every_command_exists(name: str) -> None:
         (("report", "{tmp}"), 1, "is not a run's folder"),
         (("learner", "--bind", "10.1.2.3:5588", "--runs", "{tmp}"), 1, "both ends need keys"),
         (("onboard", "--learner", "10.1.2.3:5588", "--runs", "{tmp}"), 1, "both ends need keys"),
+        (("onboard", "--attended", "--runs", "{tmp}"), 1, "beside the twin"),
+        (("practice", "--attended", "--fast", "--runs", "{tmp}"), 1, "beside the twin"),
         (("onboard", "--learner", "nonsense", "--runs", "{tmp}"), 1, "expected HOST:PORT"),
     ],
 )

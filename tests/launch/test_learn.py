@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from small_environment import PointEnvironment
 
 from launch import cli
+from launch.session import create_session
 from learners.environments import catalogue
+from learners.journal import Journal
+from robot.messages import Actor
+from robot.policy import Policy
 
 SMALL = ("--algo", "sac", "--steps", "90", "--evaluate-every", "40", "--evaluation-episodes", "2")
 SETTINGS = ("--set", "warmup=40", "hidden=[16]", "batch=16", "--checkpoint-every", "20")
@@ -77,7 +83,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
         (("--env", "point", "--set", "critcs=3"), "did you mean critics?"),
         (("--env", "point", "--set", "critics"), "expected NAME=VALUE"),
         (("--env", "point", "--set", "critics=many"), "settings of rlpd: Expected `int`, got `str`"),
-        (("--env", "point", "--steps", "0"), "counts must be at least 1"),
+        (("--env", "point", "--steps", "0"), "at least one step is needed"),
         (("--env", "point", "--prior", "nowhere"), "expected a folder with journals"),
         (("--resume", "nowhere"), "is no run's folder"),
     ],
@@ -107,3 +113,57 @@ def test_a_missing_extra_is_named(
 def test_an_unknown_algorithm_is_a_wrong_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert called("--env", "point", "--algo", "ppo") == 2
     assert "droq" in capsys.readouterr().err
+
+
+def test_offline_first_and_then_in_the_environment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert called("--env", "a/point", *SMALL, *SETTINGS) == 0
+    words = ("--env", "b/point", "--algo", "iql", "--prior", "runs/a-point/latest", "--offline")
+    few = ("--steps", "30", "--evaluate-every", "10", "--evaluation-episodes", "2", "--json")
+    settings = ("--set", "tau=0.9", "hidden=[16]", "batch=16", "warmup=5")
+    assert called(*words, *few, *settings) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (summary["steps"], summary["offline_steps"], summary["updates"]) == (0, 30, 30)
+    run = tmp_path / "runs" / "b-point" / "latest"
+    assert "tau = 0.9" in (run / "settings.toml").read_text()
+    assert called("--resume", "runs/b-point/latest", "--steps", "25", "--json") == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (summary["steps"], summary["offline_steps"], summary["updates"]) == (25, 30, 30 + 20)
+    steps = [line.split(",")[0] for line in (run / "curve.csv").read_text().splitlines()[1:]]
+    assert steps == ["10", "20", "30", "40", "50", "55"]
+
+
+def test_a_policy_from_a_robot_s_run_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Of the very contract and calibration that the robot asks for; the same when it goes on as at once."""
+    session = create_session("racer", "oval", role="practice", runs=tmp_path / "robots", twin=True, fast=True)
+    rows = np.zeros(200, session.contract.step_dtype())
+    rng = np.random.default_rng(0)
+    rows["step"] = rows["sequence"] = np.arange(200)
+    rows["observation"] = rng.normal(size=rows["observation"].shape)
+    rows["action"] = rng.uniform(-1, 1, rows["action"].shape)
+    rows["actor"] = int(Actor.SCRIPT)
+    journal = Journal(session.learner / "journal" / "rows.journal", rows.dtype)
+    journal.append("s", 0, rows)
+    journal.close()
+    policies = []
+    for algorithm, steps in (("bc", ("8",)), ("idql", ("3", "8")), ("idql", ("8",))):
+        for count in steps:
+            words = ("--session", str(session.directory), "--algo", algorithm, "--steps", count, "--json")
+            assert called(*words, "--set", "hidden=[8]", "batch=8") == 0
+        summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert summary["updates"] == 8
+        path = Path(summary["policy"])
+        assert path == session.directory / "offline" / algorithm / "policy.onnx"
+        assert Policy(path, session.contract, session.manifest.calibration_hash).version == 8
+        policies.append(path.read_bytes())
+        shutil.rmtree(path.parent)
+    assert policies[1] == policies[2] != policies[0]
+
+
+def test_a_run_without_a_row_is_nothing_to_learn_from(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    session = create_session("racer", "oval", role="practice", runs=tmp_path / "robots", twin=True, fast=True)
+    assert called("--session", str(session.directory), "--algo", "bc") == 1
+    assert "expected a folder with journals" in capsys.readouterr().err

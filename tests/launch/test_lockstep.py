@@ -9,6 +9,7 @@ import pytest
 
 from launch.lockstep import Lockstep, practise_lockstep
 from launch.manifest import Setup
+from launch.run_data import RunData
 from launch.session import Session, create_session
 from launch.snapshot import Snapshot
 from learners.journal import Journal
@@ -16,7 +17,7 @@ from robot.errors import SandlotError
 from robot.log_reader import Log, read_log
 from robot.messages import Actor, SafetyState
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lockstep")]
 
 
 def session(runs: Path, seed: int, minutes: float = 0.5) -> Session:
@@ -79,6 +80,8 @@ def test_every_row_reached_the_learner_once(logs) -> None:
     journal = Journal(run.learner / "journal" / "rows.journal", run.contract.step_dtype())
     learned = np.concatenate([rows for _, rows in journal.replay()])
     assert len(learned) == len(log.steps) and same(learned, log.steps)
+    summary = RunData(run).summary()
+    assert summary["transitions"] == summary["transitions_durable"] == len(log.steps)
 
 
 def test_the_robot_is_stopped_before_the_data_is_closed_whatever_happens(tmp_path: Path) -> None:

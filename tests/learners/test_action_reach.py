@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learners.action_reach import ActionReach
@@ -40,6 +40,21 @@ def test_it_is_the_contract_s_own_map(
     theirs = ActionMap(contract.actions, contract.policy_hz).reach(raw, previous)
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
     assert np.all(np.abs(ours) <= 1 + 1e-6)
+
+
+@settings(deadline=None)
+@given(
+    st.none() | st.floats(0.1, 100),
+    st.floats(0.1, 1),
+    st.lists(st.tuples(unit, unit), min_size=1, max_size=20),
+)
+def test_raw_is_its_inverse(slew: float | None, smoothing: float, pairs: list[tuple[float, float]]) -> None:
+    reach = ActionReach(contract_with(slew, smoothing))
+    reach.max_change, reach.smoothing = reach.max_change.double(), reach.smoothing.double()
+    raw, previous = torch.tensor(pairs, dtype=torch.float64).T[:, :, None]
+    torch.testing.assert_close(reach.raw(reach(raw, previous), previous), raw, rtol=0, atol=1e-9)
+    beyond = reach(torch.ones_like(raw), previous) + 0.1
+    torch.testing.assert_close(reach.raw(beyond, previous), torch.ones_like(raw))
 
 
 @given(unit, unit)

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from learners.presets import ALGORITHMS, preset
+from learners.presets import ALGORITHMS, IQL, preset
 from robot.errors import SpecError
 
 PUBLISHED = {
@@ -22,14 +23,36 @@ PUBLISHED = {
         "features": 50,
         "shift": 4,
     },
+    "bc": {"prior_fraction": 1.0},
+    "iql": {
+        "tau": 0.7,
+        "beta": 3.0,
+        "largest_weight": 100.0,
+        "critics": 2,
+        "actor_decay_steps": 1_000_000,
+        "actor_average": 1.0,
+    },
+    "idql": {
+        "tau": 0.7,
+        "batch": 512,
+        "critics": 2,
+        "denoising_steps": 5,
+        "actor_decay_steps": 3_000_000,
+        "actor_average": 0.001,
+        "actor_blocks": 3,
+        "actor_dropout": 0.1,
+    },
 }
-SHARED = {"batch": 256, "hidden": (256, 256), "discount": 0.99, "polyak": 0.005, "learning_rate": 3e-4}
+SHARED = {"hidden": (256, 256), "learning_rate": 3e-4}
+"""Of all; further:"""
+OF_CRITICS = {"discount": 0.99, "polyak": 0.005}
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_the_papers_numbers(name: str) -> None:
     config = preset(name)
-    for key, value in (SHARED | PUBLISHED[name]).items():
+    shared = SHARED if name == "bc" else SHARED | OF_CRITICS
+    for key, value in ({"batch": 256} | shared | PUBLISHED[name]).items():
         assert getattr(config, key) == value, key
 
 
@@ -37,5 +60,10 @@ def test_single_settings_are_replaced_and_unknown_names_corrected() -> None:
     assert preset("droq", {"hidden": [32], "critics": 3}).hidden == (32,)
     with pytest.raises(SpecError, match=r"settings of droq.*did you mean critics"):
         preset("droq", {"critcs": 3})
+    assert preset("iql", {"tau": 0.9}) == msgspec.structs.replace(IQL, tau=0.9)
+    with pytest.raises(SpecError, match=r"settings of rlpd.*unknown field `tau`"):
+        preset("rlpd", {"tau": 0.9})
+    with pytest.raises(SpecError, match=r"settings of iql.*'sac'"):
+        preset("iql", {"family": "sac"})
     with pytest.raises(SpecError, match="did you mean redq"):
         preset("reqd")

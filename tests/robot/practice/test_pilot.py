@@ -344,6 +344,7 @@ def test_a_policy_that_diverges_is_dropped_and_the_robot_rests(bench, contract, 
 
     class Broken:
         version = 1
+        noise_size = contract.action_size
 
         def act(self, observation, noise):
             return np.full(contract.action_size, np.nan, np.float32)

@@ -1,0 +1,13 @@
+"""``sandlot experiment``: algorithms compared, a module with ``run(csv_file, seeds, progress)`` each."""
+
+from __future__ import annotations
+
+from launch.options import ExperimentOptions
+
+
+def offline(options: ExperimentOptions) -> int:
+    """BC, IQL and IDQL on two modes."""
+    from launch.experiments import offline as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0

@@ -1,0 +1,50 @@
+"""Learn from what robots have streamed, without a robot: any algorithm, from a journal alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from learners.environments.prior_folder import copy_prior
+from learners.journal import Journal
+from learners.learner import Learner
+from robot.errors import SandlotError
+from robot.frame_file import write_atomically
+
+CHECKPOINT_EVERY: Final = 1_000
+"""Update steps between checkpoints, each with a line for a person."""
+
+
+def learn_offline(
+    learner: Learner, journals: Path, directory: Path, steps: int, tell: Callable[[str], None]
+) -> Path:
+    """Make ``steps`` update steps on the journals below a folder; returns the policy's ONNX file.
+
+    Who acted is as the robot noted it: people and scripts demonstrated, policies practised. The rows are
+    copied into ``directory`` first. What is there is continued, bit for bit, if the learner is made with the
+    same settings; else ContractMismatchError.
+    """
+    prior = directory / "prior"
+    if not prior.exists():
+        copy_prior(journals, prior)
+    for path in sorted(prior.iterdir()):
+        journal = Journal(path, learner.contract.step_dtype())
+        for session, rows in journal.replay():
+            learner.add(f"{path.stem} {session}", rows)
+        journal.close()
+    if learner.experience.transitions == 0:
+        raise SandlotError(f"{journals}: its journals hold no transition to learn from; practise first")
+    checkpoints = directory / "checkpoints"
+    if checkpoints.exists():
+        learner.load(checkpoints)
+        tell(f"going on from step {learner.pretrained}")
+    while learner.pretrained < steps:
+        metrics = learner.pretrain(1)
+        if learner.pretrained % CHECKPOINT_EVERY == 0 or learner.pretrained == steps:
+            learner.save(checkpoints)
+            shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            tell(f"step {learner.pretrained} of {steps}: {shown}")
+    policy = directory / "policy.onnx"
+    write_atomically(policy, learner.export(learner.pretrained))
+    return policy
