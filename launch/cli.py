@@ -58,6 +58,7 @@ COMMANDS: dict[str, Command] = {
     "bench transport": Command(options.BenchTransportOptions, "launch.bench.command:transport"),
     "bench policy": Command(options.BenchPolicyOptions, "launch.bench.command:policy"),
     "bench learner": Command(options.BenchLearnerOptions, "launch.bench.command:learner"),
+    "bench frames": Command(options.BenchFramesOptions, "launch.bench.command:frames"),
     "bench kill": Command(options.BenchKillOptions, "launch.bench.command:kill"),
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),

@@ -40,7 +40,7 @@ def learn(options: LearnOptions) -> int:
         directory, settings = _new(options)
     else:
         directory, settings = _continued(options.resume.resolve(), options.steps)
-    make = find(settings.environment)
+    make = find(settings.environment, settings.pixels)
     console = Console()
     view = make_view(options.view, console, settings.offline_steps + settings.steps)
     training: Training | None = None
@@ -161,6 +161,8 @@ def _new(options: LearnOptions) -> tuple[Path, TrainingSettings]:
         evaluation_episodes=options.evaluation_episodes,
         checkpoint_every=options.checkpoint_every,
         normalise=options.normalise,
+        pixels=options.pixels,
+        image_stack=options.image_stack,
     )
     parent = options.runs / options.env.replace("/", "-")
     stamp = datetime.datetime.now().astimezone().strftime("%Y-%m-%dT%H-%M-%S")

@@ -143,6 +143,8 @@ class LearnOptions:
 
     dm_control: sandlot learn --env dm_control/cheetah-run --algo droq --steps 25000
 
+    From pictures: sandlot learn --env dm_control/cartpole-swingup --pixels 84 --algo drq
+
     Other settings: sandlot learn --env Hopper-v5 --algo redq --set updates_per_step=5 hidden=[256,256,256]
 
     From data only: sandlot learn --env Hopper-v5 --algo iql --prior data/ --offline --set tau=0.9
@@ -157,7 +159,7 @@ class LearnOptions:
     session: Path | None = None
     """Instead of an environment: the run of a robot, whose journal alone is learned from. The policy lies in
     its folder then, under offline/ALGO, for practice's --policy."""
-    algo: Literal["sac", "rlpd", "droq", "redq", "avtd", "bc", "iql", "idql"] = "rlpd"
+    algo: Literal["sac", "rlpd", "droq", "redq", "avtd", "drq", "bc", "iql", "idql"] = "rlpd"
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
     """A folder of journals to learn from besides, such as earlier runs'."""
@@ -180,6 +182,10 @@ class LearnOptions:
     """Environment steps between checkpoints, at least: they come at the end of an episode."""
     normalise: bool = True
     """Normalise observations by what the random steps and the prior data show."""
+    pixels: int = 0
+    """dm_control: show a picture of this side in place of the numbers; --algo drq learns from it."""
+    image_stack: int = 3
+    """Pictures that a network sees at once, where the environment shows any."""
     resume: Path | None = None
     """An earlier run to go on from, exactly where its last checkpoint was; of all settings only --steps may
     differ."""
@@ -442,6 +448,23 @@ class BenchLearnerOptions:
     """How long to measure each of the three learners [s], half of it its bare products."""
     threads: int = 1
     """Processor cores that a learner may use."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchFramesOptions:
+    """Storing pictures and drawing them, and updates from pictures: time, memory, disk.
+
+    Example: sandlot bench frames --json
+    """
+
+    frames: int = 20_000
+    """How many of the 100,000 frames to write, 98 kB each."""
+    seconds: float = 20.0
+    """How long to measure the updates of each of the two learners [s]."""
+    folder: Path | None = None
+    """Where to write them: a folder on the disk in question (None: the usual place for temporary files)."""
     json: bool = False
     """Print one flat JSON object on the last line."""
 

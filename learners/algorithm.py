@@ -11,12 +11,14 @@ from torch import Tensor
 from learners.avtd import Avtd
 from learners.avtd_config import AvtdConfig
 from learners.bc import Bc
-from learners.config import LearnerConfig
+from learners.config import DrqConfig, LearnerConfig
+from learners.drq import Drq
 from learners.idql import Idql
 from learners.iql import Iql
 from learners.offline_config import AlgorithmConfig, BcConfig, IdqlConfig, IqlConfig
 from learners.sac import Batch, Sac
 from robot.contract import TaskContract
+from robot.errors import SandlotError
 
 
 class Algorithm(Protocol):
@@ -31,10 +33,10 @@ class Algorithm(Protocol):
         """What one environment step earns: as many updates as there are minibatches. Returns metrics."""
         ...
 
-    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
+    def act(self, observation: Tensor, noise: Tensor, images: tuple[Tensor, ...] = ()) -> Tensor:
         """The published actor's raw actions in [-1, 1], (N, A), as the exported file's. ``observation``: in
         physical units, (N, O); ``noise``: standard normal, (N, noise_size), zeros for the deterministic
-        policy."""
+        policy; ``images``: for each camera (N, stack, height, width, channels), uint8."""
         ...
 
     def finite(self) -> bool:
@@ -64,9 +66,13 @@ class Constrained(Protocol):
 
 def make_algorithm(contract: TaskContract, config: AlgorithmConfig, seed: int) -> Algorithm:
     """The algorithm whose settings these are, new."""
+    if contract.images and not isinstance(config, DrqConfig):
+        raise SandlotError(f"{contract.task} has images; of the algorithms drq learns from them")
     match config:
         case AvtdConfig():  # a LearnerConfig, too
             return Avtd(contract, config, seed)
+        case DrqConfig():
+            return Drq(contract, config, seed)
         case LearnerConfig():
             return Sac(contract, config, seed)
         case BcConfig():

@@ -99,8 +99,8 @@ class Avtd:
         self.active = choose(self.averages.tolist(), self.active)
         return found[self.active]
 
-    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
-        return self.acting.act(observation, noise)
+    def act(self, observation: Tensor, noise: Tensor, images: tuple[Tensor, ...] = ()) -> Tensor:
+        return self.acting.act(observation, noise, images)
 
     def finite(self) -> bool:
         return self.acting.finite()

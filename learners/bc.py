@@ -78,7 +78,7 @@ class Bc:
         self.actor.descend(-noise / log_std.exp() / len(mean), (1.0 - noise.square()) / len(mean))
         return -log_density.mean(), log_std.exp().mean()
 
-    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
+    def act(self, observation: Tensor, noise: Tensor, images: tuple[Tensor, ...] = ()) -> Tensor:
         """The published actor's raw actions, (N, A), as the exported file's: see ``Algorithm``."""
         weights, depth = self.actor.published.tensors, len(self.config.hidden)
         return act(weights, depth, self.normalise(observation), noise)

@@ -134,3 +134,31 @@ class LearnerConfig(CommonConfig, tag="sac"):
     def cost_names(self) -> tuple[str, ...]:
         """Cost terms that are needed."""
         return tuple(dict.fromkeys(constraint.cost for constraint in self.constraints))
+
+
+class DrqConfig(LearnerConfig, tag="drq"):
+    """From pictures (``drq.Drq``). The encoder's defaults are DrQ's and DrQ-v2's (arXiv 2004.13649,
+    2107.09645), for pictures of 84 x 84."""
+
+    held_out: float = 0.0
+    """Nobody looks at these critics yet."""
+    filters: tuple[int, ...] = (32, 32, 32, 32)
+    """Channels of each convolution."""
+    strides: tuple[int, ...] = (2, 1, 1, 1)
+    features: int = 50
+    """What is left of all pictures."""
+    shift: int = 4
+    """Pixels by which training moves pictures at most."""
+    encoder: str = ""
+    """A checkpoint of an earlier run, or a folder of them, whose encoder to begin with."""
+    frozen_encoder: bool = False
+    """Leave the encoder as it is: what it was made with, or what ``encoder`` has."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.need(len(self.filters) == len(self.strides) >= 1, "a stride is needed for each of the filters")
+        self.need(not self.constraints, "constraints are not kept from pictures")
+        self.need(
+            min(*self.filters, *self.strides, self.features) >= 1 and self.shift >= 0,
+            "filters, strides and features must be at least 1, the shift 0",
+        )

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from torch import Tensor
 
 from learners.networks import LOG_STD_MAX, LOG_STD_MIN
 from robot.contract import TaskContract
+
+Array = NDArray[Any]
 
 OPSET = 17
 IR_VERSION = 8
@@ -35,19 +37,38 @@ def export_actor(
     is tanh(mean + std * noise), or with ``tanh_mean`` tanh(mean) + std * noise within [-1, 1], and ``std`` at
     least exp(``log_std_min``).
     """
+    nodes, constants = normalising(contract, "hidden")
+    more, actor = acting("hidden", weights, depth, tanh_mean=tanh_mean, log_std_min=log_std_min)
+    return policy_file(
+        contract, [*nodes, *more], constants | actor, contract.action_size, calibration_hash, version
+    )
+
+
+def normalising(contract: TaskContract, output: str) -> tuple[list[NodeProto], dict[str, Array]]:
+    """Nodes and constants from ``observation`` to what a network sees of it."""
     offset, scale = contract.normaliser()
+    nodes = [
+        helper.make_node("Sub", ["observation", "offset"], ["centred"]),
+        helper.make_node("Div", ["centred", "scale"], [output]),
+    ]
+    return nodes, {"offset": offset, "scale": scale}
+
+
+def acting(
+    hidden: str,
+    weights: dict[str, Tensor],
+    depth: int,
+    *,
+    tanh_mean: bool = False,
+    log_std_min: float = LOG_STD_MIN,
+) -> tuple[list[NodeProto], dict[str, Array]]:
+    """Nodes and constants from the actor's inputs, called ``hidden``, and ``noise`` to ``action``."""
     constants = {name: w.numpy() for name, w in weights.items()}
     constants |= {
-        "offset": offset,
-        "scale": scale,
         "log_std_min": np.array(log_std_min, np.float32),
         "log_std_max": np.array(LOG_STD_MAX, np.float32),
     }
-    nodes = [
-        helper.make_node("Sub", ["observation", "offset"], ["centred"]),
-        helper.make_node("Div", ["centred", "scale"], ["hidden"]),
-    ]
-    hidden = "hidden"
+    nodes = []
     for k in range(depth):
         nodes.append(helper.make_node("Gemm", [hidden, f"weight{k}", f"bias{k}"], [f"linear{k}"]))
         nodes.append(helper.make_node("Relu", [f"linear{k}"], [f"hidden{k}"]))
@@ -71,7 +92,7 @@ def export_actor(
             helper.make_node("Add", ["mean", "deviation"], ["before_tanh"]),
             helper.make_node("Tanh", ["before_tanh"], ["action"]),
         ]
-    return policy_file(contract, nodes, constants, contract.action_size, calibration_hash, version)
+    return nodes, constants
 
 
 def policy_file(
@@ -81,16 +102,19 @@ def policy_file(
     noise_size: int,
     calibration_hash: str,
     version: int,
+    images: Sequence[ValueInfoProto] = (),
 ) -> bytes:
     """A model of ``nodes`` with inputs ``observation`` [N, O] in physical units and ``noise`` [N, noise_size]
     (zeros for the deterministic policy), output ``action`` [N, A], raw in [-1, 1], all float32. The contract,
-    both hashes and the version are in the metadata under ``sandlot``, at full precision."""
+    both hashes and the version are in the metadata under ``sandlot``, at full precision. ``images``: inputs
+    beside these."""
     graph = helper.make_graph(
         nodes,
         f"{contract.task}_policy",
         [
             helper.make_tensor_value_info("observation", TensorProto.FLOAT, ["N", contract.observation_size]),
             helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["N", noise_size]),
+            *images,
         ],
         [helper.make_tensor_value_info("action", TensorProto.FLOAT, ["N", contract.action_size])],
         [numpy_helper.from_array(np.asarray(a, order="C"), name) for name, a in constants.items()],

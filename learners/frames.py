@@ -4,13 +4,13 @@ A file has room for ``capacity`` frames of fixed size, made as they come. The in
 each slot which frame lies there and its checksum; it is written before the frame, so that whatever a kill or
 a power cut leaves is either whole or known not to be.
 
-Frames are written by system calls and read through a mapping: a full disk is an error and not a signal.
+Frames are written and read by system calls, one each. Through a mapping a full disk would be a signal and not
+an error, every page of a picture a fault of its own, and the whole file would count as the learner's memory.
 """
 
 from __future__ import annotations
 
 import math
-import mmap
 import os
 import zlib
 from pathlib import Path
@@ -51,12 +51,9 @@ class Frames:
         try:
             self._file = _open(path)
             self._begin(about)
-            mapping = mmap.mmap(self._file.fileno(), self.size_bytes, prot=mmap.PROT_READ)
+            self._index = self._read_index()
         except OSError as error:
             raise explain(self._name, error) from error
-        mapping.madvise(mmap.MADV_RANDOM)  # reading ahead would fetch what nobody asked for
-        self._index = np.frombuffer(mapping, _ENTRY, capacity, self._index_at)
-        self._data = np.frombuffer(mapping, self.dtype, capacity, self._data_at)
 
     def write(self, first: int, frames: NDArray[np.void]) -> None:
         """Frames number ``first`` and following, (n,), over those ``capacity`` before them.
@@ -82,21 +79,46 @@ class Frames:
                 entries["number"] = number + 1 + np.arange(len(part))
                 entries["crc"] = [zlib.crc32(frame.tobytes()) for frame in payload]
                 self._put(entries.tobytes(), self._index_at + begin * _ENTRY.itemsize)
+                self._index[begin : begin + len(part)] = entries
                 self._put(payload.tobytes(), self._data_at + begin * self.dtype.itemsize)
 
     def whole(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of these frames are here, (n,), as they were written: every byte is looked at."""
         slots = numbers % self.capacity
         found = self._index[slots]
+        frame = np.empty(self.dtype.itemsize, np.uint8)
         here: NDArray[np.bool_] = found["number"] == numbers + 1
         for k in np.flatnonzero(here):
-            here[k] = zlib.crc32(self._data[slots[k]].tobytes()) == found["crc"][k]
+            self._fill([frame.data], self._data_at + int(slots[k]) * len(frame))
+            here[k] = zlib.crc32(frame.data) == found["crc"][k]
         return here
 
     def stacks(self, slots: NDArray[np.int64]) -> tuple[NDArray[np.uint8], ...]:
-        """Copies of the pictures at slots (N, stack), oldest first: for each camera
+        """The pictures at slots (N, stack), oldest first: for each camera
         (N, its stack, height, width, channels)."""
-        return tuple(self._data[image.name][slots[:, self.stack - image.stack :]] for image in self.images)
+        shapes = [(*slots.shape, image.height, image.width, image.channels) for image in self.images]
+        found = [np.empty(shape, np.uint8) for shape in shapes]
+        rooms = [pictures.reshape(slots.size, -1) for pictures in found]
+        for k, slot in enumerate(slots.ravel().tolist()):
+            self._fill([room[k].data for room in rooms], self._data_at + slot * self.dtype.itemsize)
+        return tuple(
+            pictures[:, self.stack - image.stack :]
+            for pictures, image in zip(found, self.images, strict=True)
+        )
+
+    def _read_index(self) -> NDArray[np.void]:
+        index = np.zeros(self.capacity, _ENTRY)
+        self._fill([index.view(np.uint8).data], self._index_at)
+        return index
+
+    def _fill(self, rooms: list[memoryview], at: int) -> None:
+        """Read on from ``at`` into one room after the other."""
+        try:
+            read = os.preadv(self._file.fileno(), rooms, at)
+        except OSError as error:
+            raise explain(self._name, error) from error
+        if read != sum(map(len, rooms)):
+            raise StorageError(f"{self._name} became shorter while in use; nothing else may write to it")
 
     def sync(self) -> None:
         """Return once everything written is on the disk."""
@@ -106,7 +128,7 @@ class Frames:
             raise explain(self._name, error) from error
 
     def close(self) -> None:
-        """Nothing can be written any more; the mapping goes with the last array that was taken from it."""
+        """Nothing can be written or read any more."""
         self._file.close()
 
     def _begin(self, about: bytes) -> None:

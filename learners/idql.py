@@ -122,7 +122,7 @@ class Idql:
             return x
         return x * (torch.rand(x.shape, generator=self.generator) >= share) / (1.0 - share)
 
-    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
+    def act(self, observation: Tensor, noise: Tensor, images: tuple[Tensor, ...] = ()) -> Tensor:
         """The published actor's raw actions, (N, A), as the exported file's: see ``Algorithm``."""
         candidates, values = self.candidates(observation, noise)
         best = values.argmax(1)

@@ -90,7 +90,7 @@ class Iql:
         entropy = (bounded + 0.5 * math.log(2.0 * math.pi * math.e)).sum(-1)
         return -(weight * log_density).mean(), entropy.mean()
 
-    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
+    def act(self, observation: Tensor, noise: Tensor, images: tuple[Tensor, ...] = ()) -> Tensor:
         """The published actor's raw actions, (N, A), as the exported file's: see ``Algorithm``."""
         weights, depth = self.actor.published.tensors, len(self.config.hidden)
         mean, log_std = gaussian(weights, depth, self.normalise(observation))

@@ -125,15 +125,20 @@ class Learner:
             self.metrics |= self.health.look(self.algorithm, self.experience, self.metrics, steps)
 
     def act(
-        self, observation: NDArray[np.float32], noise: NDArray[np.float32] | None = None
+        self,
+        observation: NDArray[np.float32],
+        noise: NDArray[np.float32] | None = None,
+        images: tuple[NDArray[np.uint8], ...] = (),
     ) -> NDArray[np.float32]:
         """The published actor's raw action in [-1, 1], (A,), as the exported file's. ``observation``: in
-        physical units, (O,); ``noise``: standard normal, (noise_size,), or None for the deterministic policy.
+        physical units, (O,); ``noise``: standard normal, (noise_size,), or None for the deterministic policy;
+        ``images``: what each camera saw, (stack, height, width, channels).
 
         Raises SandlotError if learning has diverged.
         """
         drawn = np.zeros(self.noise_size, np.float32) if noise is None else noise
-        raw = self.algorithm.act(torch.from_numpy(observation)[None], torch.from_numpy(drawn)[None])[0]
+        seen = tuple(torch.from_numpy(stack)[None] for stack in images)
+        raw = self.algorithm.act(torch.from_numpy(observation)[None], torch.from_numpy(drawn)[None], seen)[0]
         if not torch.isfinite(raw).all():
             self._diverged()
         action: NDArray[np.float32] = raw.numpy()

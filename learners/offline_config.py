@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from learners.avtd_config import AvtdConfig
-from learners.config import CommonConfig, LearnerConfig
+from learners.config import CommonConfig, DrqConfig, LearnerConfig
 
 
 class BcConfig(CommonConfig, tag="bc"):
     """Behaviour cloning (``bc.Bc``): prior data only, unless ``prior_fraction`` says otherwise."""
 
     prior_fraction: float = 1.0
+    held_out: float = 0.0
+    """There is no critic to judge."""
     actor_decay_steps: int = 0
     """Update steps in which the learning rate falls to zero along a cosine; 0 keeps it."""
 
@@ -21,6 +23,8 @@ class BcConfig(CommonConfig, tag="bc"):
 class ImplicitConfig(CommonConfig):
     """The critics of IQL and IDQL (``implicit_q.ImplicitQ``)."""
 
+    held_out: float = 0.0
+    """Nobody looks at these critics yet."""
     critics: int = 2
     """Q networks; every target is the least of all of them."""
     polyak: float = 0.005
@@ -42,6 +46,10 @@ class ImplicitConfig(CommonConfig):
         self.need(self.critics >= 1, "critics must be at least 1")
         self.need(0 < self.tau < 1, "tau, an expectile, must lie between 0 and 1")
         self.need(0 < self.polyak <= 1, "polyak must lie in (0, 1]")
+        self.need(
+            self.n_step == 1 or self.reward_shift == 0,
+            "reward_shift is per step: with it n_step must be 1",
+        )
         self.need(self.actor_decay_steps >= 0, "actor_decay_steps must not be negative")
 
 
@@ -86,5 +94,5 @@ class IdqlConfig(ImplicitConfig, tag="idql"):
         self.need(self.weight_decay >= 0, "weight_decay must not be negative")
 
 
-AlgorithmConfig = LearnerConfig | AvtdConfig | BcConfig | IqlConfig | IdqlConfig
+AlgorithmConfig = LearnerConfig | AvtdConfig | DrqConfig | BcConfig | IqlConfig | IdqlConfig
 """Anyone's settings."""

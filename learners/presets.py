@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from learners.avtd_config import AvtdConfig
-from learners.config import LearnerConfig
+from learners.config import DrqConfig, LearnerConfig
 from learners.offline_config import AlgorithmConfig, BcConfig, IdqlConfig, IqlConfig
 from robot.errors import SpecError, nearest
 from robot.plain_data import decode_struct
@@ -66,6 +66,32 @@ AVTD: Final = AvtdConfig(
 """Automatic model selection using validation TD error (Li et al. 2023, arXiv 2304.10466): SAC with 20 updates
 per step, four times beside each other. It takes four times DroQ's time."""
 
+DRQ: Final = DrqConfig(
+    critics=2,
+    subset=2,
+    layer_norm=False,
+    actor_value="min",
+    hidden=(1024, 1024),
+    batch=256,
+    updates_per_step=1,
+    n_step=3,
+    discount=0.99,
+    polyak=0.01,
+    actor_average=1.0,
+    learning_rate=1e-4,
+    temperature_learning_rate=1e-4,
+    initial_temperature=0.1,
+    entropy_per_action=-1.0,
+    final_entropy_per_action=-1.0,
+    entropy_backup=True,
+    warmup=4_000,
+    capacity=100_000,
+    prior_capacity=100_000,
+)
+"""Data-regularised Q from pictures (Kostrikov et al. 2020, arXiv 2004.13649) with the sizes, rates and n-step
+returns of DrQ-v2 (Yarats et al. 2021, arXiv 2107.09645), and DrQ's soft actor-critic. Their agents repeat
+each action twice and learn at every second of these; here an environment says how long a step is."""
+
 BC: Final = BcConfig(
     updates_per_step=1, actor_average=1.0, warmup=1_000, capacity=1_000_000, prior_capacity=1_000_000
 )
@@ -105,6 +131,7 @@ ALGORITHMS: Final[Mapping[str, AlgorithmConfig]] = {
     "droq": DROQ,
     "redq": REDQ,
     "avtd": AVTD,
+    "drq": DRQ,
     "bc": BC,
     "iql": IQL,
     "idql": IDQL,

@@ -80,13 +80,15 @@ class Replay:
         """Transitions that can be sampled now."""
         self.not_finite = 0
         """Rows ever refused because a number in them was NaN or infinite."""
+        self.not_pictured = 0
+        """And because their pictures were not in the frames' file, or damaged."""
         self._valid = np.zeros(capacity, bool)
         self._next, self._previous = np.arange(capacity), np.arange(capacity)
         self.frames = frames
         self._stack = 1 if frames is None else frames.stack
-        self._reach = np.zeros(capacity, np.int64)
+        self._reach = np.zeros(capacity, np.int16)
         """How many frames in a row are here up to this one's, ``_stack`` at most."""
-        self._needed = np.ones(capacity, np.int64)
+        self._needed = np.ones(capacity, np.int16)
         """And how many its stack is of: at the start of an episode the first is repeated."""
         self._tails: dict[str, _Tail] = {}
 
@@ -129,8 +131,10 @@ class Replay:
 
         finite = np.isfinite(rows["action"]).all(1) & np.isfinite(rows["reward"])
         finite &= np.isfinite(rows["cost_terms"]).all(1)
-        sound = np.isfinite(rows["observation"]).all(1) & pictured
+        sound = np.isfinite(rows["observation"]).all(1)
         self.not_finite += int(np.count_nonzero(~(sound & (finite | rows["last"]))))
+        self.not_pictured += int(np.count_nonzero(~pictured))
+        sound &= pictured
         has_action = acts & ~rows["last"] & sound & finite
         self._next[slots] = self._previous[slots] = slots
 
@@ -166,14 +170,18 @@ class Replay:
 
     def _forget(self, slots: NDArray[np.int64]) -> None:
         """Nothing starts at these rows any more, nor at those whose stacks have them in."""
-        gone = [slots]
+        self._end(slots)
+        gone = slots
         for distance in range(1, self._stack):
-            after = self._next[gone[-1]]
-            gone.append(after[after != gone[-1]])
-            self._reach[gone[-1]] = np.minimum(self._reach[gone[-1]], distance)
-        wanting = np.concatenate([slots, *(s[self._reach[s] < self._needed[s]] for s in gone[1:])])
-        self.transitions -= int(np.count_nonzero(self._valid[np.unique(wanting)]))
-        self._valid[wanting] = False
+            after = self._next[gone]
+            gone = after[after != gone]
+            self._reach[gone] = np.minimum(self._reach[gone], distance)
+            self._end(gone[self._reach[gone] < self._needed[gone]])
+
+    def _end(self, slots: NDArray[np.int64]) -> None:
+        """Nothing starts at these rows any more."""
+        self.transitions -= int(np.count_nonzero(self._valid[slots]))
+        self._valid[slots] = False
 
     def _keep_pictures(self, numbers: NDArray[np.int64], pictures: NDArray[np.void] | None) -> Bool:
         """Which rows have pictures, all if there are no cameras."""

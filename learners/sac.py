@@ -81,7 +81,9 @@ def require_batch_size(batch: Batch, size: int) -> None:
 class Sac:
     """Actor, critics, temperature, their optimisers and one generator of noise."""
 
-    def __init__(self, contract: TaskContract, config: LearnerConfig, seed: int) -> None:
+    def __init__(self, contract: TaskContract, config: LearnerConfig, seed: int, watched: int = 0) -> None:
+        """``watched``: elements of the observation, its first, by which somebody wants the critics' gradient
+        (``critics.by_inputs``)."""
         self.contract, self.config = contract, config
         self.generator = torch.Generator().manual_seed(seed)
         self.normalise = Normaliser(*contract.normaliser())
@@ -103,7 +105,7 @@ class Sac:
             workers,
         )
 
-        def ensemble(critics: int) -> Ensemble:
+        def ensemble(critics: int, watched: int = 0) -> Ensemble:
             return Ensemble(
                 Critics(critics, observations + self.actions, config.hidden, layer_norm=config.layer_norm),
                 self.actions,
@@ -115,9 +117,10 @@ class Sac:
                 self.generator,
                 kernels,
                 workers,
+                watched,
             )
 
-        self.critics = ensemble(config.critics)
+        self.critics = ensemble(config.critics, watched)
         self.costs = tuple(ensemble(COST_CRITICS) for _ in config.constraints)
         """Critics of each constraint's cost."""
         self.cost_columns = Multipliers(contract, config.constraints).columns
@@ -158,7 +161,7 @@ class Sac:
         found = dict(zip(metrics, torch.stack(list(metrics.values())).tolist(), strict=True))
         return found | {"temperature": self.temperature.value}
 
-    def act(self, observation: Tensor, noise: Tensor) -> Tensor:
+    def act(self, observation: Tensor, noise: Tensor, images: tuple[Tensor, ...] = ()) -> Tensor:
         """The published actor's raw actions, (N, A), as the exported file's: see ``Algorithm``."""
         weights, depth = self.actor.published.tensors, len(self.config.hidden)
         return act(weights, depth, self.normalise(observation), noise)

@@ -13,6 +13,7 @@ from launch.manifest import machine
 from launch.options import (
     BenchCalmOptions,
     BenchFaultsOptions,
+    BenchFramesOptions,
     BenchKillOptions,
     BenchLearnerOptions,
     BenchLoopOptions,
@@ -57,6 +58,13 @@ def learner(options: BenchLearnerOptions) -> int:
     from launch.bench.learner import run
 
     return _show("bench learner", run(options.seconds, options.threads), options.json)
+
+
+def frames(options: BenchFramesOptions) -> int:
+    """Pictures."""
+    from launch.bench.frames import run
+
+    return _show("bench frames", run(options.frames, options.seconds, options.folder), options.json)
 
 
 def kill(options: BenchKillOptions) -> int:

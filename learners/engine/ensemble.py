@@ -41,7 +41,9 @@ class Ensemble:
         generator: torch.Generator,
         kernels: Kernels,
         workers: Workers,
+        watched: int = 0,
     ) -> None:
+        """``watched``: by how many of the inputs' first columns ``regress`` finds the gradient, too."""
         self.parameters = Parameters(network.shapes, operand)
         network.initialise(self.parameters.tensors, generator)
         self.parameters.round()
@@ -57,6 +59,7 @@ class Ensemble:
         self._target = torch.empty(rows)
         self._values, self._target_values = torch.empty(count, rows), torch.empty(count, rows)
         self._slopes = torch.empty(count, rows, actions, dtype=operand)
+        self._by_inputs = torch.empty(count, rows, watched, dtype=operand)
         self._regress: list[tuple[list[Call], list[Step]]] = []
         self._slope: list[list[Call]] = []
         self._follow: list[list[list[Call]]] = []
@@ -70,6 +73,9 @@ class Ensemble:
             regress = self._bind(share, scratch, z, self._target, gain, gradients, weights_too=True)
             across = self._inputs.t().expand(len(z), -1, -1)
             regress.append(partial(torch.bmm, across, z, out=gradients["weight0"][share]))
+            if watched:
+                by_input = self.parameters.operands["weight0"][share, :watched].transpose(1, 2)
+                regress.append(partial(torch.bmm, z, by_input, out=self._by_inputs[share]))
             self._regress.append((regress, self.optimiser.steps(share)))
             slope = self._bind(share, scratch, z, None, 1.0 / count, unwanted, weights_too=False)
             by_action = self.parameters.operands["weight0"][share, network.inputs - actions :].transpose(1, 2)
@@ -131,6 +137,10 @@ class Ensemble:
         factors = self.optimiser.begin()
         self._workers.run([partial(_run, calls, steps, factors) for calls, steps in self._regress])
         return self._values
+
+    def by_inputs(self) -> Tensor:
+        """The gradient of the last regression's loss by the watched inputs, before its step, (B, watched)."""
+        return self._by_inputs.to(self._values.dtype).sum(0)
 
     def slope(self, inputs: Tensor, *, least: bool = False) -> tuple[Tensor, Tensor]:
         """Values (E, B), valid until the next call, and the gradient of their mean over critics, or of the

@@ -13,9 +13,10 @@ from robot.errors import SandlotError, nearest
 OURS: Final[Mapping[str, Make]] = {"sandlot/PointCircle-v0": PointCircle}
 
 
-def find(name: str) -> Make:
+def find(name: str, pixels: int = 0) -> Make:
     """What makes the environment ``Hopper-v5``, ``dm_control/cheetah-run``, ``sandlot/PointCircle-v0`` or
-    ``module:Name-v0``.
+    ``module:Name-v0``. ``pixels``: of a task of dm_control, the side of the picture that it shows in place of
+    its numbers.
 
     Raises SandlotError with the nearest names if there is none, ModuleNotFoundError if the package that has
     it is not installed.
@@ -30,7 +31,12 @@ def find(name: str) -> Make:
         known = names()
         if name not in known:
             raise SandlotError(f"no dm_control task {name!r}; {nearest(name, known)}")
-        return partial(DmControl, name)
+        return partial(DmControl, name, pixels)
+    if pixels:
+        raise SandlotError(
+            f"{name}: only tasks of dm_control are shown as pictures (--pixels); a Gymnasium environment has "
+            "to show them itself, such as with gymnasium.wrappers.AddRenderObservation"
+        )
     import gymnasium
 
     try:

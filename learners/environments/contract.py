@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.environments.environment import Environment
+from learners.environments.sight import Sight, is_vector
 from robot.contract import PREVIOUS_ACTION, ObservationTerm, TaskContract
 from robot.errors import SandlotError
 from robot.spec import ActionTerm
@@ -20,26 +21,33 @@ def environment_contract(
     environment: Environment,
     name: str,
     observations: NDArray[Any] | None = None,
+    *,
     costs: tuple[str, ...] = (),
+    stack: int = 1,
 ) -> TaskContract:
     """One term per element of the observation, then the previous action (zero at first); actions [-1, 1] are
     scaled to their Box, without slew limit or filter.
 
     ``observations`` (N, n), such as the first random steps: each element's mean and standard deviation become
     its fixed offset and scale. Without any, networks see observations as they are. ``costs``: keys of the
-    steps' ``info`` that are costs.
-    Raises SandlotError if a space is not a Box of that kind.
+    steps' ``info`` that are costs. ``stack``: pictures that a network sees, if the environment shows any.
+    Raises SandlotError if a space is none that ``Sight`` reads or actions are not a Box of floats with one
+    dimension.
     """
     seen, acted = environment.observation_space, environment.action_space
-    _need_vector(seen, name, "observations")
-    _need_vector(acted, name, "actions")
+    sight = Sight(seen, name, stack)
+    if not is_vector(acted):
+        raise SandlotError(
+            f"{name}: expected actions in a Box of floats with one dimension; got {acted}. Discrete actions "
+            "are not learned"
+        )
     low, high = np.asarray(acted.low, np.float64), np.asarray(acted.high, np.float64)
     if not (np.isfinite(low).all() and np.isfinite(high).all() and (low < high).all()):
         raise SandlotError(
             f"{name}: expected actions with finite bounds, low < high; got {acted}. "
             "Bound them with a wrapper, such as gymnasium.wrappers.RescaleAction"
         )
-    offset, scale = normalisation(observations, seen.shape[0])
+    offset, scale = normalisation(observations, sight.size)
     elements = tuple(str(k) for k in range(acted.shape[0]))
     return TaskContract(
         robot={"environment": name},
@@ -58,6 +66,7 @@ def environment_contract(
         ),
         reward_terms=("reward",),
         cost_terms=costs,
+        images=sight.images,
     )
 
 
@@ -69,14 +78,3 @@ def normalisation(
         return np.zeros(size), np.ones(size)
     observations = observations.astype(np.float64)
     return observations.mean(0), np.maximum(observations.std(0), LEAST_SCALE)
-
-
-def _need_vector(space: Any, name: str, what: str) -> None:
-    shape, dtype = getattr(space, "shape", None), getattr(space, "dtype", None)
-    bounded = hasattr(space, "low") and hasattr(space, "high")
-    if not (bounded and shape and len(shape) == 1 and np.issubdtype(dtype, np.floating)):
-        raise SandlotError(
-            f"{name}: expected {what} in a Box of floats with one dimension; got {space}. "
-            "gymnasium.wrappers.FlattenObservation makes one of several Boxes or of more dimensions; "
-            "discrete actions and images are not learned from here"
-        )

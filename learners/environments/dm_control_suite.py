@@ -23,10 +23,12 @@ def names() -> tuple[str, ...]:
 
 
 class DmControl:
-    """One task: its observations in their order as one vector. Where its time is up it is truncated, and
+    """One task: its observations in their order as one vector, or, with ``pixels``, the picture of that side
+    from its first camera, which needs a renderer (MUJOCO_GL). Where its time is up it is truncated, and
     terminated only where the task says that nothing comes after."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, pixels: int = 0) -> None:
+        self._pixels = pixels
         domain, _, task = name.removeprefix(PREFIX).partition("-")
         self._task = suite.load(domain, task)
         actions = self._task.action_spec()
@@ -34,23 +36,32 @@ class DmControl:
         self.action_space = Box(low, high, actions.dtype)
         size = len(_vector({k: np.zeros(s.shape) for k, s in self._task.observation_spec().items()}))
         self.observation_space = Box(np.full(size, -np.inf), np.full(size, np.inf), np.dtype(np.float64))
+        if pixels:
+            black = np.zeros((pixels, pixels, 3), np.uint8)
+            self.observation_space = Box(black, black + np.uint8(255), black.dtype)
         self.metadata: dict[str, Any] = {"render_fps": 1.0 / self._task.control_timestep()}
 
-    def reset(self, *, seed: int | None = None) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    def reset(self, *, seed: int | None = None) -> tuple[NDArray[Any], dict[str, Any]]:
         if seed is not None:
             self._task.task.random.seed(seed)
-        return _vector(self._task.reset().observation), {}
+        return self._shown(self._task.reset().observation), {}
 
-    def step(self, action: Any) -> tuple[NDArray[np.float64], float, bool, bool, dict[str, Any]]:
+    def step(self, action: Any) -> tuple[NDArray[Any], float, bool, bool, dict[str, Any]]:
         found = self._task.step(action)
         terminated = found.last() and found.discount == 0.0
         return (
-            _vector(found.observation),
+            self._shown(found.observation),
             float(found.reward),
             terminated,
             found.last() and not terminated,
             {},
         )
+
+    def _shown(self, observation: Any) -> NDArray[Any]:
+        if not self._pixels:
+            return _vector(observation)
+        picture: NDArray[np.uint8] = self._task.physics.render(self._pixels, self._pixels, camera_id=0)
+        return picture
 
     def close(self) -> None:
         self._task.close()

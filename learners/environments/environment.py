@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 
 class Environment(Protocol):
-    """``gymnasium.Env`` is one. Spaces are Gymnasium's ``Box`` with one dimension, or ours."""
+    """``gymnasium.Env`` is one. Spaces are those that ``Sight`` reads, Gymnasium's or ours."""
 
     observation_space: Any
     action_space: Any
     metadata: dict[str, Any]
 
     def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode; the first observation, shape (n,)."""
+        """Begin an episode; the first observation."""
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Next observation (n,), reward, terminated, truncated, and what else is to say."""
+        """Next observation, reward, terminated, truncated, and what else is to say."""
 
     def close(self) -> None: ...
 
@@ -32,7 +32,7 @@ Make = Callable[[], Environment]
 
 @dataclass(frozen=True, repr=False)
 class Box:
-    """Gymnasium's, for environments that do without it: bounds of a vector, shape (n,)."""
+    """Gymnasium's, for environments that do without it: bounds of a vector, shape (n,), or a picture."""
 
     low: NDArray[Any]
     high: NDArray[Any]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.environments.environment import Environment
+from learners.environments.sight import Sight
 from robot.contract import ActionMap, TaskContract
 from robot.errors import SandlotError
 from robot.messages import Actor
@@ -23,10 +24,16 @@ class Episodes:
         """Episodes are truncated here [steps] if the environment has not ended them."""
         self.observation = np.zeros(contract.observation_size, np.float32)
         """What to act on now, in the contract's order."""
+        self.images: tuple[NDArray[np.uint8], ...] = ()
+        """And to look at: for each camera (stack, height, width, channels), oldest first."""
+        self.pictures: NDArray[np.void] | None = None
+        """What was seen at the rows that the last step returned, (n,); None if there are no cameras."""
         self.over = True
         self.step_number, self.total_reward = 0, 0.0
         self.total_costs = np.zeros(len(contract.cost_terms))
         """Undiscounted sums of the contract's costs so far."""
+        self._contract = contract
+        self._sight = Sight(environment.observation_space, contract.task, 1)
         self._dtype, self._map = contract.step_dtype(), ActionMap(contract.actions, contract.policy_hz)
         self._costs = contract.cost_terms
         self._period_ns = 1e9 / contract.policy_hz
@@ -38,6 +45,7 @@ class Episodes:
         self._episode, self._sequence = episode, sequence
         self.step_number, self.total_reward, self.over = 0, 0.0, False
         self.total_costs[:] = 0.0
+        self.images = ()
         observation, _ = self.environment.reset(seed=seed)
         self._observe(observation, np.zeros(len(self._map.terms)))
 
@@ -46,7 +54,7 @@ class Episodes:
         action = self._map.reach(np.asarray(raw, np.float64), self.observation[self._previous])
         space = self.environment.action_space
         units = np.clip(self._map.to_units(action), space.low, space.high).astype(space.dtype)
-        rows = self._row(actor, version)
+        rows, frames = self._row(actor, version), [self._frame]
         observation, reward, terminated, truncated, info = self.environment.step(units)
         self.step_number += 1
         # A limit on time is no part of the task: what would have come after it still counts.
@@ -66,6 +74,8 @@ class Episodes:
             last = self._row(Actor.NOBODY, version)
             last["last"] = True
             rows = np.concatenate([rows, last])
+            frames.append(self._frame)
+        self.pictures = np.concatenate(frames) if self._contract.images else None
         return rows
 
     def _cost(self, info: Mapping[str, Any]) -> NDArray[np.float64]:
@@ -88,7 +98,7 @@ class Episodes:
         return row
 
     def _observe(self, observation: Any, previous: NDArray[Any]) -> None:
-        seen = np.asarray(observation, np.float32)
+        seen = self._sight.numbers(observation)
         if not np.isfinite(seen).all():
             raise SandlotError(
                 f"the environment returned an observation that is not finite in step {self.step_number} of "
@@ -96,3 +106,11 @@ class Episodes:
                 f"{seen[~np.isfinite(seen)][0]}"
             )
         self.observation = np.concatenate([seen, previous]).astype(np.float32)
+        self._frame = self._sight.frame(observation, self._contract.frame_dtype())
+        newest = tuple(self._frame[image.name] for image in self._contract.images)
+        if self.images:
+            pairs = zip(self.images, newest, strict=True)
+            self.images = tuple(np.concatenate([stack[1:], frame]) for stack, frame in pairs)
+        else:
+            terms = zip(newest, self._contract.images, strict=True)
+            self.images = tuple(np.repeat(frame, term.stack, 0) for frame, term in terms)

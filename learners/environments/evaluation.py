@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from learners.environments.episodes import Episodes
 from robot.messages import Actor
 
-Act = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Observation in physical units (O,) to raw action in [-1, 1] (A,)."""
+Act = Callable[[NDArray[np.float32], tuple[NDArray[np.uint8], ...]], NDArray[np.float32]]
+"""Observation in physical units (O,) and each camera's stack to raw action in [-1, 1] (A,)."""
 
 
 class Evaluation(NamedTuple):
@@ -30,7 +30,7 @@ def evaluate(episodes: Episodes, act: Act, seeds: Sequence[int]) -> Evaluation:
     for k, seed in enumerate(seeds):
         episodes.begin(k, seed)
         while not episodes.over:
-            episodes.step(act(episodes.observation), Actor.POLICY)
+            episodes.step(act(episodes.observation, episodes.images), Actor.POLICY)
         returns.append(episodes.total_reward)
         lengths.append(episodes.step_number)
     return Evaluation(np.array(returns), np.array(lengths))

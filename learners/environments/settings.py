@@ -38,12 +38,22 @@ class TrainingSettings(Struct):
     stored in the middle of one."""
     longest_episode: int = 10_000
     """Episodes are truncated here, should the environment itself never end them."""
+    image_stack: int = 3
+    """Pictures that a network sees, where the environment shows any."""
+    pixels: int = 0
+    """Side of the square picture that dm_control shows in place of its numbers; 0: the numbers."""
     normalise: bool = True
     """Give the learner observations less their mean, divided by their standard deviation, both measured once,
-    on the random steps and the prior data; off: as the environment gives them."""
+    on the random steps and the prior data; off, or beside pictures: as the environment gives them."""
 
     def __post_init__(self) -> None:
-        counts = ("evaluate_every", "evaluation_episodes", "checkpoint_every", "longest_episode")
+        counts = (
+            "image_stack",
+            "evaluate_every",
+            "evaluation_episodes",
+            "checkpoint_every",
+            "longest_episode",
+        )
         wrong = [f"{name} = {getattr(self, name)}" for name in counts if getattr(self, name) < 1]
         if wrong or self.seed < 0:
             raise SpecError(

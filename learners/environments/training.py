@@ -69,11 +69,15 @@ class Training:
         self.last_costs: dict[str, float] = {}
         """Undiscounted, of that episode."""
         self.learner: Learner | None = None
-        """None until the random steps are over, or the offline phase begins."""
+        """None until the random steps are over, or the offline phase begins; from pictures it is there at
+        once, and keeps them."""
         self._watch, self._tell = watch, tell or (lambda line: None)
         self._environment, self._evaluation_environment = make(), make()
         self._unmeasured = environment_contract(
-            self._environment, settings.environment, costs=settings.learner.cost_names
+            self._environment,
+            settings.environment,
+            costs=settings.learner.cost_names,
+            stack=settings.image_stack,
         )
         self._source = Episodes(self._environment, self._unmeasured, settings.longest_episode)
         self._judged = Episodes(self._evaluation_environment, self._unmeasured, settings.longest_episode)
@@ -83,15 +87,26 @@ class Training:
         self._found_or_made(prior)
         self._journal = Journal(directory / "rows.journal", self._unmeasured.step_dtype())
         self._prior = list(prior_rows(directory / "prior", self._journal.dtype))
+        if self._prior and self._unmeasured.images:
+            raise SandlotError(f"{directory / 'prior'}: journals hold no pictures; learn without prior data")
         if any((directory / "checkpoints").glob("*.checkpoint")):
             self._continue()
         else:
             self._journal.keep(0)
+            if self._unmeasured.images:
+                self.learner = self._begin_with(self._unmeasured)
         self.curve = [point for point in read_curve(self._curve_file) if point.step <= self.progress]
         """Every evaluation so far."""
         self._events = Events(directory / "tensorboard", self.progress + 1)
         if self._events.missing:
             self._tell(self._events.missing)
+
+    @property
+    def _practised(self) -> bool:
+        """The random steps are over, or there were none."""
+        if self._unmeasured.images:
+            return self.steps >= self.settings.learner.warmup
+        return self.learner is not None
 
     @property
     def policy(self) -> Path:
@@ -119,7 +134,8 @@ class Training:
         self._learn()
         while self.steps < self.settings.steps:
             self._episode()
-        if self.learner is not None and (not self.curve or self.curve[-1].step != self.progress):
+        evaluated = bool(self.curve) and self.curve[-1].step == self.progress
+        if self.learner is not None and self._practised and not evaluated:
             self._evaluate(self.learner)
 
     def close(self) -> None:
@@ -145,13 +161,14 @@ class Training:
         noise = np.random.default_rng(np.random.SeedSequence(self.settings.seed, spawn_key=(NOISE, number)))
         over = False
         while not over and self.steps < self.settings.steps:
-            if self.learner is None:
+            if self.learner is None or not self._practised:
                 rows = source.step(noise.uniform(-1.0, 1.0, self._unmeasured.action_size), Actor.POLICY)
             else:
                 drawn = noise.standard_normal(self.learner.noise_size, np.float32)
-                raw = self.learner.act(source.observation, drawn)
+                raw = self.learner.act(source.observation, drawn, source.images)
                 rows = source.step(raw, Actor.POLICY, self.learner.pacing.done)
-                self.learner.add(SESSION, rows)
+            if self.learner is not None:
+                self.learner.add(SESSION, rows, source.pictures)
             self._unwritten.append(rows)
             self.steps += 1
             over = bool(rows["last"][-1])
@@ -199,20 +216,28 @@ class Training:
             observations = np.concatenate(
                 [np.empty((0, size)), *(rows["observation"][:, :size] for rows in everything)]
             )
-        contract = environment_contract(
-            self._environment, self.settings.environment, observations, self.settings.learner.cost_names
+        learner = self._begin_with(
+            environment_contract(
+                self._environment,
+                self.settings.environment,
+                observations,
+                costs=self.settings.learner.cost_names,
+            )
         )
-        write_atomically(self._contract_file, msgspec.json.format(msgspec.json.encode(contract)))
-        learner = self._make_learner(contract)
         for rows in seen:
             learner.add(SESSION, rows)
         return learner
+
+    def _begin_with(self, contract: TaskContract) -> Learner:
+        write_atomically(self._contract_file, msgspec.json.format(msgspec.json.encode(contract)))
+        return self._make_learner(contract)
 
     def _make_learner(self, contract: TaskContract) -> Learner:
         shown = sum(int(np.count_nonzero(~rows["last"])) for _, rows in self._prior)
         # Prior data earns no updates of its own: they are per step of the environment.
         config = msgspec.structs.replace(self.settings.learner, warmup=self.settings.learner.warmup + shown)
-        learner = Learner(contract, config, self.settings.seed)
+        frames = self.directory / "frames" if contract.images else None
+        learner = Learner(contract, config, self.settings.seed, frames=frames)
         if learner.slow is not None:
             self._tell(learner.slow)
         for session, rows in self._prior:
@@ -221,7 +246,7 @@ class Training:
         return learner
 
     def _report(self) -> None:
-        if self.learner is None:
+        if self.learner is None or not self._practised:
             return
         if self.progress % METRICS_EVERY == 0:
             self._events.add(self.progress, {f"learner/{k}": v for k, v in self.learner.metrics.items()})
@@ -230,7 +255,11 @@ class Training:
 
     def _evaluate(self, learner: Learner) -> None:
         count = self.settings.evaluation_episodes
-        found = evaluate(self._judged, learner.act, self._seeds(EVALUATION, self.progress, count))
+        found = evaluate(
+            self._judged,
+            lambda observation, images: learner.act(observation, None, images),
+            self._seeds(EVALUATION, self.progress, count),
+        )
         point = Point(
             step=self.progress,
             wall_s=round(self.wall_s, 3),
@@ -284,6 +313,11 @@ class Training:
         self.last_return, self._earlier_s = notes["last_return"], notes["wall_s"]
         self._checkpointed = self.progress
         self._tell(f"going on from step {self.progress}")
+        practice = self.learner.experience.practice
+        if gone := min(practice.not_pictured, practice.size):
+            self._tell(
+                f"up to {gone} steps are not learned from any more: their pictures are gone or damaged"
+            )
 
     def _seeds(self, purpose: int, number: int, count: int) -> list[int]:
         """Of 32 bits, independent for each purpose and number."""

@@ -1,4 +1,5 @@
-"""Environments with Gymnasium's API in a few lines: a point to be pushed to the origin, and one by script."""
+"""Environments with Gymnasium's API in a few lines: a point to be pushed to the origin, by its state and by
+pictures, and one by script."""
 
 from __future__ import annotations
 
@@ -67,6 +68,39 @@ class ScriptedEnvironment:
         terminated, truncated = self.script[self.count]
         self.count += 1
         return np.array([self.count]), 10.0 * self.count, terminated, truncated, {}
+
+    def close(self) -> None:
+        return
+
+
+class DotEnvironment:
+    """A dot on a dark square, seen from above, that two actions push: bring it to the middle. Episodes are
+    truncated after 20 steps; nothing but the picture says where the dot is."""
+
+    SIDE = 16
+
+    def __init__(self) -> None:
+        black = np.zeros((self.SIDE, self.SIDE, 1), np.uint8)
+        self.observation_space = Box(black, black + np.uint8(255), black.dtype)
+        self.action_space = box([-1.0, -1.0], [1.0, 1.0])
+        self.metadata: dict[str, Any] = {"render_fps": 10}
+
+    def reset(self, *, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
+        self.position = np.random.default_rng(seed).uniform(-0.9, 0.9, 2)
+        self.count = 0
+        return self.picture(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.position = np.clip(self.position + 0.25 * np.asarray(action), -0.9, 0.9)
+        self.count += 1
+        return self.picture(), -float(np.abs(self.position).mean()), False, self.count == 20, {}
+
+    def picture(self) -> Any:
+        """A soft dot: less than a pixel of motion can be seen."""
+        middle = (self.position + 1.0) / 2.0 * (self.SIDE - 1)
+        y, x = np.mgrid[: self.SIDE, : self.SIDE]
+        distance = (y - middle[0]) ** 2 + (x - middle[1]) ** 2
+        return (255.0 * np.exp(-distance / 3.0)).astype(np.uint8)[..., None]
 
     def close(self) -> None:
         return

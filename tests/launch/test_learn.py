@@ -25,7 +25,7 @@ SETTINGS = ("--set", "warmup=40", "hidden=[16]", "batch=16", "--checkpoint-every
 
 @pytest.fixture(autouse=True)
 def _point(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(catalogue, "find", lambda name: PointEnvironment)
+    monkeypatch.setattr(catalogue, "find", lambda name, pixels: PointEnvironment)
     monkeypatch.chdir(tmp_path)
 
 
@@ -64,7 +64,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
                 raise KeyboardInterrupt
             return super().step(action)
 
-    monkeypatch.setattr(catalogue, "find", lambda name: Stopped)
+    monkeypatch.setattr(catalogue, "find", lambda name, pixels: Stopped)
     words = ("--env", "point", "--seed", "2", *SMALL, *SETTINGS)
     assert called(*words) == 130
     out = capsys.readouterr().out

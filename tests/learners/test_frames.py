@@ -180,6 +180,7 @@ def test_what_a_killed_process_wrote_over_is_gone_and_the_rest_stays(
     rows = make_rows(40)
     filled(tmp_path / "f", contract, rows[:25], 10, stack=1)
     found = from_file(tmp_path / "f", contract, rows[:20], 10, stack=1)
+    assert (found.not_pictured, found.not_finite) == (15, 0)
     assert found.transitions == 4  # 15 to 18; nothing follows 19 yet
     found.add("s", rows[20:22], None, pictures(cameras(1), np.arange(20, 22)))
     assert found.transitions == 6
@@ -244,3 +245,12 @@ def test_a_hundred_thousand_transitions_of_two_cameras_take_less_than_ten_gigaby
         False,
         False,
     ]
+
+
+def test_a_file_that_is_cut_while_in_use_is_an_error(tmp_path: Path) -> None:
+    frames = Frames(cameras(1), 10, tmp_path / "f")
+    frames.write(0, pictures(cameras(1), np.arange(10)))
+    os.truncate(tmp_path / "f", frames.size_bytes - 1)
+    assert frames.stacks(np.array([[8]]))[0].max() == 8
+    with pytest.raises(StorageError, match="became shorter while in use"):
+        frames.stacks(np.array([[9]]))

@@ -112,7 +112,7 @@ class SlowCritics:
             advantage = least - critic(self.v, depth, observation)
             following = critic(self.v, depth, normalised(self.contract, batch.next_observation[g]))
             reward = c.reward_scale * batch.reward[g] + c.reward_shift
-            target = reward + c.discount * batch.mask[g] * following
+            target = reward + batch.discount[g] * following
         losses = [(critic(q, depth, inputs) - target).pow(2).mean() for q in self.q]
         self.adam_q.descend(torch.stack(losses).mean(), c.learning_rate)
         for q, slow in zip(self.q, self.targets, strict=True):

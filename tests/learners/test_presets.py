@@ -14,6 +14,20 @@ PUBLISHED = {
     "droq": {"critics": 2, "subset": 2, "updates_per_step": 20, "dropout": 0.01} | NORM,
     "avtd": {"critics": 2, "subset": 2, "updates_per_step": 20, "held_out": 0.05},
     "rlpd": {"critics": 10, "subset": 2, "updates_per_step": 20, "prior_fraction": 0.5} | NORM,
+    "drq": {
+        "critics": 2,
+        "layer_norm": False,
+        "actor_value": "min",
+        "updates_per_step": 1,
+        "n_step": 3,
+        "hidden": (1024, 1024),
+        "polyak": 0.01,
+        "learning_rate": 1e-4,
+        "filters": (32, 32, 32, 32),
+        "strides": (2, 1, 1, 1),
+        "features": 50,
+        "shift": 4,
+    },
     "bc": {"prior_fraction": 1.0},
     "iql": {
         "tau": 0.7,
@@ -56,5 +70,5 @@ def test_single_settings_are_replaced_and_unknown_names_corrected() -> None:
         preset("rlpd", {"tau": 0.9})
     with pytest.raises(SpecError, match=r"settings of iql.*'sac'"):
         preset("iql", {"family": "sac"})
-    with pytest.raises(SpecError, match="did you mean droq"):
-        preset("drq")
+    with pytest.raises(SpecError, match="did you mean redq"):
+        preset("reqd")

@@ -137,8 +137,7 @@ def test_pictures_go_where_their_rows_go(
     camera = ImageTerm(name="front", height=2, width=2, channels=1, stack=2)
     seeing = msgspec.structs.replace(contract, images=(camera,))
     config = LearnerConfig(batch=20, updates_per_step=3, n_step=2)
-    one, two = (Experience(seeing, config, tmp_path) for _ in range(2))
-    number = 0
+    one, sent, number = Experience(seeing, config, tmp_path), [], 0
     for actor, episode in ((Actor.SCRIPT, 0), (Actor.POLICY, 1), (Actor.POLICY, 2)):
         rows = make_rows(15, episode, actor, episode)
         rows["observation"][:, 0] = number + np.arange(16)
@@ -146,6 +145,9 @@ def test_pictures_go_where_their_rows_go(
         frames["front"] = (number + np.arange(16))[:, None, None, None]
         number += 16
         one.add("s", rows, frames)
+        sent.append(rows)
+    two = Experience(seeing, config, tmp_path)
+    for rows in sent:
         two.add("s", rows)
     batch = one.batch(RNG(0))
     (now,), (then,) = batch.images, batch.next_images

@@ -10,6 +10,7 @@ import pytest
 from learners.environments.catalogue import find
 from learners.environments.contract import environment_contract
 from learners.environments.episodes import Episodes
+from robot.contract import ImageTerm
 from robot.errors import SandlotError
 from robot.messages import Actor
 
@@ -59,3 +60,26 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delitem(sys.modules, "learners.environments.dm_control_suite", raising=False)
         with pytest.raises(ModuleNotFoundError, match=package):
             find(name)
+
+
+def test_dm_control_s_tasks_can_be_seen() -> None:
+    pytest.importorskip("dm_control", reason="dm_control is not installed")
+    environment = find("dm_control/cartpole-swingup", 32)()
+    contract = environment_contract(environment, "cartpole", stack=3)
+    assert contract.images == (ImageTerm(name="pixels", height=32, width=32, stack=3),)
+    assert contract.observation_size == contract.action_size == 1, "the previous action and the picture only"
+    episodes = Episodes(environment, contract, 10_000)
+    try:
+        episodes.begin(0, 1)
+    except (ImportError, RuntimeError, AttributeError) as error:
+        pytest.skip(f"nothing can be rendered here: {error}")
+    episodes.step(np.ones(1), Actor.POLICY)
+    assert episodes.pictures is not None and episodes.pictures["pixels"].std() > 0
+    (stack,) = episodes.images
+    np.testing.assert_array_equal(stack[0], stack[1])
+    assert (stack[1] != stack[2]).any()
+
+
+def test_a_gymnasium_environment_is_not_made_to_show_pictures() -> None:
+    with pytest.raises(SandlotError, match=r"only tasks of dm_control.*AddRenderObservation"):
+        find("Pendulum-v1", 84)

@@ -60,7 +60,7 @@ IMAGE = Box(np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8), np
         ("observation_space", Discrete(), r"observations in a Box of floats.*Discrete"),
         ("observation_space", {"a": 1}, "FlattenObservation"),
         ("observation_space", TABLE, "one dimension"),
-        ("observation_space", IMAGE, "images are not learned from"),
+        ("action_space", IMAGE, "actions in a Box of floats"),
         ("action_space", box([-np.inf], [1.0]), "finite bounds"),
         ("action_space", box([1.0], [1.0]), "low < high"),
     ],
