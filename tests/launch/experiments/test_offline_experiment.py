@@ -51,7 +51,7 @@ def test_a_choice_among_samples_keeps_to_a_mode_and_a_gaussian_does_not() -> Non
             learner.add("demonstrations", rows)
         learner.pretrain(400)
         judged = Episodes(fork.Fork(), contract, fork.OBSTACLES)
-        return float(evaluate(judged, learner.act, range(10)).returns.mean())
+        return float(evaluate(judged, lambda seen, images: learner.act(seen), range(10)).returns.mean())
 
     assert learned("idql 16 candidates") > 7.0
     assert learned("iql") < 2.0
