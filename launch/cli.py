@@ -66,6 +66,7 @@ COMMANDS: dict[str, Command] = {
         options.ExperimentConstraintOptions, "launch.experiments.constraint:constraint"
     ),
     "experiment offline": Command(options.ExperimentOptions, "launch.experiments.command:offline"),
+    "experiment prior": Command(options.ExperimentOptions, "launch.experiments.command:prior"),
 }
 
 
@@ -79,6 +80,8 @@ EXTRAS = {
     "imageio": "gym",
     "tensorboard": "gym",
     "dm_control": "dm-control",
+    "stable_baselines3": "sb3",
+    "sbx": "sbx",
 }
 """Which of our extras brings a package."""
 

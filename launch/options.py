@@ -436,6 +436,8 @@ class BenchLearnerOptions:
     """How long to measure each of the three learners [s], half of it its bare products."""
     threads: int = 1
     """Processor cores that a learner may use."""
+    against: Literal["sb3", "sbx"] | None = None
+    """Measure beside Stable-Baselines3, or SBX (the same in JAX), instead."""
     json: bool = False
     """Print one flat JSON object on the last line."""
 

@@ -11,3 +11,11 @@ def offline(options: ExperimentOptions) -> int:
 
     experiment.run(options.csv, options.seeds, print)
     return 0
+
+
+def prior(options: ExperimentOptions) -> int:
+    """RLPD and what it is without one of its parts."""
+    from launch.experiments import prior as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
