@@ -31,6 +31,7 @@ SHARED: Final[Mapping[str, Any]] = {
     "warmup": 250,
     "initial_temperature": 0.1,
     "entropy_backup": False,  # as RLPD with sparse rewards
+    "actor_average": 0.01,
     "held_out": 0.0,
 }
 CASES: Final[Mapping[str, Mapping[str, Any] | None]] = {
