@@ -67,6 +67,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "experiment offline": Command(options.ExperimentOptions, "launch.experiments.command:offline"),
     "experiment prior": Command(options.ExperimentOptions, "launch.experiments.command:prior"),
+    "experiment returns": Command(options.ExperimentOptions, "launch.experiments.command:returns"),
 }
 
 
