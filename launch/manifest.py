@@ -15,6 +15,7 @@ import msgspec
 import tomli_w
 
 from learners.config import LearnerConfig
+from learners.lagrangian import Constraint
 from robot.errors import SandlotError
 from robot.layout import Struct
 from robot.plain_data import decode_struct
@@ -43,8 +44,8 @@ class Setup(Struct):
     ``keys`` (empty: a session that stays on this machine). ``demonstrator``: ``module:Class`` of the
     scripted driver, ``demonstration_speed`` [m/s] its top speed. ``explore``: sample from the policy rather
     than take its mean; ``evaluate_every``: so many laps one is driven with the mean (0: never).
-    ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``policy``, ``resume``:
-    paths, empty for none.
+    ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``constraints``: limits
+    to the task's costs. ``policy``, ``resume``: paths, empty for none.
     """
 
     address: str = "127.0.0.1:5588"
@@ -57,12 +58,16 @@ class Setup(Struct):
     explore: bool = True
     evaluate_every: int = 8
     update_ratio: int | None = None
+    constraints: tuple[Constraint, ...] = ()
     policy: str = ""
     resume: str = ""
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""
-        return LearnerConfig(updates_per_step=self.update_ratio) if self.update_ratio else LearnerConfig()
+        config = LearnerConfig(constraints=self.constraints)
+        if self.update_ratio:
+            config = msgspec.structs.replace(config, updates_per_step=self.update_ratio)
+        return config
 
 
 class Manifest(Struct):

@@ -43,6 +43,9 @@ class PracticeOptions:
     """An ONNX policy to start from, until the learner has a better one."""
     update_ratio: int | None = None
     """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
+    cost: tuple[str, ...] = ()
+    """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
+    NAME<=LIMIT/episode."""
     resume: Path | None = None
     """An earlier run whose learner to go on from, exactly where its last checkpoint was."""
     runs: Path = Path("runs")
@@ -119,6 +122,9 @@ class LearnerOptions:
     """Seed of the learner's random numbers."""
     update_ratio: int | None = None
     """Critic updates per environment step (None: the default; 0 switches learning off)."""
+    cost: tuple[str, ...] = ()
+    """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
+    NAME<=LIMIT/episode."""
     resume: Path | None = None
     """An earlier run to go on from, exactly where its last checkpoint was."""
     minutes: float | None = None
@@ -151,7 +157,7 @@ class LearnOptions:
     session: Path | None = None
     """Instead of an environment: the run of a robot, whose journal alone is learned from. The policy lies in
     its folder then, under offline/ALGO, for practice's --policy."""
-    algo: Literal["sac", "rlpd", "droq", "redq", "bc", "iql", "idql"] = "rlpd"
+    algo: Literal["sac", "rlpd", "droq", "redq", "avtd", "bc", "iql", "idql"] = "rlpd"
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
     """A folder of journals to learn from besides, such as earlier runs'."""

@@ -32,6 +32,7 @@ from launch.status_log import FILE as STATUS
 from launch.status_log import StatusLog
 from launch.supervisor import Plan, Supervisor, always, python_command
 from launch.view import Header, View, make_view
+from learners.lagrangian import parse_constraint
 from robot.board import Board
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError
@@ -73,6 +74,7 @@ def practise(options: PracticeOptions) -> int:
         address=f"127.0.0.1:{free_ports()}",
         demonstration_laps=options.demonstration_laps,
         update_ratio=options.update_ratio,
+        constraints=tuple(map(parse_constraint, options.cost)),
         policy=_path(options.policy, "policy"),
         resume=_path(options.resume, "resume"),
     )
@@ -141,6 +143,7 @@ def learn(options: LearnerOptions) -> int:
         keys=str(options.keys.expanduser()),
         key=options.key or "",
         update_ratio=options.update_ratio,
+        constraints=tuple(map(parse_constraint, options.cost)),
         resume=_path(options.resume, "resume"),
     )
     session = create_session(

@@ -22,6 +22,7 @@ from launch import catalogue
 from launch.first_fault import save_first_fault
 from launch.manifest import Manifest, Setup, git_revision, load_manifest, machine, versions, without_none
 from learners.config import LearnerConfig
+from learners.lagrangian import Multipliers
 from robot.board import Board
 from robot.contract import TaskContract, task_contract
 from robot.errors import SandlotError, SpecError
@@ -161,7 +162,7 @@ def create_session(
     setup: Setup | None = None,
 ) -> Session:
     """Make a run's folder and its manifest. ``attended``: a person enables motion on the twin too. Raises
-    SpecError for an unknown robot or course."""
+    SpecError for an unknown robot, course or cost."""
     spec_path, course_path = catalogue.find("robots", robot), catalogue.find("courses", course)
     world_path = _world(world, course_path.stem) if twin else None
     setup = setup or Setup()
@@ -181,6 +182,7 @@ def create_session(
         if fast:  # simulated time has no network either
             spec = msgspec.structs.replace(spec, estop=Estop())
     contract = contract_of(spec, make_task(spec, course_data))
+    Multipliers(contract, setup.constraints)  # an unknown cost is refused here, not by a process that dies
     manifest = Manifest(
         session=session,
         created=now.isoformat(timespec="seconds"),

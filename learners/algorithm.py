@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 from numpy.typing import NDArray
 from torch import Tensor
 
+from learners.avtd import Avtd
+from learners.avtd_config import AvtdConfig
 from learners.bc import Bc
 from learners.config import LearnerConfig
 from learners.idql import Idql
@@ -63,6 +65,8 @@ class Constrained(Protocol):
 def make_algorithm(contract: TaskContract, config: AlgorithmConfig, seed: int) -> Algorithm:
     """The algorithm whose settings these are, new."""
     match config:
+        case AvtdConfig():  # a LearnerConfig, too
+            return Avtd(contract, config, seed)
         case LearnerConfig():
             return Sac(contract, config, seed)
         case BcConfig():

@@ -100,6 +100,8 @@ class LearnerConfig(CommonConfig, tag="sac"):
     """What the actor ascends: the mean of all critics, or the least of them, as SAC."""
     dropout: float = 0.0
     """Share of the critics' hidden units that is dropped, everywhere they are evaluated; DroQ's is 0.01."""
+    weight_decay: float = 0.0
+    """Of the critics' weights, decoupled (AdamW, Loshchilov & Hutter 2019, arXiv 1711.05101)."""
     polyak: float = 0.005
     temperature_learning_rate: float = 3e-4
     initial_temperature: float = 0.05
@@ -120,6 +122,7 @@ class LearnerConfig(CommonConfig, tag="sac"):
         super().__post_init__()
         self.need(1 <= self.subset <= self.critics, "1 <= subset <= critics is needed")
         self.need(0 <= self.dropout < 1, "dropout must lie in [0, 1)")
+        self.need(self.weight_decay >= 0, "weight_decay must not be negative")
         self.need(self.entropy_decay_steps >= 1, "entropy_decay_steps must be at least 1")
         self.need(0 < self.polyak <= 1, "polyak must lie in (0, 1]")
         self.need(

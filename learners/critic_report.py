@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.avtd import Avtd
 from learners.checkpoint import read_checkpoint
 from learners.critic_health import td_error
 from learners.critic_kernel import kernel_figures, tangent_kernel
@@ -55,11 +56,12 @@ def examine(run: Path) -> CriticReport:
     Raises SandlotError if it has no whole checkpoint, or its algorithm no critics of this kind.
     """
     learner = load_learner(run)
-    if not isinstance(learner.algorithm, Sac):
+    sac = learner.algorithm.acting if isinstance(learner.algorithm, Avtd) else learner.algorithm
+    if not isinstance(sac, Sac):
         raise SandlotError(
             f"{run}: expected SAC or one of its relatives; got {type(learner.config).__name__}"
         )
-    sac, rng = learner.algorithm, np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     batch = Batch(*(part[:1] for part in learner.experience.batch(rng)))
     trained = sac.assess(batch, 0)
     errors = []

@@ -54,6 +54,20 @@ class Constraint(Struct):
             )
 
 
+def parse_constraint(text: str) -> Constraint:
+    """``impact<=0.5/step`` or ``cost<=20/episode``. Raises SpecError."""
+    cost, less, rest = text.partition("<=")
+    limit, _, per = rest.partition("/")
+    try:
+        if less and per in ("step", "episode"):
+            return Constraint(
+                cost=cost.strip(), limit=float(limit), per="step" if per == "step" else "episode"
+            )
+    except ValueError:
+        pass
+    raise SpecError(f"constraint {text!r}: expected NAME<=LIMIT/step or NAME<=LIMIT/episode")
+
+
 class PidMultiplier:
     """One constraint's multiplier, at least 0, from one measurement of the cost after the other."""
 

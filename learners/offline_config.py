@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from learners.avtd_config import AvtdConfig
 from learners.config import CommonConfig, LearnerConfig
 
 
@@ -67,8 +68,8 @@ class IdqlConfig(ImplicitConfig, tag="idql"):
     """AdamW's, of the actor."""
     denoising_steps: int = 5
     candidates: int = 16
-    """Actions drawn of which the one with the highest Q is taken. The paper has 32 to 256; 16 take a robot's
-    computer about 2 ms."""
+    """Actions drawn, of which the one with the highest Q is taken. The time that a decision takes a robot's
+    computer grows with them and with ``denoising_steps``: choose no more than its period allows."""
     actor_width: int = 256
     actor_blocks: int = 3
     actor_dropout: float = 0.1
@@ -85,5 +86,5 @@ class IdqlConfig(ImplicitConfig, tag="idql"):
         self.need(self.weight_decay >= 0, "weight_decay must not be negative")
 
 
-AlgorithmConfig = LearnerConfig | BcConfig | IqlConfig | IdqlConfig
+AlgorithmConfig = LearnerConfig | AvtdConfig | BcConfig | IqlConfig | IdqlConfig
 """Anyone's settings."""

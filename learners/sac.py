@@ -139,6 +139,8 @@ class Sac:
         for g in range(batch.reward.shape[0]):
             target = self._target(batch.reward[g], batch.discount[g], bootstrap[g], backup[g])
             values = self.critics.regress(inputs[g], target)
+            if self.config.weight_decay:
+                self.critics.parameters.decay(self.config.learning_rate * self.config.weight_decay)
         self._update_costs(batch, inputs, bootstrap)
         metrics = {
             "critic_loss": (values - target).square().mean(),

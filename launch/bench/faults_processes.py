@@ -33,7 +33,8 @@ from launch.session import Session
 from launch.supervisor import Backoff
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError, nearest
-from robot.messages import SafetyState
+from robot.messages import Cause, SafetyState
+from robot.spec import RobotSpec
 from sim.emulators.vesc import TIMEOUT_CHECK_NS
 
 DRIVER = "launch.bench.faults_driver:SabotagedDriver"
@@ -46,6 +47,8 @@ WOKEN_S = 0.5
 """How long a woken guardian is watched: less than a person takes to reset and arm it."""
 BACK_S = 120.0
 AUTHORITY = [int(SafetyState.ACTIVE), int(SafetyState.REDUCED)]
+STALLS = (Cause.OVERRUN, Cause.SENSOR_STALE, Cause.COMMAND_STALE)
+"""What a machine that stands still for a moment looks like to the guardian."""
 
 
 @dataclass(frozen=True)
@@ -224,6 +227,13 @@ def _marks(session: Session) -> list[int]:
     return [int(line.split()[-1]) for line in lines if line.startswith(MARK)]
 
 
+def stood_still(spec: RobotSpec, cause: Cause | None, late_ms: float) -> bool:
+    """Whether the machine itself stood still for so long that it stops the robot, whatever else is done: a
+    run that shows nothing, and has to be made again."""
+    stops_s = min(spec.safety.overrun_s, *(sensor.stale_s for sensor in spec.sensors))
+    return cause in STALLS and late_ms / 1e3 + TRUTH_S >= stops_s
+
+
 def _judge(
     session: Session,
     act: Act,
@@ -243,6 +253,7 @@ def _judge(
     late_ms = float(np.nanmax([0.0, gap_ms, late_ms]))
     speed = timeline.speed_at(truth, begin_ns)
     response = deadline = distance = bound = math.nan
+    cause: Cause | None = None
     if act.process == "pilot":
         response = timeline.state_ms(ticks, begin_ns, [SafetyState.HOLD])
         deadline = spec.safety.command_timeout_s * 1e3 + 1e3 / spec.rates.guardian_hz + late_ms
@@ -251,9 +262,11 @@ def _judge(
         check_ms = TIMEOUT_CHECK_NS / 1e6 + BRAKE_LAG_S * 1e3 / 2 + TRUTH_S * 1e3
         deadline = spec.scalar("drive_timeout") * 1e3 + check_ms + late_ms
     else:
-        changes = timeline.state_changes(ticks, begin_ns, last_ns)
-        if changes:
-            problems["stopped"] = f"{changes} changes of the safety state"
+        cause = timeline.first_cause(ticks, begin_ns, last_ns)
+        if cause is not None:
+            problems["stopped"] = (
+                f"the robot stopped, {late_ms:.0f} ms of the machine's own lateness in the window"
+            )
     if act.stops_robot:
         if not response <= deadline:
             problems["deadline"] = f"responded after {response:.1f} ms, {deadline:.1f} allowed"
@@ -266,7 +279,12 @@ def _judge(
             problems["stands"] = f"still moved after {STANDS_S:g} s"
         elif not distance <= bound:
             problems["distance"] = f"{distance:.2f} m to standstill, {bound:.2f} m allowed"
-    verdict = "not_injected" if not struck else "escaped" if problems else "passed"
+    if not struck:
+        verdict = "not_injected"
+    elif stood_still(spec, cause, late_ms):
+        verdict = "broken"
+    else:
+        verdict = "escaped" if problems else "passed"
     return Outcome(
         cell=name,
         seed=seed,
@@ -280,7 +298,7 @@ def _judge(
         distance_m=distance,
         bound_m=bound,
         state=SafetyState(int(ticks["safety_state"][-1])).name if len(ticks) else "",
-        cause="",
+        cause="" if cause is None else cause.name,
         drawn=f"machine {late_ms:.1f} ms late",
         revision=revision,
     )

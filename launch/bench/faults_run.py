@@ -26,8 +26,8 @@ TORQUE_OFF = (SafetyState.STOP0, SafetyState.FAULT, SafetyState.ESTOP, SafetySta
 
 class Outcome(Struct):
     """``verdict``: passed; escaped (``problems`` says what went wrong); not_injected (the fault never struck,
-    so nothing was shown); broken (the run itself failed). Times and distances count from the fault's first
-    effect; NaN: never, or no bound."""
+    so nothing was shown); broken (the run itself failed, or the machine stood still meanwhile). Times and
+    distances count from the fault's first effect; NaN: never, or no bound."""
 
     cell: str
     seed: int

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.messages import SafetyState
+from robot.messages import Cause, SafetyState
 
 Records = NDArray[np.void]
 NEVER = float("nan")
@@ -75,6 +75,15 @@ def state_changes(ticks: Records, kill_ns: int, end_ns: int) -> int:
     within = ticks[(ticks["time_ns"] > kill_ns) & (ticks["time_ns"] <= end_ns)]
     states = np.concatenate([before["safety_state"], within["safety_state"]])
     return int(np.count_nonzero(np.diff(states.astype(np.int64))))
+
+
+def first_cause(ticks: Records, start_ns: int, end_ns: int) -> Cause | None:
+    """Why the safety state first changed in a window, against its last tick before; None if it did not."""
+    before = ticks[ticks["time_ns"] <= start_ns][-1:]
+    within = ticks[(ticks["time_ns"] > start_ns) & (ticks["time_ns"] <= end_ns)]
+    seen = np.concatenate([before, within])
+    changed = np.flatnonzero(np.diff(seen["safety_state"].astype(np.int64)))
+    return Cause(int(seen["cause"][changed[0] + 1])) if len(changed) else None
 
 
 def lateness_max_ms(ticks: Records, start_ns: int, end_ns: int) -> float:

@@ -27,8 +27,7 @@ ENVIRONMENT: Final = "sandlot/PointCircle-v0"
 LIMIT: Final = 20.0
 """Steps beyond the walls allowed in an episode of 200."""
 INTEGRAL: Final = 0.05
-METHODS: Final = {
-    "unconstrained": None,
+METHODS: Final[dict[str, tuple[float, float, float]]] = {
     "integral": (0.0, INTEGRAL, 0.0),
     "PID": (0.2, INTEGRAL, 0.2),
 }
@@ -135,8 +134,10 @@ def training_settings(method: str, seed: int, steps: int) -> TrainingSettings:
     from learners.lagrangian import Constraint
     from learners.presets import preset
 
-    gains = METHODS[method] or (0.0, 0.0, 0.0)
-    one = Constraint(cost="cost", limit=LIMIT, proportional=gains[0], integral=gains[1], derivative=gains[2])
+    proportional, integral, derivative = METHODS[method]
+    one = Constraint(
+        cost="cost", limit=LIMIT, proportional=proportional, integral=integral, derivative=derivative
+    )
     small = {"hidden": [64, 64], "batch": 64, "warmup": 1_000, "learning_rate": 1e-3, "matmul": "float32"}
     steady = {"layer_norm": True, "actor_value": "mean"}
     learner = preset("sac", small | steady | {"constraints": [msgspec.to_builtins(one)]})
@@ -183,7 +184,7 @@ def _draw(path: Path, rows: Sequence[Episode]) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(3, 1, figsize=(7, 8), sharex=True)
-    colours = dict(zip(METHODS, ("0.6", "tab:orange", "tab:blue"), strict=True))
+    colours = dict(zip(METHODS, ("tab:orange", "tab:blue"), strict=True))
     for method, colour in colours.items():
         for seed in sorted({row.seed for row in rows}):
             mine = [row for row in rows if (row.method, row.seed) == (method, seed)]

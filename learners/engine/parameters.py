@@ -44,6 +44,13 @@ class Parameters:
         for name, tensor in self.operands.items():
             tensor.copy_(self.tensors[name])
 
+    def decay(self, share: float) -> None:
+        """Take ``share`` of every weight away; biases and the scales of LayerNorm stay."""
+        for name, tensor in self.tensors.items():
+            if "weight" in name:
+                tensor.mul_(1.0 - share)
+        self.round()
+
     def gradients(self) -> dict[str, Tensor]:
         """Room for a gradient: that of an operand is a product's result and has its type."""
         return {

@@ -11,6 +11,7 @@ import pytest
 from launch.catalogue import find
 from launch.manifest import Setup, load_manifest, without_none
 from launch.session import create_session, on_twin, open_session
+from learners.lagrangian import Multipliers, parse_constraint
 from robot.errors import SandlotError, SpecError
 from robot.spec import load_spec
 
@@ -27,6 +28,19 @@ def test_a_session_read_back_is_the_session_that_was_made(tmp_path: Path) -> Non
     assert read.manifest.setup == setup
     assert read.manifest.contract_hash == read.contract.hash()
     assert read.manifest.calibration_hash == load_spec(find("robots", "racer")).calibration_hash()
+
+
+def test_a_constraint_is_of_a_cost_that_the_task_measures(tmp_path: Path) -> None:
+    limit = parse_constraint("impact<=0.5/step")
+    made = create_session(
+        "racer", "oval", role="practice", runs=tmp_path, twin=True, setup=Setup(constraints=(limit,))
+    )
+    read = open_session(made.directory)
+    assert read.learner_config().constraints == (limit,)
+    assert Multipliers(read.contract, read.learner_config().constraints).columns == (0,)
+    other = Setup(constraints=(parse_constraint("inpact<=0.5/step"),))
+    with pytest.raises(SpecError, match="did you mean impact"):
+        create_session("racer", "oval", role="practice", runs=tmp_path, twin=True, setup=other)
 
 
 def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:

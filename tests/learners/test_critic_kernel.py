@@ -84,8 +84,10 @@ def test_a_table_and_a_constant() -> None:
     assert kernel_figures(away, torch.tensor([1.0, 1.0])).row_ratio == pytest.approx(0.5)
 
 
-def test_the_engine_s_values_are_this_function_s(contract: TaskContract) -> None:
-    sac = Sac(contract, LearnerConfig(batch=8, hidden=(16, 16), matmul="float32"), 0)
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_the_engine_s_values_are_this_function_s(contract: TaskContract, layer_norm: bool) -> None:
+    config = LearnerConfig(batch=8, hidden=(16, 16), matmul="float32", layer_norm=layer_norm)
+    sac = Sac(contract, config, 0)
     inputs = torch.randn(8, contract.observation_size + 2)
     values, _ = sac.critics.slope(inputs)
     for member in range(2):

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from learners.config import LearnerConfig
-from learners.lagrangian import WINDOW, Constraint, Multipliers, PidMultiplier
+from learners.lagrangian import WINDOW, Constraint, Multipliers, PidMultiplier, parse_constraint
 from learners.learner import Learner
 from robot.contract import TaskContract
 from robot.errors import SpecError
@@ -122,6 +122,14 @@ def test_unknown_costs_are_refused(contract: TaskContract, costly: TaskContract)
         Learner(contract, LearnerConfig(constraints=(Constraint(cost="noise", limit=1.0),)), 0)
     with pytest.raises(SpecError, match="constraint: limit"):
         Constraint(cost="noise", limit=-1.0)
+
+
+def test_constraints_as_text() -> None:
+    assert parse_constraint("impact<=0.5/step") == Constraint(cost="impact", limit=0.5, per="step")
+    assert parse_constraint("cost <= 20/episode") == Constraint(cost="cost", limit=20.0)
+    for wrong in ("impact", "impact<=0.5", "impact<=much/step", "impact<0.5/step", "impact<=1/lap"):
+        with pytest.raises(SpecError, match="expected NAME<=LIMIT/step"):
+            parse_constraint(wrong)
 
 
 def test_a_resumed_learner_charges_what_it_would_have(costly: TaskContract, tmp_path: Path) -> None:

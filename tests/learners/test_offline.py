@@ -364,6 +364,8 @@ def test_the_file_acts_as_the_actor_does(
     observation[:, contract.previous_action] = rng.uniform(-1, 1, (256, 2))
     noise = rng.normal(size=(256, learner.noise_size)).astype(np.float32)
     noise[::4] = 0.0  # in one batch with the others
+    noise[1] = -np.abs(noise[1])
+    noise[1, 0] = 0.0  # nearly, but not the deterministic policy's
     ours = learner.algorithm.act(torch.from_numpy(observation), torch.from_numpy(noise)).numpy()
     (theirs,) = session.run(["action"], {"observation": observation, "noise": noise})
     np.testing.assert_allclose(theirs, ours, atol=1e-5)

@@ -12,6 +12,7 @@ PUBLISHED = {
     "sac": {"critics": 2, "updates_per_step": 1, "dropout": 0.0, "layer_norm": False, "actor_value": "min"},
     "redq": {"critics": 10, "subset": 2, "updates_per_step": 20, "dropout": 0.0} | NO_NORM,
     "droq": {"critics": 2, "subset": 2, "updates_per_step": 20, "dropout": 0.01} | NORM,
+    "avtd": {"critics": 2, "subset": 2, "updates_per_step": 20, "held_out": 0.05},
     "rlpd": {"critics": 10, "subset": 2, "updates_per_step": 20, "prior_fraction": 0.5} | NORM,
     "bc": {"prior_fraction": 1.0},
     "iql": {

@@ -169,6 +169,10 @@ class Reference:
             for critic, target_critic in zip(self.critics, self.targets, strict=True):
                 for name, w in target_critic.items():
                     w.copy_((1 - c.polyak) * w + c.polyak * critic[name].detach())
+            with torch.no_grad():
+                for critic in self.critics:
+                    for name, w in critic.items():
+                        w *= 1 - c.learning_rate * c.weight_decay * ("weight" in name)
         self.update_costs(batch, next_actions)
         observation = batch.observation[-1]
         noise = torch.randn(size, self.contract.action_size, generator=self.noise)
@@ -234,6 +238,7 @@ CASES = {
     "one transition": {"batch": 1, "updates_per_step": 5},
     "DroQ": {"dropout": 0.01, "hidden": (64, 64), "batch": 32},
     "much dropout": {"dropout": 0.4, "critics": 4, "subset": 2, "hidden": (9, 11, 6), "batch": 7},
+    "weight decay": {"weight_decay": 0.5, "critics": 3},
     "SAC": {"layer_norm": False, "actor_value": "min", "entropy_backup": True},
     "the least of four": {"actor_value": "min", "critics": 4},
     "REDQ": {"layer_norm": False, "critics": 10, "subset": 2, "entropy_backup": True},

@@ -11,14 +11,14 @@ import pytest
 from launch.bench import kill_timeline as timeline
 from launch.bench.kill import ORDER, run, summarise
 from robot.errors import SandlotError
-from robot.messages import COURIER_DTYPE, SafetyState
+from robot.messages import COURIER_DTYPE, Cause, SafetyState
 from sim.emulators.bench import TRUTH_DTYPE
 
 MS = 1_000_000
 KILL = 5_000 * MS
 ACTIVE, HOLD, STOP1, FAULT = SafetyState.ACTIVE, SafetyState.HOLD, SafetyState.STOP1, SafetyState.FAULT
 TICK_DTYPE = np.dtype(
-    [("time_ns", "<i8"), ("due_ns", "<i8"), ("safety_state", "u1"), ("silence", "<f8", (2,))]
+    [("time_ns", "<i8"), ("due_ns", "<i8"), ("safety_state", "u1"), ("cause", "u1"), ("silence", "<f8", (2,))]
 )
 
 
@@ -94,6 +94,10 @@ def test_changes_and_lateness_are_those_of_the_window() -> None:
     assert timeline.state_changes(ticks[:2], KILL + MS, end) == 0
     # A change that shows only against the last tick before the kill is one.
     assert timeline.state_changes(ticks, KILL + 11 * MS, KILL + 21 * MS) == 1
+    ticks["cause"][2:] = Cause.COMMAND_STALE, Cause.LIMIT, Cause.LIMIT, Cause.SHUTDOWN
+    assert timeline.first_cause(ticks, KILL + MS, end) is Cause.COMMAND_STALE
+    assert timeline.first_cause(ticks, KILL + 21 * MS, end) is Cause.LIMIT
+    assert timeline.first_cause(ticks[:2], KILL + MS, end) is None
     ticks["silence"][:, 0] = (0.9, 0.04, 0.05, 0.12, 0.03, 0.8)
     ticks["silence"][:, 1] = 7.0
     assert timeline.pilot_silence_max_ms(ticks, KILL + MS, end) == pytest.approx(120.0)
