@@ -83,6 +83,7 @@ EXTRAS = {
     "dm_control": "dm-control",
     "stable_baselines3": "sb3",
     "sbx": "sbx",
+    "minari": "minari",
 }
 """Which of our extras brings a package."""
 

@@ -160,7 +160,7 @@ class LearnOptions:
     algo: Literal["sac", "rlpd", "droq", "redq", "avtd", "bc", "iql", "idql"] = "rlpd"
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
-    """A folder of journals to learn from besides, such as earlier runs'."""
+    """A folder of journals to learn from besides, such as earlier runs', or minari:NAME, a dataset."""
     offline: bool = False
     """Learn from the prior data alone: --steps are update steps then. Resumed with --steps, such a run goes
     on in the environment."""
