@@ -67,6 +67,8 @@ COMMANDS: dict[str, Command] = {
         options.ExperimentConstraintOptions, "launch.experiments.constraint:constraint"
     ),
     "experiment offline": Command(options.ExperimentOptions, "launch.experiments.command:offline"),
+    "experiment prior": Command(options.ExperimentOptions, "launch.experiments.command:prior"),
+    "experiment returns": Command(options.ExperimentOptions, "launch.experiments.command:returns"),
 }
 
 
@@ -80,6 +82,9 @@ EXTRAS = {
     "imageio": "gym",
     "tensorboard": "gym",
     "dm_control": "dm-control",
+    "stable_baselines3": "sb3",
+    "sbx": "sbx",
+    "minari": "minari",
 }
 """Which of our extras brings a package."""
 

@@ -245,6 +245,29 @@ def learning_curve(title: str, steps: Floats, means: Floats, deviations: Floats)
         return png(figure)
 
 
+def curves(
+    title: str,
+    groups: Sequence[tuple[str, Sequence[Floats]]],
+    lines: Sequence[tuple[str, float]],
+    labels: tuple[str, str],
+) -> bytes:
+    """Lines over one axis, each (n, 2), a colour for each group and a line for each of its runs; ``lines``
+    to compare with, dashed."""
+    with mpl.rc_context(STYLE):
+        figure = _figure(6.4, 4.2)
+        axis = figure.subplots()
+        for (name, runs), colour in zip(groups, (BLUE, SOFT, RED, GREEN, PURPLE), strict=False):
+            for k, run in enumerate(runs):
+                axis.plot(*run.T, color=colour, linewidth=1.4, alpha=0.8, label="" if k else name)
+        for name, value in lines:
+            axis.axhline(value, color=ORANGE, linewidth=1.2, linestyle=(0, (6, 3)), label=name)
+        axis.set_title(title)
+        axis.set_xlabel(labels[0])
+        axis.set_ylabel(labels[1])
+        axis.legend()
+        return png(figure)
+
+
 def dots(
     title: str, groups: Sequence[tuple[str, Floats]], lines: Sequence[tuple[str, float]], label: str
 ) -> bytes:

@@ -162,7 +162,7 @@ class LearnOptions:
     algo: Literal["sac", "rlpd", "droq", "redq", "avtd", "drq", "bc", "iql", "idql"] = "rlpd"
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
-    """A folder of journals to learn from besides, such as earlier runs'."""
+    """A folder of journals to learn from besides, such as earlier runs', or minari:NAME, a dataset."""
     offline: bool = False
     """Learn from the prior data alone: --steps are update steps then. Resumed with --steps, such a run goes
     on in the environment."""
@@ -448,6 +448,8 @@ class BenchLearnerOptions:
     """How long to measure each of the three learners [s], half of it its bare products."""
     threads: int = 1
     """Processor cores that a learner may use."""
+    against: Literal["sb3", "sbx"] | None = None
+    """Measure beside Stable-Baselines3, or SBX (the same in JAX), instead."""
     json: bool = False
     """Print one flat JSON object on the last line."""
 

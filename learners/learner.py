@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +19,7 @@ from learners.lagrangian import Multipliers
 from learners.offline_config import AlgorithmConfig
 from learners.pacing import Pacing
 from learners.prior_data import Experience
+from learners.sac import Batch
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError
 from robot.plain_data import differences
@@ -27,7 +29,8 @@ class Learner:
     """An algorithm at a held update-to-data ratio: deterministic from its seed, the rows and their order.
 
     No threads, no clock, no files but those it is asked for: the caller decides when to learn.
-    ``learner.add(...)``, then ``learner.step()`` as long as ``learner.due()``.
+    ``learner.add(...)``, then ``learner.step()`` as long as ``learner.due()``; with a replay of one's own
+    ``learner.update(batch)`` whenever one likes.
     """
 
     def __init__(
@@ -104,24 +107,32 @@ class Learner:
                 f"nothing to learn from yet: {self.pacing.received} steps of {self.config.warmup} and "
                 f"{self.experience.transitions} transitions have arrived; wait for `ready`"
             )
-        self._update()
+        self._learn(self.experience.batch(self.rng))
         self.pacing.done += 1
         return self.metrics
 
     def pretrain(self, steps: int) -> dict[str, float]:
         """Make update steps on what is there (demonstrations), not counted against the held ratio."""
         for _ in range(steps):
-            self._update()
-            self.pretrained += 1
+            self.update(self.experience.batch(self.rng))
         return self.metrics
 
-    def _update(self) -> None:
+    def update(self, batch: Batch) -> dict[str, float]:
+        """Learn from G minibatches of the caller's own: G critic updates, one of the actor and temperature,
+        not counted against the held ratio. Returns metrics. Raises SandlotError if the minibatches have not
+        the size that was configured."""
+        self._learn(batch)
+        self.pretrained += 1
+        return self.metrics
+
+    def _learn(self, batch: Batch) -> None:
         if isinstance(self.algorithm, Constrained):
             self.algorithm.multipliers = self.multipliers.values
-        found = self.algorithm.update(self.experience.batch(self.rng))
+        found = self.algorithm.update(batch)
         self.metrics = self.metrics | found | self.multipliers.metrics
         steps = self.pacing.done + self.pretrained
-        if isinstance(self.algorithm, Assessable):
+        # What values can be is known from rows only: of a caller's own batches there are none.
+        if isinstance(self.algorithm, Assessable) and self.experience.transitions:
             self.metrics |= self.health.look(self.algorithm, self.experience, self.metrics, steps)
 
     def act(
@@ -155,6 +166,26 @@ class Learner:
         if not self.algorithm.finite():
             self._diverged()
         return self.algorithm.export(self.calibration_hash, version)
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """A copy of everything that updates change: networks, optimisers, the generator of noise. What has
+        been counted and where sampling stands is in a checkpoint only (``save``)."""
+        return {name: array.copy() for name, array in self.algorithm.arrays().items()}
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take over what ``state_dict`` gave, of a learner with the same contract and settings. Raises
+        ContractMismatchError if names or shapes are others, and changes nothing then."""
+        ours, theirs = (
+            {name: (array.shape, str(array.dtype)) for name, array in found.items()}
+            for found in (self.algorithm.arrays(), state)
+        )
+        lines = differences(ours, theirs)
+        if lines:
+            raise ContractMismatchError(
+                "the state is of a learner with another contract or other settings:\n  "
+                + "\n  ".join(lines[:20])
+            )
+        self.algorithm.restore(state)
 
     def save(self, directory: Path, notes: dict[str, Any] | None = None) -> Path:
         """Write a checkpoint atomically; the last two are kept. ``notes``: the caller's own plain data,

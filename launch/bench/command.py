@@ -55,6 +55,11 @@ def policy(options: BenchPolicyOptions) -> int:
 
 def learner(options: BenchLearnerOptions) -> int:
     """Critic updates per second."""
+    if options.against is not None:
+        from launch.bench.against import run as against
+
+        found = against(options.against, options.seconds, options.threads)
+        return _show(f"bench learner against {options.against}", found, options.json)
     from launch.bench.learner import run
 
     return _show("bench learner", run(options.seconds, options.threads), options.json)

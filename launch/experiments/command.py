@@ -11,3 +11,19 @@ def offline(options: ExperimentOptions) -> int:
 
     experiment.run(options.csv, options.seeds, print)
     return 0
+
+
+def returns(options: ExperimentOptions) -> int:
+    """SAC and DroQ, ours and others'."""
+    from launch.experiments import returns as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
+
+
+def prior(options: ExperimentOptions) -> int:
+    """RLPD and what it is without one of its parts."""
+    from launch.experiments import prior as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0

@@ -8,9 +8,10 @@ from typing import Final
 
 from learners.environments.environment import Environment, Make
 from learners.environments.point_circle import PointCircle
+from learners.environments.swing_up import SwingUp
 from robot.errors import SandlotError, nearest
 
-OURS: Final[Mapping[str, Make]] = {"sandlot/PointCircle-v0": PointCircle}
+OURS: Final[Mapping[str, Make]] = {"sandlot/PointCircle-v0": PointCircle, "sandlot/SwingUp-v0": SwingUp}
 
 
 def find(name: str, pixels: int = 0) -> Make:

@@ -25,6 +25,7 @@ def train(
     learner: Mapping[str, Any] | None = None,
     evaluate_every: int = 5_000,
     evaluation_episodes: int = 10,
+    normalise: bool = True,
     tell: Callable[[str], None] | None = None,
 ) -> Training:
     """Learn to act in an environment; returns the finished run.
@@ -32,7 +33,7 @@ def train(
     ``environment``: a name (``Hopper-v5``, ``dm_control/cheetah-run``) or a function that makes a
     ``gymnasium.Env``. ``directory``: the run's folder; a run that is there is continued. ``prior``: a folder
     of journals; ``offline_steps`` updates are made on it before the first of ``steps``, which may be 0.
-    ``learner``: settings to replace in those of the algorithm.
+    ``learner``: settings to replace in those of the algorithm. ``normalise``: see ``TrainingSettings``.
     """
     make = find(environment) if isinstance(environment, str) else environment
     settings = TrainingSettings(
@@ -44,6 +45,7 @@ def train(
         seed=seed,
         evaluate_every=evaluate_every,
         evaluation_episodes=evaluation_episodes,
+        normalise=normalise,
     )
     folder = None if prior is None else Path(prior)
     training = Training(make, Path(directory), settings, prior=folder, tell=tell)

@@ -23,6 +23,7 @@ from learners.environments.environment import Make
 from learners.environments.episodes import Episodes
 from learners.environments.evaluation import evaluate
 from learners.environments.events import Events
+from learners.environments.minari_prior import PREFIX, copy_minari
 from learners.environments.prior_folder import copy_prior, prior_rows
 from learners.environments.settings import (
     TrainingSettings,
@@ -47,8 +48,9 @@ EPISODE, NOISE, EVALUATION = range(3)
 class Training:
     """A run in ``directory``, new or continued: ``run()`` it.
 
-    ``prior``: a folder of journals, copied into a new run. ``watch`` is called after every step; ``tell``
-    gets lines for a person. Raises ContractMismatchError if the folder is of a run with other settings.
+    ``prior``: a folder of journals or ``minari:NAME``, copied into a new run. ``watch`` is called after every
+    step; ``tell`` gets lines for a person. Raises ContractMismatchError if the folder is of a run with other
+    settings.
     """
 
     def __init__(
@@ -298,7 +300,11 @@ class Training:
             if prior is None and self.settings.offline_steps:
                 raise SandlotError("offline learning is from prior data: give a folder of journals (--prior)")
             if prior is not None:
-                copy_prior(prior, self.directory / "prior")
+                into, name = self.directory / "prior", str(prior)
+                if name.startswith(PREFIX):
+                    copy_minari(name.removeprefix(PREFIX), self._unmeasured, into)
+                else:
+                    copy_prior(prior, into)
             self.directory.mkdir(parents=True, exist_ok=True)
         write_settings(path, self.settings)
 

@@ -169,3 +169,45 @@ def test_another_contract_s_or_configuration_s_checkpoint_is_refused(
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SpecError, match="learner: "):
         LearnerConfig(**wrong)
+
+
+def test_a_state_is_a_copy_that_another_learner_goes_on_from(
+    contract: TaskContract, demonstration_and_practice: Experience
+) -> None:
+    one, two = Learner(contract, SMALL, seed=0), Learner(contract, SMALL, seed=1)
+    add_all(one, demonstration_and_practice)
+    batches = [one.experience.batch(np.random.default_rng(k)) for k in range(3)]
+    one.update(batches[0])
+    state = one.state_dict()
+    kept = {name: array.copy() for name, array in state.items()}
+    one.update(batches[1])
+    one.update(batches[2])
+    assert (one.state_dict()["actor"] != state["actor"]).any()
+    two.load_state_dict(state)
+    for batch in batches[1:]:
+        two.update(batch)
+    assert {n: a.tobytes() for n, a in two.state_dict().items()} == {
+        n: a.tobytes() for n, a in one.state_dict().items()
+    }
+    assert all((state[name] == array).all() for name, array in kept.items())
+    assert two.updates == 2 * SMALL.updates_per_step and two.alarm == ""
+
+
+def test_batches_of_the_caller_s_own_are_not_counted_against_the_ratio(
+    contract: TaskContract, demonstration_and_practice: Experience
+) -> None:
+    learner = Learner(contract, SMALL, seed=0)
+    add_all(learner, demonstration_and_practice)
+    owed = learner.due()
+    assert owed > 0 and learner.update(learner.experience.batch(learner.rng))["critic_loss"] > 0
+    assert learner.due() == owed and learner.updates == SMALL.updates_per_step
+
+
+def test_a_state_of_other_networks_is_refused_whole(contract: TaskContract) -> None:
+    other = Learner(contract, LearnerConfig(**SETTINGS | {"hidden": (16, 32)}), seed=1).state_dict()
+    learner = Learner(contract, SMALL, seed=0)
+    before = everything(learner)
+    for state in (other, {k: v for k, v in learner.state_dict().items() if k != "targets"}):
+        with pytest.raises(ContractMismatchError, match=r"critics|targets"):
+            learner.load_state_dict(state)
+    assert everything(learner) == before

@@ -1,0 +1,113 @@
+"""What prior data is worth where rewards are sparse: RLPD (Ball et al. 2023, arXiv 2302.02948) on the
+cart-pole swing-up with demonstrations, without them, and with one of its parts taken away.
+
+Resumable: a run whose rows are there is not made again. All cases of a seed learn from the same
+demonstrations.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from launch.bench.practice import append, rows
+from launch.experiments.swing_up_demonstrator import NAME, demonstrations, write_demonstrations
+
+STEPS: Final = 5_000
+"""400 s of the robot's time."""
+DEMONSTRATIONS: Final = 6
+EVALUATE_EVERY: Final = 500
+EVALUATIONS: Final = 10
+SHARED: Final[Mapping[str, Any]] = {
+    "critics": 4,
+    "hidden": [128, 128],
+    "batch": 128,
+    "updates_per_step": 8,
+    "warmup": 250,
+    "initial_temperature": 0.1,
+    "entropy_backup": False,  # as RLPD with sparse rewards
+    "actor_average": 0.01,
+    "held_out": 0.0,
+}
+CASES: Final[Mapping[str, Mapping[str, Any] | None]] = {
+    "with demonstrations": {},
+    "no demonstrations": None,
+    "no LayerNorm": {"layer_norm": False},
+    "uniform sampling": {"symmetric": False},
+}
+"""Name to settings; None is without demonstrations."""
+
+
+def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None], steps: int = STEPS) -> None:
+    """All cases with each seed, a row per evaluation, and a picture of all rows beside the file."""
+    for seed in seeds:
+        for case in CASES:
+            if any(row["case"] == case and row["seed"] == str(seed) for row in rows(csv_file)):
+                continue
+            found = _measure(case, seed, steps)
+            for row in found:
+                append(csv_file, row)
+            progress(f"{case}, seed {seed}: return {found[-1]['return_mean']} after {found[-1]['wall_s']} s")
+    picture = csv_file.with_suffix(".png")
+    picture.write_bytes(_drawn(csv_file))
+    progress(f"{csv_file} and {picture}")
+
+
+def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
+    from learners.environments.train import train
+
+    settings = CASES[case]
+    shown = float(np.mean([rows["reward"].sum() for rows in demonstrations(DEMONSTRATIONS, seed)]))
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="sandlot-prior-") as scratch:
+        prior = Path(scratch) / "prior"
+        write_demonstrations(prior, DEMONSTRATIONS, seed)
+        done = train(
+            NAME,
+            Path(scratch) / "run",
+            "rlpd",
+            steps=steps,
+            seed=seed,
+            prior=None if settings is None else prior,
+            learner={**SHARED, **(settings or {})},
+            evaluate_every=min(EVALUATE_EVERY, steps),
+            evaluation_episodes=EVALUATIONS,
+        )
+    wall_s = round(time.monotonic() - began, 1)
+    return [
+        {
+            "task": NAME,
+            "case": case,
+            "seed": seed,
+            "step": point.step,
+            "return_mean": round(point.return_mean, 3),
+            "return_std": round(point.return_std, 3),
+            "demonstrations_return_mean": round(shown, 3),
+            "wall_s": wall_s,
+        }
+        for point in done.curve
+    ]
+
+
+def _drawn(csv_file: Path) -> bytes:
+    from launch.figures import curves
+
+    found = rows(csv_file)
+    groups = []
+    for case in CASES:
+        seeds = sorted({row["seed"] for row in found if row["case"] == case})
+        mine = [[row for row in found if (row["case"], row["seed"]) == (case, seed)] for seed in seeds]
+        lines = [
+            np.array([(float(row["step"]), float(row["return_mean"])) for row in one]).reshape(-1, 2)
+            for one in mine
+        ]
+        groups.append((case, lines))
+    shown = float(np.mean([float(row["demonstrations_return_mean"]) for row in found]))
+    return curves(
+        f"{NAME}: a line per seed", groups, [("demonstrations", shown)], ("environment steps", "return")
+    )

@@ -1,0 +1,129 @@
+"""Returns in well-known tasks: our SAC and DroQ beside those of Stable-Baselines3 and SBX, at the same steps.
+
+All act at random for the first 5,000 steps and see observations as they are; 10 episodes of the deterministic
+policy are judged every 5,000 steps, of all by the same function. Ours see the previous action, too.
+
+Resumable: a run whose rows are there is not made again; one of ours goes on from its checkpoint, one of
+theirs begins again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from launch.bench.practice import append, rows
+
+ENVIRONMENTS: Final = ("Hopper-v5", "HalfCheetah-v5", "dm_control/cheetah-run")
+EVALUATE_EVERY: Final = 5_000
+EVALUATIONS: Final = 10
+WARMUP: Final = 5_000
+
+
+class Case(NamedTuple):
+    algorithm: str
+    steps: int
+    package: str = ""
+    """Whose; empty is ours."""
+    seeds: int = 3
+    """So many of the seeds asked for at most."""
+
+
+CASES: Final = {
+    "sac": Case("sac", 100_000),
+    "sb3 sac": Case("sac", 100_000, "stable_baselines3"),
+    "droq": Case("droq", 25_000),
+    "sbx droq": Case("droq", 25_000, "sbx", seeds=1),
+}
+
+
+class Judged(NamedTuple):
+    """One evaluation."""
+
+    step: int
+    return_mean: float
+    return_std: float
+    wall_s: float
+
+
+def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None]) -> None:
+    """One seed after the other: every environment and case, a row per evaluation, and a picture of all."""
+    for environment, case, seed in runs(seeds):
+        key = (environment, case, str(seed))
+        if any((row["environment"], row["case"], row["seed"]) == key for row in rows(csv_file)):
+            continue
+        package = CASES[case].package
+        if package and find_spec(package) is None:
+            progress(f"{case} is left out: {package} is not installed")
+            continue
+        found = measure(
+            environment, CASES[case], seed, csv_file.with_suffix("") / "_".join(key).replace("/", "_")
+        )
+        for one in found:
+            row = {"environment": environment, "case": case, "seed": seed} | one._asdict()
+            append(csv_file, row)
+        progress(f"{environment}, {case}, seed {seed}: return {found[-1].return_mean:.0f}")
+        for name in ENVIRONMENTS:
+            mine = [row for row in rows(csv_file) if row["environment"] == name]
+            if mine:
+                _picture(csv_file, name).write_bytes(_drawn(name, mine))
+
+
+def runs(seeds: Sequence[int]) -> Iterator[tuple[str, str, int]]:
+    """Environment, case and seed in the order in which most is known soonest."""
+    for k, seed in enumerate(seeds):
+        for environment in ENVIRONMENTS:
+            for name, case in CASES.items():
+                if k < case.seeds:
+                    yield environment, name, seed
+
+
+def measure(environment: str, case: Case, seed: int, folder: Path) -> list[Judged]:
+    """One run; ``folder`` is one of ours until it is whole."""
+    every = min(EVALUATE_EVERY, case.steps)
+    if case.package:
+        from launch.experiments.returns_theirs import learn
+
+        return list(learn(environment, case.package, case.algorithm, case.steps, every, seed))
+    return _ours(environment, case, every, seed, folder)
+
+
+def _ours(environment: str, case: Case, every: int, seed: int, folder: Path) -> list[Judged]:
+    from learners.environments.train import train
+
+    done = train(
+        environment,
+        folder,
+        case.algorithm,
+        steps=case.steps,
+        seed=seed,
+        learner={"warmup": WARMUP, "held_out": 0.0},
+        evaluate_every=every,
+        evaluation_episodes=EVALUATIONS,
+        normalise=False,
+    )
+    found = [Judged(p.step, p.return_mean, p.return_std, p.wall_s) for p in done.curve]
+    shutil.rmtree(done.directory)
+    return found
+
+
+def _picture(csv_file: Path, environment: str) -> Path:
+    return csv_file.with_name(f"{csv_file.stem}_{environment.rpartition('/')[2]}.png")
+
+
+def _drawn(environment: str, found: Sequence[dict[str, str]]) -> bytes:
+    from launch.figures import curves
+
+    groups = []
+    for case in CASES:
+        lines = []
+        for seed in sorted({row["seed"] for row in found if row["case"] == case}):
+            mine = [row for row in found if (row["case"], row["seed"]) == (case, seed)]
+            lines.append(np.array([(float(row["step"]), float(row["return_mean"])) for row in mine]))
+        groups.append((case, lines))
+    return curves(f"{environment}: a line per seed", groups, [], ("environment steps", "return"))

@@ -1,0 +1,55 @@
+"""The order of the runs, and that ours and theirs are made, judged and not made again."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from launch.experiments import returns
+from launch.experiments.returns import CASES, ENVIRONMENTS, Case
+from learners.environments.swing_up import STEPS
+
+
+def test_each_seed_is_whole_before_the_next_and_the_slow_ones_are_few() -> None:
+    order = list(returns.runs([3, 4, 5]))
+    assert len(order) == len(set(order)) == len(ENVIRONMENTS) * (3 * len(CASES) - 2)
+    assert [seed for _, _, seed in order] == sorted(seed for _, _, seed in order)
+    assert {seed for _, case, seed in order if case == "sbx droq"} == {3}
+
+
+def test_runs_are_made_once_and_judged_in_the_same_places(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(returns, "ENVIRONMENTS", ("sandlot/SwingUp-v0",))
+    monkeypatch.setattr(returns, "EVALUATE_EVERY", STEPS)
+    monkeypatch.setattr(returns, "EVALUATIONS", 1)
+    monkeypatch.setattr(returns, "WARMUP", STEPS)
+    short = {
+        "sac": Case("sac", 2 * STEPS),
+        "sb3 sac": Case("sac", 2 * STEPS, "stable_baselines3"),
+        "absent": Case("sac", 2 * STEPS, "no_such_package"),
+    }
+    monkeypatch.setattr(returns, "CASES", short)
+    made, said = [], []
+    measure = returns.measure
+
+    def counted(environment: str, case: Case, seed: int, folder: Path) -> list[returns.Judged]:
+        made.append((case, seed))
+        return measure(environment, case, seed, folder)
+
+    monkeypatch.setattr(returns, "measure", counted)
+    for seeds in ([0], [0, 1]):
+        returns.run(tmp_path / "returns.csv", seeds, said.append)
+    assert any("no_such_package is not installed" in line for line in said)
+    assert len(made) == len(set(made))
+    with (tmp_path / "returns.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert len(found) == 2 * len(made) and {case for case, _ in made} >= {short["sac"]}
+    assert {float(row["step"]) for row in found} == {STEPS, 2 * STEPS}
+    assert all(np.isfinite(float(row["return_mean"])) for row in found)
+    assert (tmp_path / "returns_SwingUp-v0.png").read_bytes().startswith(b"\x89PNG")
+    assert not list((tmp_path / "returns").iterdir())
