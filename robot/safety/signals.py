@@ -1,8 +1,8 @@
 """Quantities that no sensor reports but a limit needs: rates of change, power, disagreement, excess.
 
 Each signal is computed from elements that come before it in the vector, so that one may build on another.
-Those that do not build on each other are computed together: a call of numpy costs much the same for one number
-as for ten.
+Those that do not build on each other are computed together: a call of numpy costs much the same for one
+number as for ten.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class _Group:
         smooth -= value
         smooth *= np.exp(-dt / self._time_constant)
         smooth += value
-        return (value - smooth) / self._time_constant
+        return np.asarray((value - smooth) / self._time_constant)
 
     def _excesses(self, measured: Array, asked: Array, dt: float) -> Array:
         """How far the magnitude of the measured value lies above what was asked for: the magnitude of the
