@@ -59,7 +59,7 @@ class Limits:
         ``elements``: in the layout's order, shape (..., n_elements). ``stale``: sensors whose values are too
         old to judge by, shape (..., n_sensors).
         """
-        values = elements[..., self.index]
+        values = elements.take(self.index, axis=-1)
         with np.errstate(invalid="ignore"):  # infinity from infinity: not a number, so a violation
             np.minimum(values - self._lower, self._upper - values, out=self.margin)
         seen = self.margin > -np.inf  # False too for a margin that is not a number
