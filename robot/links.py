@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar
@@ -177,10 +178,10 @@ class Links:
             sent[link.actuators] = np.nan
         else:
             sent[link.actuators] = out
-        if link.actuators.size and not np.isfinite(sent[link.actuators]).all():
-            link.unsent_ns = now_ns if link.unsent_ns is None else link.unsent_ns
-        else:
+        if all(map(math.isfinite, sent[link.actuators].tolist())):
             link.unsent_ns = None
+        elif link.unsent_ns is None:
+            link.unsent_ns = now_ns
 
     def _guarded(
         self, now_ns: int, link: _Link, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs

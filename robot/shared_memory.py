@@ -9,6 +9,7 @@ number of times.
 from __future__ import annotations
 
 import fcntl
+import math
 import mmap
 import os
 import struct
@@ -127,13 +128,13 @@ class Ring:
     def __init__(self, path: Path, dtype: np.dtype[np.void], slots: int, create: bool = False) -> None:
         self._region = _Region(path, dtype, slots, 0, create)
         region = self._region
-        self._records = np.ndarray(
-            (slots,), dtype, buffer=region.memory, offset=_HEADER_SIZE, strides=(region.stride,)
-        )
-        # Copied as bytes: a copy by field leaves the padding between fields to chance, and it is logged.
+        # Copied as bytes, at once: a copy by field leaves the padding between fields to chance, and it is
+        # logged. What the writer has there is left out.
         self._bytes = np.ndarray(
             (slots, dtype.itemsize), np.uint8, region.memory, _HEADER_SIZE, (region.stride, 1)
         )
+        self._meant = _meant(dtype)
+        self._dtype = dtype
         self._slots = slots
 
     @property
@@ -162,7 +163,8 @@ class Ring:
         if written - int(self._region._read[0]) >= self._slots:
             self._region._dropped[0] = int(self._region._dropped[0]) + 1 & _COUNTER
             return False
-        self._records[written % self._slots] = record
+        data = np.frombuffer(record.tobytes(), np.uint8)
+        np.bitwise_and(data, self._meant, out=self._bytes[written % self._slots])
         self._region._written[0] = written + 1 & _COUNTER
         return True
 
@@ -179,8 +181,19 @@ class Ring:
 
     def _copy(self, first: int, count: int) -> Record:
         slots = (first % self._slots + np.arange(max(count, 0))) % self._slots
-        return self._bytes[slots].view(self._records.dtype)[:, 0]
+        return self._bytes[slots].view(self._dtype)[:, 0]
 
     def consume(self, count: int) -> None:
         """Drop the ``count`` oldest records: call once what was peeked is safe elsewhere."""
         self._region._read[0] = int(self._region._read[0]) + count & _COUNTER
+
+
+def _meant(dtype: np.dtype[np.void]) -> NDArray[np.uint8]:
+    """255 for each byte of a record that belongs to a field, 0 for padding, shape (itemsize,)."""
+    kind, shape = dtype.base, dtype.shape
+    if kind.fields is None:
+        return np.full(dtype.itemsize, 255, np.uint8)
+    one = np.zeros(kind.itemsize, np.uint8)
+    for field, offset, *_ in kind.fields.values():
+        one[offset : offset + field.itemsize] = _meant(field)
+    return np.tile(one, math.prod(shape))

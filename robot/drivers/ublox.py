@@ -11,10 +11,11 @@ from __future__ import annotations
 import numpy as np
 import pyubx2
 
+from robot.drivers import ubx_nav_pvt
 from robot.drivers.link import Link
 from robot.drivers.options import known_options
 from robot.drivers.port import SerialPort
-from robot.drivers.ubx_frame import UbxParser
+from robot.drivers.ubx_frame import OVERHEAD, UbxParser
 from robot.errors import PortError, SpecError
 from robot.geodesy import LocalFrame
 from robot.interface import Array, LinkHealth, Measurements, Port, StopProof
@@ -23,7 +24,7 @@ from robot.spec import Device, RobotSpec
 ASK_NS = 2_000_000_000  # without a fix until the receiver is configured again
 CREEP = 50e-6  # how fast the clock offset may grow: two crystals of 25 ppm
 STEP_NS = 300_000_000  # a larger change of the clock offset is a restart or a new week, not jitter
-PVT_SIZE = 100  # bytes of a NAV-PVT frame: 92 of payload (interface description UBX-22008968, 3.15.13)
+PVT_SIZE = ubx_nav_pvt.SIZE + OVERHEAD  # bytes of a NAV-PVT frame
 
 OPTIONS = {"baud": 115200}
 
@@ -129,18 +130,19 @@ class UbloxDriver:
         if kind == _ACK_NAK:
             self.health.count("refused", f"{self._where}: the receiver refuses its configuration")
             return
-        if kind not in (_NAV_PVT, _MON_VER):
-            return  # acknowledgements, and messages somebody else switched on
-        if kind == _NAV_PVT and len(frame) < PVT_SIZE:
-            # pyubx2 would fill the missing fields with zeros.
-            self.health.count("short_frame", f"NAV-PVT of {len(frame)} bytes, {PVT_SIZE} expected")
-            return
-        try:
-            message = pyubx2.UBXReader.parse(frame)
-            if kind == _NAV_PVT:
-                self._fix(message, now_ns, measurements)
+        if kind == _NAV_PVT:
+            if len(frame) < PVT_SIZE:
+                self.health.count("short_frame", f"NAV-PVT of {len(frame)} bytes, {PVT_SIZE} expected")
             else:
-                self.health.firmware = _firmware(message)
+                self._fix(ubx_nav_pvt.decode(frame[6:]), now_ns, measurements)
+        elif kind == _MON_VER:
+            self._name(frame)
+        # The rest: acknowledgements, and messages somebody else switched on.
+
+    def _name(self, frame: bytes) -> None:
+        """Note the receiver's firmware."""
+        try:
+            self.health.firmware = _firmware(pyubx2.UBXReader.parse(frame))
         except (
             pyubx2.UBXParseError,
             pyubx2.UBXMessageError,
@@ -151,24 +153,24 @@ class UbloxDriver:
         ) as error:
             self.health.count("unreadable", str(error))
 
-    def _fix(self, message: pyubx2.UBXMessage, now_ns: int, measurements: Measurements) -> None:
-        itow = _itow_ms(message)
+    def _fix(self, fix: ubx_nav_pvt.NavPvt, now_ns: int, measurements: Measurements) -> None:
+        itow = fix.itow_ms
         if itow == self._fix_ms:
             self.health.count("duplicate", f"iTOW {itow} ms came twice")
             return
         self._fix_ms = itow
-        east, north, up = self._frame.local(message.lat, message.lon, message.height * 1e-3)
+        east, north, up = self._frame.local(fix.latitude, fix.longitude, fix.height * 1e-3)
         values = {
             "position_world_x": east,
             "position_world_y": north,
             "position_world_z": up,
-            "velocity_world_x": message.velE * 1e-3,
-            "velocity_world_y": message.velN * 1e-3,
-            "velocity_world_z": -message.velD * 1e-3,
-            "horizontal_accuracy": message.hAcc * 1e-3,
-            "speed_accuracy": message.sAcc * 1e-3,
-            "fix_type": float(message.fixType) if message.gnssFixOk and not message.invalidLlh else 0.0,
-            "carrier_solution": float(message.carrSoln),
+            "velocity_world_x": fix.east * 1e-3,
+            "velocity_world_y": fix.north * 1e-3,
+            "velocity_world_z": -fix.down * 1e-3,
+            "horizontal_accuracy": fix.horizontal_accuracy * 1e-3,
+            "speed_accuracy": fix.speed_accuracy * 1e-3,
+            "fix_type": float(fix.kind) if fix.ok else 0.0,
+            "carrier_solution": float(fix.carrier),
         }
         measurements.put("gnss", self._sample_time(itow, now_ns), [values[name] for name in self._names])
         self._arrived_ns = now_ns
@@ -192,11 +194,6 @@ def configuration(rate_hz: float) -> bytes:
     setup: bytes = pyubx2.UBXMessage.config_set(1, 0, settings).serialize()
     version: bytes = pyubx2.UBXMessage("MON", "MON-VER", pyubx2.POLL).serialize()
     return setup + version
-
-
-def _itow_ms(message: pyubx2.UBXMessage) -> int:
-    """Time of week [ms]; pyubx2 hands it out as a time of day, so it is read from the payload."""
-    return int.from_bytes(message.payload[:4], "little")
 
 
 def _firmware(message: pyubx2.UBXMessage) -> str:

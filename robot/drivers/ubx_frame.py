@@ -1,11 +1,12 @@
 """UBX frames in a byte stream: 0xB5 0x62, class, id, length (little endian), payload, two check bytes.
 
-Source: u-blox ZED-F9P interface description UBX-22008968, section 3.2. Payloads are pyubx2's business.
+Source: u-blox ZED-F9P interface description UBX-22008968, section 3.2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 
 SYNC = b"\xb5\x62"
 OVERHEAD = 8  # bytes a frame adds to its payload
@@ -14,11 +15,7 @@ MAX_PAYLOAD = 1024  # bytes; longer than any message a driver here asks for
 
 def checksum(data: bytes | bytearray | memoryview) -> tuple[int, int]:
     """The two check bytes over class, id, length and payload (8-bit Fletcher)."""
-    a = b = 0
-    for byte in data:
-        a += byte
-        b += a
-    return a & 255, b & 255
+    return sum(data) & 255, sum(accumulate(data)) & 255
 
 
 class UbxParser:

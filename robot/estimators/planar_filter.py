@@ -103,6 +103,7 @@ class PlanarFilter:
         self._FP: Array = np.empty((N, N))
         self._h: Array = np.zeros(N)
         self._c: Array = np.empty(N)
+        self._c_column = self._c[:, None]
         self._K: Array = np.empty(N)
         self._outer: Array = np.empty((N, N))
         self.first = self.last = 0
@@ -177,16 +178,16 @@ class PlanarFilter:
         """For corrections: a scalar measurement with its deviation, and its derivative by the state as
         (index, value). Beyond ``bound`` deviations its weight falls so that its pull is bounded (Huber)."""
         h, c, K, P = self._h, self._c, self._K, self.P
-        h[:] = 0.0
+        h.fill(0.0)
         for index, value in terms:
             h[index] = value
-        np.matmul(P, h, out=c)
+        P.dot(h, c)
         variance = sigma * sigma
         for index, value in terms:
-            variance += value * float(c[index])
+            variance += value * c.item(index)
         variance = max(variance, innovation * innovation / (bound * bound))
         np.multiply(c, 1.0 / variance, out=K)
-        np.multiply(c[:, None], K, out=self._outer)
+        np.multiply(self._c_column, K, out=self._outer)
         np.subtract(P, self._outer, out=P)
         K *= innovation
         self.x += K
@@ -266,8 +267,8 @@ class PlanarFilter:
         q[96] = n.scale**2 * (1.0 - scale_keep * scale_keep)
         q[108] = q[120] = self.offset**2 * (1.0 - offset_keep * offset_keep)
 
-        np.matmul(self._F, P_before, out=self._FP)
-        np.matmul(self._FP, self._F.T, out=self.P)
+        self._F.dot(P_before, self._FP)  # matmul takes half as long again, and gives the same bits
+        self._FP.dot(self._F.T, self.P)
         np.add(self.P, self._Q, out=self.P)
         self.x[:] = (
             *(x + dx, y + dy, yaw + rate * dt, vx_new, vy_new, gyro),

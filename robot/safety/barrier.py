@@ -64,16 +64,16 @@ class Barrier:
         return allowed
 
     def _bound_turn(self, allowed: Array, last: Array, state: Array) -> None:
-        pointing = np.abs(np.tan(np.clip(last[..., self._steering], -_STEEPEST, _STEEPEST)))
-        fastest = np.sqrt(self._tightest / pointing)
-        fastest = np.where(np.isnan(fastest), 0.0, fastest)
+        steered = np.minimum(np.maximum(last[..., self._steering], -_STEEPEST), _STEEPEST)
+        fastest = np.sqrt(self._tightest / np.abs(np.tan(steered)))
+        fastest = np.fmax(fastest, 0.0)  # where it is not a number
         speed = allowed[..., self._speed]
         allowed[..., self._speed] = np.minimum(np.maximum(speed, -fastest), fastest)
         # As fast as it will be: what it is now, or one tick nearer to what it is told.
         now = np.abs(state[..., self._measured])
         soon = np.maximum(now, np.minimum(np.abs(allowed[..., self._speed]), now + self._gain))
         steepest = np.arctan(self._tightest / np.square(soon))
-        steepest = np.where(np.isnan(steepest), 0.0, steepest)
+        steepest = np.fmax(steepest, 0.0)
         steering = allowed[..., self._steering]
         allowed[..., self._steering] = np.minimum(np.maximum(steering, -steepest), steepest)
 
@@ -82,12 +82,12 @@ def _inside(fence: Fence, speed: Array, state: Array, deviation: Array) -> Array
     """Speed along the heading [m/s], forward or backward, reduced to what can still stop inside the fence."""
     distance, outward = fence.distances(state, deviation)
     distance -= fence.reserve
-    direction = fence.direction(state)
     # No way out is shorter than straight on: what stops within the nearest distance needs no more thought,
     # if it is known where that robot points.
-    near = np.abs(speed) <= fence.fastest(distance.min(axis=-1))
-    if (near & np.isfinite(direction[..., 0])).all():
+    near = np.abs(speed) <= fence.fastest(np.minimum.reduce(distance, axis=-1))
+    if (near & fence.oriented(state)).all():
         return speed
+    direction = fence.direction(state)
     forward = (outward @ direction[..., None])[..., 0]
     cosine = np.copysign(1.0, speed)[..., None] * forward
     fastest = fence.fastest(fence.path(distance, fence.facing(cosine, deviation)))

@@ -55,15 +55,15 @@ class Fence:
         (..., n) and (..., n, 2); without obstacles the vectors are the same for all, shape (n, 2). ``state``,
         ``deviation``: in the spec's layout, shape (..., n_state)."""
         position = state[..., self._position]
-        sigma = np.sqrt(np.square(deviation[..., self._position]).sum(axis=-1))[..., None]
+        sigma = _length(deviation[..., self._position])
         to_edges = self._offsets - position @ self._normals.T
         outward = self._normals
         if len(self._radii):
             outward = np.broadcast_to(outward, (*to_edges.shape, 2))
             away = self._centres - position[..., None, :]
-            apart = np.sqrt(np.square(away).sum(axis=-1))
-            towards = away / np.maximum(apart, 1e-9)[..., None]
-            to_edges = np.concatenate((to_edges, apart - self._radii), axis=-1)
+            apart = _length(away)
+            towards = away / np.maximum(apart, 1e-9)
+            to_edges = np.concatenate((to_edges, apart[..., 0] - self._radii), axis=-1)
             outward = np.concatenate((outward, towards), axis=-2)
         return to_edges - self._sigmas * sigma, outward
 
@@ -74,10 +74,15 @@ class Fence:
             return np.asarray(velocity)
         heading = state[..., self._heading]
         cos, sin = np.cos(heading), np.sin(heading)
-        x, y = velocity[..., 0], velocity[..., 1]
+        # For one robot two scalars: they calculate four times as fast as arrays without axes.
+        x, y = velocity[..., 0][()], velocity[..., 1][()]
         turned = np.empty_like(velocity)
         turned[..., 0], turned[..., 1] = cos * x - sin * y, sin * x + cos * y
         return turned
+
+    def oriented(self, state: Array) -> NDArray[np.bool_]:
+        """Whether it is known where the robot points, shape (...). Needs a heading."""
+        return np.asarray(np.isfinite(state[..., self._heading]))
 
     def direction(self, state: Array) -> Array:
         """The unit vector of forward motion in the world, shape (..., 2). Needs a heading."""
@@ -93,18 +98,18 @@ class Fence:
             return cosine
         sigma = deviation[..., self._heading][..., None]
         doubt = np.where(sigma >= 0.0, self._sigmas * sigma, np.inf)  # a negative one is nonsense
-        angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+        angle = np.arccos(np.minimum(np.maximum(cosine, -1.0), 1.0))
         return np.asarray(np.cos(np.maximum(angle - doubt, 0.0)))
 
     def margin(self, state: Array, deviation: Array) -> Array:
         """The smallest margin over all edges [m], shape (...): negative where braking should have begun."""
         distance, outward = self.distances(state, deviation)
         velocity = self.velocity(state)
-        speed = np.sqrt(np.square(velocity).sum(axis=-1))[..., None]
+        speed = _length(velocity)
         cosine = (outward @ velocity[..., None])[..., 0] / np.maximum(speed, 1e-9)
         closing = np.maximum(speed * self.facing(cosine, deviation), 0.0)
         braking = closing * self._reaction + np.square(closing) / (2.0 * self._deceleration)
-        return np.asarray((distance - braking).min(axis=-1, initial=FAR))
+        return np.asarray(np.minimum.reduce(distance - braking, axis=-1, initial=FAR))
 
     def path(self, distance: Array, cosine: Array) -> Array:
         """How far the robot may still travel [m], steering as it likes, without crossing an edge ``distance``
@@ -129,6 +134,11 @@ class Fence:
         lag = self._deceleration * (self._reaction + self._follow)
         room = np.maximum(distance, 0.0)
         return np.asarray(np.sqrt(np.square(lag) + 2.0 * self._deceleration * room) - lag)
+
+
+def _length(vectors: Array) -> Array:
+    """Euclidean length, shape (..., 1), of vectors, shape (..., n)."""
+    return np.asarray(np.sqrt(np.add.reduce(np.square(vectors), axis=-1, keepdims=True)))
 
 
 def _half_planes(robot: str, polygon: tuple[tuple[float, float], ...]) -> tuple[Array, Array]:

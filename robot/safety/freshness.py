@@ -48,15 +48,11 @@ class Freshness:
         moved = sequences != self._seen
         np.copyto(self._arrived_ns, now_ns, where=moved)
         np.copyto(self._seen, sequences)
-        np.greater(np.abs(now_ns - times_ns), self._stale_ns, out=self.stale)
-        self.stale |= now_ns - self._arrived_ns > self._stale_ns
+        age = np.maximum(np.abs(now_ns - times_ns), now_ns - self._arrived_ns)
+        np.greater(age, self._stale_ns, out=self.stale)
         self.stale |= sequences == 0
         same = np.logical_and.reduceat(values == self._values, self._starts, axis=-1)
         np.copyto(self._changed_ns, now_ns, where=~same)
         np.copyto(self._values, values)
         np.greater(now_ns - self._changed_ns, FROZEN_NS, out=self.frozen)
-        finite = np.isfinite(values)
-        if finite.all():
-            self.finite.fill(True)
-        else:
-            np.logical_and.reduceat(finite, self._starts, axis=-1, out=self.finite)
+        np.logical_and.reduceat(np.isfinite(values), self._starts, axis=-1, out=self.finite)

@@ -59,17 +59,19 @@ class Limits:
         ``elements``: in the layout's order, shape (..., n_elements). ``stale``: sensors whose values are too
         old to judge by, shape (..., n_sensors).
         """
-        values = elements[..., self.index]
+        values = elements.take(self.index, axis=-1)
         with np.errstate(invalid="ignore"):  # infinity from infinity: not a number, so a violation
             np.minimum(values - self._lower, self._upper - values, out=self.margin)
-        seen = self.margin > -np.inf  # False too for a margin that is not a number
+        inside = self.margin >= 0.0  # False too for a margin that is not a number
+        blind = np.zeros_like(inside)
         if stale.any():
-            seen &= ~(stale[..., None, :] & self._depends).any(axis=-1)
-        violated = ~seen | (self.margin < 0.0)
-        if not violated.any():
+            np.any(stale[..., None, :] & self._depends, axis=-1, out=blind)
+            inside &= ~blind
+        if inside.all():
             self._since_ns.fill(_NEVER)
-            return np.zeros(violated.shape, np.int64)
+            return np.zeros(inside.shape, np.int64)
         np.minimum(self._since_ns, now_ns, out=self._since_ns)
-        self._since_ns[~violated] = _NEVER
-        tripped = violated & (now_ns - self._since_ns >= self._debounce_ns)
+        self._since_ns[inside] = _NEVER
+        tripped = ~inside & (now_ns - self._since_ns >= self._debounce_ns)
+        seen = (self.margin > -np.inf) & ~blind
         return np.where(tripped, np.where(seen, self.requests, self._blind_requests), 0)

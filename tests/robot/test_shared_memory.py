@@ -116,3 +116,18 @@ def test_copies_repeat_to_the_last_byte_of_padding(tmp_path: Path) -> None:
     for copy in (ring.peek(8), ring.newest(4)):
         assert {row.tobytes() for row in copy} == {ring.peek(1).tobytes()}
         assert ring.peek(1).tobytes()[1:8] == bytes(7)
+
+
+def test_a_pushed_record_keeps_its_fields_and_no_padding_however_deep(tmp_path: Path) -> None:
+    inner = np.dtype([("flag", "?"), ("value", "<f8")], align=True)
+    fields = [("count", "u1"), ("pairs", inner, (2, 2)), ("name", "S3"), ("last", "<i8")]
+    nested = np.dtype(fields, align=True)
+    ring = Ring(tmp_path / "ring", nested, 4, create=True)
+    dirty = np.frombuffer(np.random.default_rng(0).integers(1, 255, nested.itemsize, np.uint8), nested)
+    by_field = np.zeros(1, nested)
+    for name in ("count", "name", "last"):
+        by_field[name] = dirty[name]
+    for name in ("flag", "value"):
+        by_field["pairs"][name] = dirty["pairs"][name]
+    assert ring.push(dirty) and ring.push(dirty[0])
+    assert ring.peek(2).tobytes() == by_field.tobytes() * 2
