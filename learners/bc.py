@@ -16,11 +16,9 @@ from torch import Tensor
 
 from learners.action_reach import ActionReach
 from learners.engine.adam import cosine_rate
+from learners.engine.backend import Backend
 from learners.engine.gaussian_actor import GaussianActor
-from learners.engine.kernels import load_kernels
-from learners.engine.precision import operand_type
 from learners.engine.state import State
-from learners.engine.workers import Workers
 from learners.export import export_actor
 from learners.networks import Actor, Normaliser, act, sample
 from learners.offline_config import BcConfig
@@ -37,20 +35,17 @@ class Bc:
 
     def __init__(self, contract: TaskContract, config: BcConfig, seed: int) -> None:
         self.contract, self.config = contract, config
-        self.generator = torch.Generator().manual_seed(seed)
+        backend = Backend.of(config, seed)
+        self.slow, self.generator = backend.slow, backend.generator
         self.normalise = Normaliser(*contract.normaliser())
         self.reach = ActionReach(contract)
         self.noise_size = contract.action_size
-        kernels, self.slow = load_kernels()
         self.actor = GaussianActor(
             Actor(contract.observation_size, contract.action_size, config.hidden),
             config.batch,
             config.learning_rate,
             config.actor_average,
-            operand_type(config.matmul),
-            self.generator,
-            kernels,
-            Workers(config.threads),
+            backend,
         )
         self.steps = torch.zeros((), dtype=torch.int64)
         """Updates so far."""

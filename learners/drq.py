@@ -28,7 +28,6 @@ from torch import Tensor
 from learners.checkpoint import read_checkpoint
 from learners.config import DrqConfig
 from learners.encoder import Encoder, Network, merged
-from learners.engine.kernels import load_kernels
 from learners.export_seeing import export_seeing_actor
 from learners.random_shift import random_shift
 from learners.sac import Batch, Sac
@@ -56,7 +55,7 @@ class Drq:
             config.actor_average,
             config.frozen_encoder,
             self.generator,
-            load_kernels()[0],
+            self.sac.backend.kernels,
         )
         if config.encoder:
             self._load_encoder(Path(config.encoder))

@@ -25,7 +25,7 @@ from torch import Tensor
 from learners.action_reach import ActionReach
 from learners.diffusion import EpsilonNetwork, Schedule, denoise, denoising_loss
 from learners.engine.adam import Adam, cosine_rate
-from learners.engine.kernels import load_kernels
+from learners.engine.backend import Backend
 from learners.engine.parameters import Parameters
 from learners.engine.state import State
 from learners.idql_export import export_idql
@@ -44,13 +44,13 @@ class Idql:
 
     def __init__(self, contract: TaskContract, config: IdqlConfig, seed: int) -> None:
         self.contract, self.config = contract, config
-        self.generator = torch.Generator().manual_seed(seed)
+        backend = Backend.of(config, seed)
+        self.slow, self.generator = backend.slow, backend.generator
         self.normalise = Normaliser(*contract.normaliser())
         self.reach = ActionReach(contract)
         self.actions = contract.action_size
         self.noise_size = config.denoising_steps * config.candidates * self.actions
-        kernels, self.slow = load_kernels()
-        self.critics = ImplicitQ(contract, config, self.generator, kernels)
+        self.critics = ImplicitQ(contract, config, backend)
 
         self.schedule = Schedule(config.denoising_steps)
         self.network = EpsilonNetwork(
@@ -71,7 +71,7 @@ class Idql:
             self.published,
             config.actor_average,
             config.learning_rate,
-            kernels,
+            backend.kernels,
         )
         # The same memory, seen by autograd: unlike the critics' the actor's gradient is not written by hand.
         self._leaves = {name: w.detach().requires_grad_() for name, w in self.actor.tensors.items()}

@@ -13,11 +13,9 @@ import torch
 from torch import Tensor
 
 from learners.engine.adam import Adam
+from learners.engine.backend import Backend
 from learners.engine.ensemble import Ensemble
-from learners.engine.kernels import Kernels
 from learners.engine.parameters import Parameters
-from learners.engine.precision import operand_type
-from learners.engine.workers import Workers
 from learners.networks import Critics, Normaliser
 from learners.offline_config import ImplicitConfig
 from learners.sac import Batch
@@ -27,20 +25,15 @@ from robot.contract import TaskContract
 class ImplicitQ:
     """Q networks with their slowly following targets, and V."""
 
-    def __init__(
-        self, contract: TaskContract, config: ImplicitConfig, generator: torch.Generator, kernels: Kernels
-    ) -> None:
+    def __init__(self, contract: TaskContract, config: ImplicitConfig, backend: Backend) -> None:
         self.config = config
         self.normalise = Normaliser(*contract.normaliser())
         observations, actions = contract.observation_size, contract.action_size
-        operand, workers = operand_type(config.matmul), Workers(config.threads)
 
         def ensemble(members: int, inputs: int, acted: int, polyak: float) -> Ensemble:
             network = Critics(members, inputs, config.hidden)
             rate, dropout = config.learning_rate, 0.0
-            return Ensemble(
-                network, acted, config.batch, rate, polyak, dropout, operand, generator, kernels, workers
-            )
+            return Ensemble(network, acted, config.batch, rate, polyak, dropout, backend)
 
         self.q = ensemble(config.critics, observations + actions, actions, config.polyak)
         # Its targets follow at once: they are what V is now.

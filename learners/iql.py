@@ -20,11 +20,9 @@ from torch import Tensor
 
 from learners.action_reach import ActionReach
 from learners.engine.adam import cosine_rate
+from learners.engine.backend import Backend
 from learners.engine.gaussian_actor import GaussianActor
-from learners.engine.kernels import load_kernels
-from learners.engine.precision import operand_type
 from learners.engine.state import State
-from learners.engine.workers import Workers
 from learners.export import export_actor
 from learners.implicit_q import ImplicitQ
 from learners.networks import Actor, Normaliser, gaussian
@@ -41,21 +39,18 @@ class Iql:
 
     def __init__(self, contract: TaskContract, config: IqlConfig, seed: int) -> None:
         self.contract, self.config = contract, config
-        self.generator = torch.Generator().manual_seed(seed)
+        backend = Backend.of(config, seed)
+        self.slow, self.generator = backend.slow, backend.generator
         self.normalise = Normaliser(*contract.normaliser())
         self.reach = ActionReach(contract)
         self.noise_size = contract.action_size
-        kernels, self.slow = load_kernels()
-        self.critics = ImplicitQ(contract, config, self.generator, kernels)
+        self.critics = ImplicitQ(contract, config, backend)
         self.actor = GaussianActor(
             Actor(contract.observation_size, contract.action_size, config.hidden, same_std=True),
             config.batch,
             config.learning_rate,
             config.actor_average,
-            operand_type(config.matmul),
-            self.generator,
-            kernels,
-            Workers(config.threads),
+            backend,
         )
         self.steps = torch.zeros((), dtype=torch.int64)
         """Updates so far."""

@@ -29,13 +29,10 @@ from torch import Tensor
 
 from learners.action_reach import ActionReach
 from learners.config import LearnerConfig
-from learners.engine.adam import Adam
+from learners.engine.backend import Backend
 from learners.engine.ensemble import Ensemble
 from learners.engine.gaussian_actor import GaussianActor
-from learners.engine.kernels import load_kernels
-from learners.engine.parameters import Parameters
-from learners.engine.precision import operand_type
-from learners.engine.workers import Workers
+from learners.engine.state import State
 from learners.export import export_actor
 from learners.lagrangian import Multipliers
 from learners.networks import Actor, Critics, Normaliser, act, sample, sample_gradient
@@ -85,24 +82,18 @@ class Sac:
         """``watched``: elements of the observation, its first, by which somebody wants the critics' gradient
         (``critics.by_inputs``)."""
         self.contract, self.config = contract, config
-        self.generator = torch.Generator().manual_seed(seed)
+        self.backend = Backend.of(config, seed)
+        self.slow, self.generator = self.backend.slow, self.backend.generator
         self.normalise = Normaliser(*contract.normaliser())
         self.reach = ActionReach(contract)
         observations, self.actions = contract.observation_size, contract.action_size
         self.noise_size = self.actions
-        kernels, self.slow = load_kernels()
-        """A line for a person if updates are slower than they could be on this machine."""
-        operand, workers = operand_type(config.matmul), Workers(config.threads)
-
         self.actor = GaussianActor(
             Actor(observations, self.actions, config.hidden),
             config.batch,
             config.learning_rate,
             config.actor_average,
-            operand,
-            self.generator,
-            kernels,
-            workers,
+            self.backend,
         )
 
         def ensemble(critics: int, watched: int = 0) -> Ensemble:
@@ -113,10 +104,7 @@ class Sac:
                 config.learning_rate,
                 config.polyak,
                 config.dropout,
-                operand,
-                self.generator,
-                kernels,
-                workers,
+                self.backend,
                 watched,
             )
 
@@ -126,7 +114,9 @@ class Sac:
         self.cost_columns = Multipliers(contract, config.constraints).columns
         self.multipliers = tuple(0.0 for _ in config.constraints)
         """What each cost is charged; whoever sees the real episodes sets it."""
-        self.temperature = Temperature(config.initial_temperature, config.temperature_learning_rate, kernels)
+        self.temperature = Temperature(
+            config.initial_temperature, config.temperature_learning_rate, self.backend.kernels
+        )
         self.steps = torch.zeros((), dtype=torch.int64)
         """Updates of the actor so far."""
 
@@ -268,23 +258,14 @@ class Sac:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything that learning changes, as arrays that share memory where they can."""
-        arrays = {name: parameters.flat.numpy() for name, parameters in self._parameters().items()}
-        arrays |= {"steps": self.steps.numpy(), "generator": self.generator.get_state().numpy()}
-        for name, optimiser in self._optimisers().items():
-            arrays |= {f"optimiser.{name}.{key}": value for key, value in optimiser.arrays().items()}
-        return arrays
+        return self._state().arrays()
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what ``arrays`` gave."""
-        for name, parameters in self._parameters().items():
-            parameters.copy_(torch.from_numpy(arrays[name]))
-        self.steps.copy_(torch.from_numpy(arrays["steps"]))
-        self.generator.set_state(torch.from_numpy(arrays["generator"].copy()))
-        for name, optimiser in self._optimisers().items():
-            optimiser.restore({key: arrays[f"optimiser.{name}.{key}"] for key in optimiser.arrays()})
+        self._state().restore(arrays)
 
-    def _parameters(self) -> dict[str, Parameters]:
-        return {
+    def _state(self) -> State:
+        parameters = {
             "actor": self.actor.parameters,
             "published": self.actor.published,
             "critics": self.critics.parameters,
@@ -293,11 +274,10 @@ class Sac:
             **{f"cost{k}": critics.parameters for k, critics in enumerate(self.costs)},
             **{f"cost_targets{k}": critics.targets for k, critics in enumerate(self.costs)},
         }
-
-    def _optimisers(self) -> dict[str, Adam]:
-        return {
+        optimisers = {
             "actor": self.actor.optimiser,
             "critics": self.critics.optimiser,
             "temperature": self.temperature.optimiser,
             **{f"cost{k}": critics.optimiser for k, critics in enumerate(self.costs)},
         }
+        return State(parameters, optimisers, self.steps, self.generator)

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from learners.engine.adam import Adam, Step
+from learners.engine.backend import Backend
 from learners.engine.critic import Critic, Scratch
 from learners.engine.dropout import Dropout
-from learners.engine.kernels import Call, Kernels
+from learners.engine.kernels import Call
 from learners.engine.parameters import Parameters
-from learners.engine.workers import Workers
 from learners.networks import Critics
 
 
@@ -37,13 +37,12 @@ class Ensemble:
         rate: float,
         polyak: float,
         dropout: float,
-        operand: torch.dtype,
-        generator: torch.Generator,
-        kernels: Kernels,
-        workers: Workers,
+        backend: Backend,
         watched: int = 0,
     ) -> None:
         """``watched``: by how many of the inputs' first columns ``regress`` finds the gradient, too."""
+        operand, generator = backend.operand, backend.generator
+        kernels, workers = backend.kernels, backend.workers
         self.parameters = Parameters(network.shapes, operand)
         network.initialise(self.parameters.tensors, generator)
         self.parameters.round()

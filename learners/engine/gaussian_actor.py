@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from learners.engine.adam import Adam
+from learners.engine.backend import Backend
 from learners.engine.kernels import Call, Kernels
 from learners.engine.parameters import Parameters
-from learners.engine.workers import Workers
 from learners.networks import LOG_STD_MAX, LOG_STD_MIN, Actor
 
 
@@ -23,15 +23,13 @@ class GaussianActor:
         rows: int,
         rate: float,
         average: float,
-        operand: torch.dtype,
-        generator: torch.Generator,
-        kernels: Kernels,
-        workers: Workers,
+        backend: Backend,
     ) -> None:
-        self.parameters = Parameters(network.shapes, operand)
-        network.initialise(self.parameters.tensors, generator)
+        kernels, workers = backend.kernels, backend.workers
+        self.parameters = Parameters(network.shapes, backend.operand)
+        network.initialise(self.parameters.tensors, backend.generator)
         self.parameters.round()
-        self.published = Parameters(network.shapes, operand)
+        self.published = Parameters(network.shapes, backend.operand)
         self.published.copy_(self.parameters.flat)
         gradients = self.parameters.gradients()
         self.optimiser = Adam(self.parameters, gradients, self.published, average, rate, kernels)

@@ -47,7 +47,7 @@ def test_resuming_equals_never_having_stopped(
     operand: torch.dtype,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("learners.sac.operand_type", lambda wanted: operand)
+    monkeypatch.setattr("learners.engine.backend.operand_type", lambda wanted: operand)
     monkeypatch.setattr("learners.critic_health.EVERY", 3)
     config = LearnerConfig(**SETTINGS, dropout=dropout)
     later = make_rows(30, 9, Actor.POLICY, 3)

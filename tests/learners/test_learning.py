@@ -81,7 +81,7 @@ def test_it_learns_to_stop_at_the_origin(
 ) -> None:
     """In 1,600 steps (160 s of robot time) it comes within a quarter of the best achievable, which the
     demonstrator and the untrained actor are far from."""
-    monkeypatch.setattr("learners.sac.operand_type", lambda wanted: operand)
+    monkeypatch.setattr("learners.engine.backend.operand_type", lambda wanted: operand)
     config = LearnerConfig(
         hidden=(64, 64),
         batch=64,

@@ -338,7 +338,7 @@ def test_working_precision_stays_near_float64(
 ) -> None:
     """Critics after some updates as shipped against float64, relative to the values' spread over inputs."""
     config = LearnerConfig(critics=4, updates_per_step=2)
-    monkeypatch.setattr("learners.sac.operand_type", lambda wanted: operand)
+    monkeypatch.setattr("learners.engine.backend.operand_type", lambda wanted: operand)
     sac = Sac(contract, config, seed=0)
     for seed in range(2):
         sac.update(random_batch(contract, 2, config.batch, seed))

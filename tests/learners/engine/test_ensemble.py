@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from learners.engine.backend import Backend
 from learners.engine.dropout import Dropout
 from learners.engine.ensemble import Ensemble
 from learners.engine.kernels import load_kernels
@@ -37,8 +38,8 @@ def make(
     generator = torch.Generator().manual_seed(0)
     kernels = load_kernels()[0] if compiled else TorchKernels()
     network = Critics(critics, INPUTS, hidden, layer_norm=layer_norm)
-    workers = Workers(threads)
-    ensemble = Ensemble(network, ACTIONS, ROWS, 0.0, 0.5, dropout, torch.float64, generator, kernels, workers)
+    backend = Backend(kernels, Workers(threads), torch.float64, generator)
+    ensemble = Ensemble(network, ACTIONS, ROWS, 0.0, 0.5, dropout, backend)
     ensemble.parameters.flat.add_(0.3 * torch.randn(len(ensemble.parameters.flat)))
     return ensemble, generator
 
