@@ -66,9 +66,9 @@ COMMANDS: dict[str, Command] = {
     "experiment constraint": Command(
         options.ExperimentConstraintOptions, "launch.experiments.constraint:constraint"
     ),
-    "experiment offline": Command(options.ExperimentOptions, "launch.experiments.command:offline"),
-    "experiment prior": Command(options.ExperimentOptions, "launch.experiments.command:prior"),
-    "experiment returns": Command(options.ExperimentOptions, "launch.experiments.command:returns"),
+    "experiment offline": Command(options.ExperimentOfflineOptions, "launch.experiments.command:offline"),
+    "experiment prior": Command(options.ExperimentPriorOptions, "launch.experiments.command:prior"),
+    "experiment returns": Command(options.ExperimentReturnsOptions, "launch.experiments.command:returns"),
 }
 
 

@@ -599,12 +599,35 @@ class ExperimentConstraintOptions:
 
 @dataclass(frozen=True)
 class ExperimentOptions:
-    """Algorithms compared over several seeds: a row of a CSV each, and a picture of all; resumable.
-
-    Example: sandlot experiment offline --csv benchmarks/offline.csv --seeds 0 1 2
-    """
+    """What the experiments that compare cases over seeds have in common."""
 
     csv: Path
     """Where the rows go; a row that is there is not run again. The picture lies beside it."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds, a run of every case each."""
+
+
+@dataclass(frozen=True)
+class ExperimentOfflineOptions(ExperimentOptions):
+    """BC, IQL and IDQL on data with two modes: a row of a CSV each, and a picture; resumable.
+
+    Example: sandlot experiment offline --csv benchmarks/offline.csv --seeds 0 1 2
+    """
+
+
+@dataclass(frozen=True)
+class ExperimentPriorOptions(ExperimentOptions):
+    """RLPD on a sparse task, and without one of its parts each: a row of a CSV for each evaluation, and a
+    picture; resumable.
+
+    Example: sandlot experiment prior --csv benchmarks/prior.csv --seeds 0 1 2
+    """
+
+
+@dataclass(frozen=True)
+class ExperimentReturnsOptions(ExperimentOptions):
+    """SAC and DroQ, ours and others', on Hopper, HalfCheetah and cheetah-run: a row of a CSV for each
+    evaluation, and a picture of each environment; many hours, resumable.
+
+    Example: sandlot experiment returns --csv runs/returns.csv --seeds 0 1 2
+    """
