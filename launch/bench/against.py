@@ -18,7 +18,8 @@ from typing import Any, Final, Literal
 import gymnasium
 import numpy as np
 
-from launch.bench.learner import ROWS, STRETCH_S, _in_child, _rows, _Times, _walker
+from launch.bench.child import in_child
+from launch.bench.learner import ROWS, STRETCH_S, _rows, _Times, _walker
 from learners.presets import preset
 from robot.errors import SandlotError
 from robot.messages import Actor
@@ -37,7 +38,7 @@ def run(package: Package, seconds: float, threads: int) -> dict[str, float]:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
     figures: dict[str, float] = {"threads_count": threads}
     for algorithm in ALGORITHMS[package]:
-        found = _in_child(_measure, package, algorithm, seconds, threads)
+        found = in_child(_measure, package, algorithm, seconds, threads)
         figures |= {f"{algorithm}_{key}": value for key, value in found.items()}
     return {key: float(f"{value:.5g}") for key, value in figures.items()}
 

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from launch.bench.learner import _in_child
+from launch.bench.child import in_child
 from learners.config import DrqConfig
 from learners.presets import DRQ
 from robot.contract import PREVIOUS_ACTION, ImageTerm, ObservationTerm, TaskContract
@@ -61,9 +61,9 @@ def cases() -> dict[str, tuple[TaskContract, DrqConfig]]:
 def run(written: int, seconds: float, folder: Path | None) -> dict[str, float]:
     """``written`` frames on the disk of ``folder``, ``seconds`` of updates for each learner. Figures in one
     flat dictionary."""
-    figures = _in_child(_store, min(written, TRANSITIONS), folder)
+    figures = in_child(_store, min(written, TRANSITIONS), folder)
     for name in cases():
-        figures |= {f"{name}_{key}": value for key, value in _in_child(_learn, name, seconds).items()}
+        figures |= {f"{name}_{key}": value for key, value in in_child(_learn, name, seconds).items()}
     return {key: float(f"{value:.5g}") for key, value in figures.items()}
 
 

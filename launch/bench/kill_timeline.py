@@ -71,36 +71,30 @@ def state_ms(ticks: Records, kill_ns: int, states: Iterable[SafetyState]) -> flo
 
 def state_changes(ticks: Records, kill_ns: int, end_ns: int) -> int:
     """How often the safety state changed in a window, against its last tick before."""
-    before = ticks[ticks["time_ns"] <= kill_ns][-1:]
-    within = ticks[(ticks["time_ns"] > kill_ns) & (ticks["time_ns"] <= end_ns)]
-    states = np.concatenate([before["safety_state"], within["safety_state"]])
-    return int(np.count_nonzero(np.diff(states.astype(np.int64))))
+    return len(_changes(ticks, kill_ns, end_ns))
 
 
 def first_cause(ticks: Records, start_ns: int, end_ns: int) -> Cause | None:
     """Why the safety state first changed in a window, against its last tick before; None if it did not."""
-    before = ticks[ticks["time_ns"] <= start_ns][-1:]
-    within = ticks[(ticks["time_ns"] > start_ns) & (ticks["time_ns"] <= end_ns)]
-    seen = np.concatenate([before, within])
-    changed = np.flatnonzero(np.diff(seen["safety_state"].astype(np.int64)))
-    return Cause(int(seen["cause"][changed[0] + 1])) if len(changed) else None
+    changes = _changes(ticks, start_ns, end_ns)
+    return Cause(int(changes["cause"][0])) if len(changes) else None
 
 
 def lateness_max_ms(ticks: Records, start_ns: int, end_ns: int) -> float:
     """The worst lateness of a tick in a window."""
-    within = ticks[(ticks["time_ns"] > start_ns) & (ticks["time_ns"] <= end_ns)]
+    within = _within(ticks, start_ns, end_ns)
     return float((within["time_ns"] - within["due_ns"]).max()) / 1e6 if len(within) else NEVER
 
 
 def gap_max_ms(truth: Records, start_ns: int, end_ns: int) -> float:
     """The longest time between two records of the truth in a window: how long the twin stood still."""
-    times = truth["time_ns"][(truth["time_ns"] > start_ns) & (truth["time_ns"] <= end_ns)]
+    times = _within(truth, start_ns, end_ns)["time_ns"]
     return float(np.diff(times).max()) / 1e6 if len(times) > 1 else NEVER
 
 
 def pilot_silence_max_ms(ticks: Records, start_ns: int, end_ns: int) -> float:
     """The longest that the guardian had heard nothing of the pilot in a window."""
-    within = ticks[(ticks["time_ns"] > start_ns) & (ticks["time_ns"] <= end_ns)]
+    within = _within(ticks, start_ns, end_ns)
     return float(within["silence"][:, 0].max()) * 1e3 if len(within) else NEVER
 
 
@@ -113,6 +107,17 @@ def lost_and_doubled(sequences: NDArray[np.unsignedinteger], made: int) -> tuple
     """Of rows 0 to ``made``: how many are not in ``sequences``, and how many are there once too often."""
     present = np.unique(sequences)
     return made - int(np.count_nonzero(present < made)), len(sequences) - len(present)
+
+
+def _within(records: Records, start_ns: int, end_ns: int) -> Records:
+    return records[(records["time_ns"] > start_ns) & (records["time_ns"] <= end_ns)]
+
+
+def _changes(ticks: Records, start_ns: int, end_ns: int) -> Records:
+    """The ticks of a window in which the safety state is not that of the tick before."""
+    seen = np.concatenate([ticks[ticks["time_ns"] <= start_ns][-1:], _within(ticks, start_ns, end_ns)])
+    changed: Records = seen[1:][np.diff(seen["safety_state"].astype(np.int64)) != 0]
+    return changed
 
 
 def _first_ms(times_ns: NDArray[np.int64], holds: NDArray[np.bool_], kill_ns: int) -> float:

@@ -10,7 +10,6 @@ it: on a shared machine it is the steadier of the two.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -19,13 +18,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from launch.bench.child import in_child
 from learners.config import LearnerConfig
 from robot.contract import PREVIOUS_ACTION, ObservationTerm, TaskContract, task_contract
 from robot.errors import SandlotError
@@ -73,7 +72,7 @@ def run(seconds: float, threads: int) -> dict[str, float]:
     """``seconds`` for each learner. Figures in one flat dictionary."""
     figures: dict[str, float] = {"threads_count": threads}
     for k, name in enumerate(cases(threads)):
-        found = _in_child(_measure, name, seconds, threads)
+        found = in_child(_measure, name, seconds, threads)
         machine = {key: found.pop(key) for key in [key for key in found if key.startswith("gemm_")]}
         figures |= machine if k == 0 else {}
         figures |= {f"{name}_{key}": value for key, value in found.items()}
@@ -228,30 +227,6 @@ def first_update() -> None:
     learner = Learner(contract, config, seed=0)
     learner.add("prior", _rows(contract, Actor.SCRIPT, np.random.default_rng(0), 1000))
     learner.pretrain(1)
-
-
-def _in_child(target: Any, *arguments: Any) -> dict[str, float]:
-    processes = multiprocessing.get_context("spawn")
-    ours, theirs = processes.Pipe()
-    child = processes.Process(target=_answer, args=(theirs, target, *arguments), daemon=True)
-    child.start()
-    theirs.close()
-    try:
-        found: dict[str, float] | str = ours.recv()
-    except EOFError:
-        raise SandlotError("a learner being measured died; what it printed says why") from None
-    finally:
-        child.join()
-    if isinstance(found, str):
-        raise SandlotError(found)
-    return found
-
-
-def _answer(pipe: Connection, target: Any, *arguments: Any) -> None:
-    try:
-        pipe.send(target(*arguments))
-    except SandlotError as error:
-        pipe.send(str(error))
 
 
 def _peak_mb() -> float:

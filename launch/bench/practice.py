@@ -9,6 +9,7 @@ on the demonstrations, then never updated), ``untrained`` (a policy fresh from i
 from __future__ import annotations
 
 import csv
+import io
 import shutil
 import time
 from collections.abc import Mapping
@@ -92,13 +93,14 @@ def rows(csv_file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def append(csv_file: Path, row: Mapping[str, object]) -> None:
-    """Add one row, and the header if the file is new."""
+def append(csv_file: Path, *new: Mapping[str, object]) -> None:
+    """Add rows, and the header if the file is new, in one write: a kill leaves no part of a run."""
     csv_file.parent.mkdir(parents=True, exist_ok=True)
     old = rows(csv_file)
-    columns = list(old[0]) if old else list(row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(old[0] if old else new[0]), extrasaction="ignore")
+    if not old:
+        writer.writeheader()
+    writer.writerows(new)
     with csv_file.open("a", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore")
-        if not old:
-            writer.writeheader()
-        writer.writerow(row)
+        file.write(text.getvalue())

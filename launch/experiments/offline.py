@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from launch.bench.practice import append, rows
+from launch.experiments.cases import keep_picture, missing
 from launch.experiments.fork import NAME, OBSTACLES, Fork, demonstrations, write_demonstrations
 
 UPDATES: Final = 4_000
@@ -43,16 +44,11 @@ CASES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
 
 def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None]) -> None:
     """All cases with each seed, a row each, and a picture of all rows beside the file."""
-    for seed in seeds:
-        for case in CASES:
-            if any(row["case"] == case and row["seed"] == str(seed) for row in rows(csv_file)):
-                continue
-            row = _measure(case, seed)
-            append(csv_file, row)
-            progress(", ".join(f"{name} {value}" for name, value in row.items()))
-    picture = csv_file.with_suffix(".png")
-    picture.write_bytes(_drawn(csv_file))
-    progress(f"{csv_file} and {picture}")
+    for seed, case in missing(csv_file, seeds, CASES):
+        row = _measure(case, seed)
+        append(csv_file, row)
+        progress(", ".join(f"{name} {value}" for name, value in row.items()))
+    keep_picture(csv_file, _drawn(csv_file), progress)
 
 
 def _measure(case: str, seed: int) -> dict[str, object]:

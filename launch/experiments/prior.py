@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from launch.bench.practice import append, rows
+from launch.experiments.cases import keep_picture, missing
 from launch.experiments.swing_up_demonstrator import NAME, demonstrations, write_demonstrations
 
 STEPS: Final = 5_000
@@ -45,17 +46,11 @@ CASES: Final[Mapping[str, Mapping[str, Any] | None]] = {
 
 def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None], steps: int = STEPS) -> None:
     """All cases with each seed, a row per evaluation, and a picture of all rows beside the file."""
-    for seed in seeds:
-        for case in CASES:
-            if any(row["case"] == case and row["seed"] == str(seed) for row in rows(csv_file)):
-                continue
-            found = _measure(case, seed, steps)
-            for row in found:
-                append(csv_file, row)
-            progress(f"{case}, seed {seed}: return {found[-1]['return_mean']} after {found[-1]['wall_s']} s")
-    picture = csv_file.with_suffix(".png")
-    picture.write_bytes(_drawn(csv_file))
-    progress(f"{csv_file} and {picture}")
+    for seed, case in missing(csv_file, seeds, CASES):
+        found = _measure(case, seed, steps)
+        append(csv_file, *found)
+        progress(f"{case}, seed {seed}: return {found[-1]['return_mean']} after {found[-1]['wall_s']} s")
+    keep_picture(csv_file, _drawn(csv_file), progress)
 
 
 def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:

@@ -64,9 +64,8 @@ def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None]) -
         found = measure(
             environment, CASES[case], seed, csv_file.with_suffix("") / "_".join(key).replace("/", "_")
         )
-        for one in found:
-            row = {"environment": environment, "case": case, "seed": seed} | one._asdict()
-            append(csv_file, row)
+        run_of = {"environment": environment, "case": case, "seed": seed}
+        append(csv_file, *(run_of | one._asdict() for one in found))
         progress(f"{environment}, {case}, seed {seed}: return {found[-1].return_mean:.0f}")
         for name in ENVIRONMENTS:
             mine = [row for row in rows(csv_file) if row["environment"] == name]
