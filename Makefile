@@ -1,5 +1,5 @@
 # make practice   the twin practises on this machine; everything it needs goes into .venv
-# make check      the two-minute version of make test
+# make check      the short version of make test
 # make help       the rest
 SHELL := bash
 
