@@ -44,8 +44,9 @@ class Setup(Struct):
     ``keys`` (empty: a session that stays on this machine). ``demonstrator``: ``module:Class`` of the
     scripted driver, ``demonstration_speed`` [m/s] its top speed. ``explore``: sample from the policy rather
     than take its mean; ``evaluate_every``: so many laps one is driven with the mean (0: never).
-    ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``constraints``: limits
-    to the task's costs. ``policy``, ``resume``: paths, empty for none.
+    ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``held_out``: share of
+    the episodes kept from training (None: the learner's default). ``constraints``: limits to the task's
+    costs. ``policy``, ``resume``: paths, empty for none.
     """
 
     address: str = "127.0.0.1:5588"
@@ -58,6 +59,7 @@ class Setup(Struct):
     explore: bool = True
     evaluate_every: int = 8
     update_ratio: int | None = None
+    held_out: float | None = None
     constraints: tuple[Constraint, ...] = ()
     policy: str = ""
     resume: str = ""
@@ -67,6 +69,8 @@ class Setup(Struct):
         config = LearnerConfig(constraints=self.constraints)
         if self.update_ratio:
             config = msgspec.structs.replace(config, updates_per_step=self.update_ratio)
+        if self.held_out is not None:
+            config = msgspec.structs.replace(config, held_out=self.held_out)
         return config
 
 

@@ -43,6 +43,8 @@ class PracticeOptions:
     """An ONNX policy to start from, until the learner has a better one."""
     update_ratio: int | None = None
     """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
+    held_out: float | None = None
+    """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
     cost: tuple[str, ...] = ()
     """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
     NAME<=LIMIT/episode."""
@@ -122,6 +124,8 @@ class LearnerOptions:
     """Seed of the learner's random numbers."""
     update_ratio: int | None = None
     """Critic updates per environment step (None: the default; 0 switches learning off)."""
+    held_out: float | None = None
+    """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
     cost: tuple[str, ...] = ()
     """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
     NAME<=LIMIT/episode."""
@@ -568,6 +572,8 @@ class BenchPracticeOptions:
     """Seeds, a session each."""
     minutes: float = 20.0
     """Practice time of each session [min]."""
+    held_out: float | None = None
+    """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
     csv: Path = Path("benchmarks/practice.csv")
     """Rows are appended here; one that is there is not run again."""
     runs: Path = Path("runs/bench")

@@ -74,6 +74,7 @@ def practise(options: PracticeOptions) -> int:
         address=f"127.0.0.1:{free_ports()}",
         demonstration_laps=options.demonstration_laps,
         update_ratio=options.update_ratio,
+        held_out=options.held_out,
         constraints=tuple(map(parse_constraint, options.cost)),
         policy=_path(options.policy, "policy"),
         resume=_path(options.resume, "resume"),
@@ -143,6 +144,7 @@ def learn(options: LearnerOptions) -> int:
         keys=str(options.keys.expanduser()),
         key=options.key or "",
         update_ratio=options.update_ratio,
+        held_out=options.held_out,
         constraints=tuple(map(parse_constraint, options.cost)),
         resume=_path(options.resume, "resume"),
     )

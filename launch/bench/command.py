@@ -135,6 +135,7 @@ def practice(options: BenchPracticeOptions) -> int:
             options.driver,
             seed,
             options.minutes,
+            options.held_out,
             options.csv,
             options.runs,
             options.keep,

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from launch.lockstep import practise_lockstep
 from launch.manifest import Setup
 from launch.run_data import RunData
@@ -27,13 +29,23 @@ ENDLESS = 1_000_000
 
 
 def run(
-    robot: str, course: str, driver: Driver, seed: int, minutes: float, csv_file: Path, runs: Path, keep: bool
+    robot: str,
+    course: str,
+    driver: Driver,
+    seed: int,
+    minutes: float,
+    held_out: float | None,
+    csv_file: Path,
+    runs: Path,
+    keep: bool,
 ) -> Mapping[str, object] | None:
-    """One session and its row, or None if the file has that row already. ``keep``: leave the run's folder."""
+    """One session and its row, or None if the file has that row already. ``held_out``: as Setup's.
+    ``keep``: leave the run's folder."""
     wanted = {"robot": robot, "course": course, "driver": driver, "seed": seed, "minutes": minutes}
-    if any(all(str(row[k]) == str(v) for k, v in wanted.items()) for row in rows(csv_file)):
+    wanted["held_out"] = Setup(held_out=held_out).learner_config().held_out
+    if any(all(row.get(k) == str(v) for k, v in wanted.items()) for row in rows(csv_file)):
         return None
-    setup = setup_of(driver, robot, course, seed, runs)
+    setup = msgspec.structs.replace(setup_of(driver, robot, course, seed, runs), held_out=held_out)
     session = create_session(
         robot,
         course,
