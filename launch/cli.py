@@ -66,6 +66,7 @@ COMMANDS: dict[str, Command] = {
     "experiment constraint": Command(
         options.ExperimentConstraintOptions, "launch.experiments.constraint:constraint"
     ),
+    "experiment growth": Command(options.ExperimentGrowthOptions, "launch.experiments.command:growth"),
     "experiment offline": Command(options.ExperimentOfflineOptions, "launch.experiments.command:offline"),
     "experiment prior": Command(options.ExperimentPriorOptions, "launch.experiments.command:prior"),
     "experiment returns": Command(options.ExperimentReturnsOptions, "launch.experiments.command:returns"),

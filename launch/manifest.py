@@ -16,6 +16,7 @@ import tomli_w
 
 from learners.config import LearnerConfig
 from learners.lagrangian import Constraint
+from learners.range_growth import WHOLE, RangeGrowth
 from robot.errors import SandlotError
 from robot.layout import Struct
 from robot.plain_data import decode_struct
@@ -46,7 +47,7 @@ class Setup(Struct):
     than take its mean; ``evaluate_every``: so many laps one is driven with the mean (0: never).
     ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``held_out``: share of
     the episodes kept from training (None: the learner's default). ``constraints``: limits to the task's
-    costs. ``policy``, ``resume``: paths, empty for none.
+    costs. ``growth``: of the action range. ``policy``, ``resume``: paths, empty for none.
     """
 
     address: str = "127.0.0.1:5588"
@@ -61,12 +62,13 @@ class Setup(Struct):
     update_ratio: int | None = None
     held_out: float | None = None
     constraints: tuple[Constraint, ...] = ()
+    growth: RangeGrowth = WHOLE
     policy: str = ""
     resume: str = ""
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""
-        config = LearnerConfig(constraints=self.constraints)
+        config = LearnerConfig(constraints=self.constraints, growth=self.growth)
         if self.update_ratio:
             config = msgspec.structs.replace(config, updates_per_step=self.update_ratio)
         if self.held_out is not None:

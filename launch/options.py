@@ -48,6 +48,9 @@ class PracticeOptions:
     cost: tuple[str, ...] = ()
     """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
     NAME<=LIMIT/episode."""
+    grow: tuple[str, ...] = ()
+    """Begin with a share of the action range, which grows while the robot does not fail: SHARE ACTION=VALUE
+    …, with the neutral actions that are not the middle of their range, such as 0.35 speed=0.4."""
     resume: Path | None = None
     """An earlier run whose learner to go on from, exactly where its last checkpoint was."""
     runs: Path = Path("runs")
@@ -129,6 +132,9 @@ class LearnerOptions:
     cost: tuple[str, ...] = ()
     """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
     NAME<=LIMIT/episode."""
+    grow: tuple[str, ...] = ()
+    """Begin with a share of the action range, which grows while the robot does not fail: SHARE ACTION=VALUE
+    …, with the neutral actions that are not the middle of their range, such as 0.35 speed=0.4."""
     resume: Path | None = None
     """An earlier run to go on from, exactly where its last checkpoint was."""
     minutes: float | None = None
@@ -611,6 +617,15 @@ class ExperimentOptions:
     """Where the rows go; a row that is there is not run again. The picture lies beside it."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds, a run of every case each."""
+
+
+@dataclass(frozen=True)
+class ExperimentGrowthOptions(ExperimentOptions):
+    """The whole action range, a growing and a fixed part of it, on a load that hangs and one that stands: a
+    row of a CSV for each evaluation, a table and a picture; resumable.
+
+    Example: sandlot experiment growth --csv benchmarks/growth.csv --seeds 0 1 2
+    """
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from launch.status_log import StatusLog
 from launch.supervisor import Plan, Supervisor, always, python_command
 from launch.view import Header, View, make_view
 from learners.lagrangian import parse_constraint
+from learners.range_growth import parse_growth
 from robot.board import Board
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError
@@ -76,6 +77,7 @@ def practise(options: PracticeOptions) -> int:
         update_ratio=options.update_ratio,
         held_out=options.held_out,
         constraints=tuple(map(parse_constraint, options.cost)),
+        growth=parse_growth(options.grow),
         policy=_path(options.policy, "policy"),
         resume=_path(options.resume, "resume"),
     )
@@ -146,6 +148,7 @@ def learn(options: LearnerOptions) -> int:
         update_ratio=options.update_ratio,
         held_out=options.held_out,
         constraints=tuple(map(parse_constraint, options.cost)),
+        growth=parse_growth(options.grow),
         resume=_path(options.resume, "resume"),
     )
     session = create_session(

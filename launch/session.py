@@ -182,7 +182,9 @@ def create_session(
         if fast:  # simulated time has no network either
             spec = msgspec.structs.replace(spec, estop=Estop())
     contract = contract_of(spec, make_task(spec, course_data))
-    Multipliers(contract, setup.constraints)  # an unknown cost is refused here, not by a process that dies
+    # An unknown cost or action is refused here, not by a process that dies.
+    Multipliers(contract, setup.constraints)
+    setup.growth.neutral_actions(contract)
     manifest = Manifest(
         session=session,
         created=now.isoformat(timespec="seconds"),

@@ -64,6 +64,14 @@ class Constrained(Protocol):
     """What each constraint's cost is charged from now on."""
 
 
+@runtime_checkable
+class Growing(Protocol):
+    """An algorithm that can be kept to a part of the action range."""
+
+    action_share: float
+    """Of the way from the neutral action to the range's ends, from now on."""
+
+
 def make_algorithm(contract: TaskContract, config: AlgorithmConfig, seed: int) -> Algorithm:
     """The algorithm whose settings these are, new."""
     if contract.images and not isinstance(config, DrqConfig):

@@ -46,7 +46,7 @@ def choose(averages: Sequence[float], active: int) -> int:
 
 
 class Avtd:
-    """See ``algorithm.Algorithm``, ``critic_health.Assessable`` and ``algorithm.Constrained``."""
+    """See ``algorithm.Algorithm``, ``critic_health.Assessable``, ``Constrained`` and ``Growing``."""
 
     def __init__(self, contract: TaskContract, config: AvtdConfig, seed: int) -> None:
         self.config = config
@@ -80,6 +80,15 @@ class Avtd:
     def multipliers(self, values: tuple[float, ...]) -> None:
         for candidate in self.candidates:
             candidate.multipliers = values
+
+    @property
+    def action_share(self) -> float:
+        return self.acting.action_share
+
+    @action_share.setter
+    def action_share(self, share: float) -> None:
+        for candidate in self.candidates:
+            candidate.action_share = share
 
     def update(self, batch: Batch) -> dict[str, float]:
         """An update of every candidate on the same minibatches. The active one's metrics, and who it is."""

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from learners.lagrangian import Constraint
+from learners.range_growth import WHOLE, RangeGrowth
 from robot.errors import SpecError
 from robot.layout import Struct
 
@@ -117,6 +118,8 @@ class LearnerConfig(CommonConfig, tag="sac"):
     """Off is the paper's recommended start for a new task."""
     constraints: tuple[Constraint, ...] = ()
     """Costs to be kept to a limit while the reward is pursued (``lagrangian.py``)."""
+    growth: RangeGrowth = WHOLE
+    """Which part of the action range the policy has at first, and how it grows (``range_growth.py``)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -158,6 +161,7 @@ class DrqConfig(LearnerConfig, tag="drq"):
         super().__post_init__()
         self.need(len(self.filters) == len(self.strides) >= 1, "a stride is needed for each of the filters")
         self.need(not self.constraints, "constraints are not kept from pictures")
+        self.need(not self.growth.restricts, "from pictures the action range does not grow")
         self.need(
             min(*self.filters, *self.strides, self.features) >= 1 and self.shift >= 0,
             "filters, strides and features must be at least 1, the shift 0",

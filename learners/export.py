@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from torch import Tensor
 
+from learners.action_reach import ActionReach
 from learners.networks import LOG_STD_MAX, LOG_STD_MIN
 from robot.contract import TaskContract
 
@@ -30,17 +31,25 @@ def export_actor(
     *,
     tanh_mean: bool = False,
     log_std_min: float = LOG_STD_MIN,
+    reach: ActionReach | None = None,
 ) -> bytes:
     """A Gaussian actor; its ``noise`` is [N, A].
 
     ``weights``: the actor's (``networks.Actor.shapes``); ``depth``: its number of hidden layers. The action
     is tanh(mean + std * noise), or with ``tanh_mean`` tanh(mean) + std * noise within [-1, 1], and ``std`` at
-    least exp(``log_std_min``).
+    least exp(``log_std_min``). ``reach``: keep to its part of the action range.
     """
     nodes, constants = normalising(contract, "hidden")
-    more, actor = acting("hidden", weights, depth, tanh_mean=tanh_mean, log_std_min=log_std_min)
+    narrowed, limits = ([], {}) if reach is None else widening("wanted", reach)
+    output = "wanted" if narrowed else "action"
+    more, actor = acting("hidden", weights, depth, output, tanh_mean=tanh_mean, log_std_min=log_std_min)
     return policy_file(
-        contract, [*nodes, *more], constants | actor, contract.action_size, calibration_hash, version
+        contract,
+        [*nodes, *more, *narrowed],
+        constants | actor | limits,
+        contract.action_size,
+        calibration_hash,
+        version,
     )
 
 
@@ -58,11 +67,12 @@ def acting(
     hidden: str,
     weights: dict[str, Tensor],
     depth: int,
+    output: str = "action",
     *,
     tanh_mean: bool = False,
     log_std_min: float = LOG_STD_MIN,
 ) -> tuple[list[NodeProto], dict[str, Array]]:
-    """Nodes and constants from the actor's inputs, called ``hidden``, and ``noise`` to ``action``."""
+    """Nodes and constants from the actor's inputs, called ``hidden``, and ``noise`` to the raw action."""
     constants = {name: w.numpy() for name, w in weights.items()}
     constants |= {
         "log_std_min": np.array(log_std_min, np.float32),
@@ -85,13 +95,57 @@ def acting(
         nodes += [
             helper.make_node("Tanh", ["mean"], ["centre"]),
             helper.make_node("Add", ["centre", "deviation"], ["free"]),
-            helper.make_node("Clip", ["free", "lowest", "highest"], ["action"]),
+            helper.make_node("Clip", ["free", "lowest", "highest"], [output]),
         ]
     else:
         nodes += [
             helper.make_node("Add", ["mean", "deviation"], ["before_tanh"]),
-            helper.make_node("Tanh", ["before_tanh"], ["action"]),
+            helper.make_node("Tanh", ["before_tanh"], [output]),
         ]
+    return nodes, constants
+
+
+def widening(raw: str, reach: ActionReach) -> tuple[list[NodeProto], dict[str, Array]]:
+    """Nodes and constants from a ``raw`` action in a part of the range to ``action`` in the whole:
+    ``ActionReach.widened``."""
+    at = reach.previous_columns
+    constants: dict[str, Array] = {
+        "previous_start": np.array([at.start]),
+        "previous_stop": np.array([at.stop]),
+        "columns": np.array([1]),
+        "max_change": reach.max_change.numpy(),
+        "range_lowest": reach.lowest.numpy(),
+        "range_highest": reach.highest.numpy(),
+        **{
+            name: np.array(value, np.float32)
+            for name, value in (("minus_one", -1.0), ("one", 1.0), ("half", 0.5))
+        },
+    }
+    nodes = [
+        helper.make_node(kind, inputs, [found])
+        for kind, inputs, found in (
+            ("Slice", ["observation", "previous_start", "previous_stop", "columns"], "previous"),
+            ("Sub", ["previous", "max_change"], "least"),
+            ("Max", ["least", "minus_one"], "low"),
+            ("Add", ["previous", "max_change"], "most"),
+            ("Min", ["most", "one"], "high"),
+            ("Max", ["range_lowest", "low"], "lowest_above"),
+            ("Min", ["lowest_above", "high"], "first"),
+            ("Max", ["range_highest", "low"], "highest_above"),
+            ("Min", ["highest_above", "high"], "last"),
+            ("Sub", ["last", "first"], "width"),
+            ("Add", [raw, "one"], "raised"),
+            ("Mul", ["raised", "half"], "portion"),
+            ("Mul", ["width", "portion"], "way"),
+            ("Add", ["first", "way"], "target"),
+            ("Sub", ["target", "low"], "above"),
+            ("Sub", ["high", "low"], "span"),
+            ("Mul", ["span", "half"], "half_span"),
+            ("Div", ["above", "half_span"], "twice"),
+            ("Sub", ["twice", "one"], "unbounded"),
+            ("Clip", ["unbounded", "minus_one", "one"], "action"),
+        )
+    ]
     return nodes, constants
 
 

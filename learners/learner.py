@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learners.algorithm import Constrained, make_algorithm
+from learners.algorithm import Constrained, Growing, make_algorithm
 from learners.checkpoint import read_checkpoint, write_checkpoint
 from learners.config import LearnerConfig
 from learners.critic_health import Assessable, CriticHealth
@@ -19,6 +19,7 @@ from learners.lagrangian import Multipliers
 from learners.offline_config import AlgorithmConfig
 from learners.pacing import Pacing
 from learners.prior_data import Experience
+from learners.range_growth import WHOLE, GrowingRange
 from learners.sac import Batch
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError
@@ -58,6 +59,7 @@ class Learner:
         self.health = CriticHealth(seed)
         constraints = config.constraints if isinstance(config, LearnerConfig) else ()
         self.multipliers = Multipliers(contract, constraints)
+        self.range = GrowingRange(config.growth if isinstance(config, LearnerConfig) else WHOLE)
         self.metrics: dict[str, float] = {}
         """Of the last update step, and of the last look at the critics."""
 
@@ -91,6 +93,9 @@ class Learner:
         ``pictures``: what the cameras saw at each, dtype ``contract.frame_dtype()``, (n,), the first time."""
         self.experience.add(session, rows, pictures)
         self.multipliers.add(session, rows)
+        self.range.add(rows)
+        if isinstance(self.algorithm, Growing):
+            self.algorithm.action_share = self.range.share
         self.pacing.received = self.experience.steps
 
     def due(self) -> int:
@@ -129,7 +134,7 @@ class Learner:
         if isinstance(self.algorithm, Constrained):
             self.algorithm.multipliers = self.multipliers.values
         found = self.algorithm.update(batch)
-        self.metrics = self.metrics | found | self.multipliers.metrics
+        self.metrics = self.metrics | found | self.multipliers.metrics | self.range.metrics
         steps = self.pacing.done + self.pretrained
         # What values can be is known from rows only: of a caller's own batches there are none.
         if isinstance(self.algorithm, Assessable) and self.experience.transitions:

@@ -23,6 +23,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -85,7 +86,8 @@ class Sac:
         self.backend = Backend.of(config, seed)
         self.slow, self.generator = self.backend.slow, self.backend.generator
         self.normalise = Normaliser(*contract.normaliser())
-        self.reach = ActionReach(contract)
+        self.reach = ActionReach(contract, config.growth)
+        self._action_share = config.growth.start
         observations, self.actions = contract.observation_size, contract.action_size
         self.noise_size = self.actions
         self.actor = GaussianActor(
@@ -154,7 +156,10 @@ class Sac:
     def act(self, observation: Tensor, noise: Tensor, images: tuple[Tensor, ...] = ()) -> Tensor:
         """The published actor's raw actions, (N, A), as the exported file's: see ``Algorithm``."""
         weights, depth = self.actor.published.tensors, len(self.config.hidden)
-        return act(weights, depth, self.normalise(observation), noise)
+        raw = act(weights, depth, self.normalise(observation), noise)
+        if not self.config.growth.restricts:
+            return raw
+        return self.reach.widened(raw, self.reach.previous(observation))
 
     def assess(self, batch: Batch, seed: int) -> Assessment:
         """What the critics say of one minibatch, G = 1, and what they should: see ``critic_health``."""
@@ -166,6 +171,16 @@ class Sac:
         values, _ = self.critics.slope(self.critic_inputs(batch)[0])
         self.generator.set_state(before)
         return Assessment(values.clone(), target)
+
+    @property
+    def action_share(self) -> float:
+        """Which part of the action range there is at present: actor, targets and policy keep to it."""
+        return self._action_share
+
+    @action_share.setter
+    def action_share(self, share: float) -> None:
+        self._action_share = share
+        self.reach.keep_to(share)
 
     @property
     def discount(self) -> float:
@@ -186,7 +201,8 @@ class Sac:
     def export(self, calibration_hash: str, version: int) -> bytes:
         """The published actor as an ONNX file."""
         weights, depth = self.actor.published.tensors, len(self.config.hidden)
-        return export_actor(self.contract, weights, depth, calibration_hash, version)
+        reach = self.reach if self.config.growth.restricts else None
+        return export_actor(self.contract, weights, depth, calibration_hash, version, reach=reach)
 
     def _bootstrap(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Critic inputs at s', a' ~ pi(s') for all G minibatches (the actor does not change meanwhile),
@@ -258,11 +274,16 @@ class Sac:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything that learning changes, as arrays that share memory where they can."""
-        return self._state().arrays()
+        arrays = self._state().arrays()
+        return (
+            arrays | {"action_share": np.array(self.action_share)} if self.config.growth.restricts else arrays
+        )
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Take over what ``arrays`` gave."""
         self._state().restore(arrays)
+        if self.config.growth.restricts:
+            self.action_share = float(arrays["action_share"])
 
     def _state(self) -> State:
         parameters = {

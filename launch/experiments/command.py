@@ -5,6 +5,14 @@ from __future__ import annotations
 from launch.options import ExperimentOptions
 
 
+def growth(options: ExperimentOptions) -> int:
+    """SAC with the whole action range and with parts of it."""
+    from launch.experiments import growth as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
+
+
 def offline(options: ExperimentOptions) -> int:
     """BC, IQL and IDQL on two modes."""
     from launch.experiments import offline as experiment

@@ -28,7 +28,7 @@ class Episodes:
         """And to look at: for each camera (stack, height, width, channels), oldest first."""
         self.pictures: NDArray[np.void] | None = None
         """What was seen at the rows that the last step returned, (n,); None if there are no cameras."""
-        self.over = True
+        self.over, self.terminated = True, False
         self.step_number, self.total_reward = 0, 0.0
         self.total_costs = np.zeros(len(contract.cost_terms))
         """Undiscounted sums of the contract's costs so far."""
@@ -43,7 +43,8 @@ class Episodes:
     def begin(self, episode: int, seed: int, sequence: int = 0) -> None:
         """Reset the environment with ``seed``. ``sequence``: of the episode's first row."""
         self._episode, self._sequence = episode, sequence
-        self.step_number, self.total_reward, self.over = 0, 0.0, False
+        self.step_number, self.total_reward = 0, 0.0
+        self.over = self.terminated = False
         self.total_costs[:] = 0.0
         self.images = ()
         observation, _ = self.environment.reset(seed=seed)
@@ -69,7 +70,7 @@ class Episodes:
                 f"the environment returned the reward {reward} in step {self.step_number} of episode "
                 f"{self._episode}"
             )
-        self.over = bool(terminated or truncated)
+        self.over, self.terminated = bool(terminated or truncated), bool(terminated)
         if self.over:
             last = self._row(Actor.NOBODY, version)
             last["last"] = True

@@ -15,8 +15,11 @@ from typing import Final
 
 import msgspec
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from learners.action_reach import ActionReach
+from learners.config import LearnerConfig
 from learners.environments.contract import environment_contract
 from learners.environments.curve import Point, read_curve, write_curve
 from learners.environments.environment import Make
@@ -33,6 +36,7 @@ from learners.environments.settings import (
 )
 from learners.journal import Journal
 from learners.learner import Learner
+from learners.range_growth import WHOLE
 from robot.contract import TaskContract
 from robot.errors import SandlotError
 from robot.frame_file import write_atomically
@@ -83,6 +87,9 @@ class Training:
         )
         self._source = Episodes(self._environment, self._unmeasured, settings.longest_episode)
         self._judged = Episodes(self._evaluation_environment, self._unmeasured, settings.longest_episode)
+        growth = settings.learner.growth if isinstance(settings.learner, LearnerConfig) else WHOLE
+        self._first_reach = ActionReach(self._unmeasured, growth) if growth.restricts else None
+        """Of the random steps, where the learner begins with a part of the action range."""
         self._unwritten: list[NDArray[np.void]] = []
         self._checkpointed, self._earlier_s, self._began_s = 0, 0.0, time.monotonic()
 
@@ -126,6 +133,11 @@ class Training:
         return self._source.over
 
     @property
+    def episode_terminated(self) -> bool:
+        """Whether that end was a termination."""
+        return self._source.terminated
+
+    @property
     def progress(self) -> int:
         """Update steps of the offline phase and steps of the environment so far."""
         return self.steps + (0 if self.learner is None else self.learner.pretrained)
@@ -164,7 +176,7 @@ class Training:
         over = False
         while not over and self.steps < self.settings.steps:
             if self.learner is None or not self._practised:
-                rows = source.step(noise.uniform(-1.0, 1.0, self._unmeasured.action_size), Actor.POLICY)
+                rows = source.step(self._random(noise), Actor.POLICY)
             else:
                 drawn = noise.standard_normal(self.learner.noise_size, np.float32)
                 raw = self.learner.act(source.observation, drawn, source.images)
@@ -182,6 +194,15 @@ class Training:
                 self._checkpoint()
             if self._watch is not None:
                 self._watch(self)
+
+    def _random(self, noise: np.random.Generator) -> NDArray[np.float64]:
+        """A raw action, (n_actions,), whose executed one is uniform in what there is of the range."""
+        raw = noise.uniform(-1.0, 1.0, self._unmeasured.action_size)
+        if self._first_reach is None:
+            return raw
+        previous = self._first_reach.previous(torch.from_numpy(self._source.observation))
+        found: NDArray[np.float64] = self._first_reach.widened(torch.from_numpy(raw), previous).numpy()
+        return found
 
     def _end_episode(self) -> None:
         rows = np.concatenate(self._unwritten)

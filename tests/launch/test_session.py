@@ -12,6 +12,7 @@ from launch.catalogue import find
 from launch.manifest import Setup, load_manifest, without_none
 from launch.session import create_session, on_twin, open_session
 from learners.lagrangian import Multipliers, parse_constraint
+from learners.range_growth import parse_growth
 from robot.errors import SandlotError, SpecError
 from robot.spec import load_spec
 
@@ -40,6 +41,19 @@ def test_a_constraint_is_of_a_cost_that_the_task_measures(tmp_path: Path) -> Non
     assert Multipliers(read.contract, read.learner_config().constraints).columns == (0,)
     other = Setup(constraints=(parse_constraint("inpact<=0.5/step"),))
     with pytest.raises(SpecError, match="did you mean impact"):
+        create_session("racer", "oval", role="practice", runs=tmp_path, twin=True, setup=other)
+
+
+def test_the_action_range_grows_from_neutral_actions_that_the_robot_has(tmp_path: Path) -> None:
+    growth = parse_growth(("0.3", "speed=0.4"))
+    made = create_session(
+        "racer", "oval", role="practice", runs=tmp_path, twin=True, setup=Setup(growth=growth)
+    )
+    read = open_session(made.directory)
+    assert read.learner_config().growth == growth
+    assert growth.neutral_actions(read.contract) == [-1.0, 0.0]
+    other = Setup(growth=parse_growth(("0.3", "sped=0.4")))
+    with pytest.raises(SpecError, match="did you mean speed"):
         create_session("racer", "oval", role="practice", runs=tmp_path, twin=True, setup=other)
 
 

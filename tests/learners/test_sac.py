@@ -15,9 +15,11 @@ from torch import Tensor
 from learners.config import LearnerConfig
 from learners.engine import compiled
 from learners.lagrangian import Constraint
+from learners.range_growth import RangeGrowth
 from learners.sac import Batch, Sac
 from robot.contract import ActionMap, TaskContract
 from robot.errors import SandlotError
+from robot.spec import ActionTerm
 
 
 @pytest.fixture
@@ -66,6 +68,7 @@ class Reference:
             [{k: v.detach().clone() for k, v in c.items()} for c in two] for two in self.costs
         ]
         self.multipliers = sac.multipliers
+        self.share = sac.action_share
         self.log_temperature = torch.tensor(math.log(config.initial_temperature), requires_grad=True)
         self.updates = 0
         self.noise = torch.Generator()
@@ -126,9 +129,26 @@ class Reference:
             change = math.inf if term.slew is None else term.slew / self.contract.policy_hz
             change = 2 * change / (term.upper - term.lower)
             low, high = (previous[:, i] - change).clamp(min=-1), (previous[:, i] + change).clamp(max=1)
+            low, high = self.restricted(low, high, term)
             wanted = low * (1 - raw[:, i]) / 2 + high * (1 + raw[:, i]) / 2
             columns.append((1 - term.smoothing) * previous[:, i] + term.smoothing * wanted)
         return torch.stack(columns, -1)
+
+    def restricted(self, low: Tensor, high: Tensor, term: ActionTerm) -> tuple[Tensor, Tensor]:
+        """What lies in the part of the range that there is, or the one end that is nearest to it."""
+        middle = (term.lower + term.upper) / 2
+        neutral = self.config.growth.neutral.get(term.name, middle)
+        ends = (neutral + self.share * (end - neutral) for end in (term.lower, term.upper))
+        least, most = ((end - middle) / (term.upper - middle) for end in ends)
+        inside = (
+            torch.maximum(low, torch.full_like(low, least)),
+            torch.minimum(high, torch.full_like(high, most)),
+        )
+        above, below = low > most, high < least
+        return (
+            torch.where(above, low, torch.where(below, high, inside[0])),
+            torch.where(above, low, torch.where(below, high, inside[1])),
+        )
 
     def adam(self, loss: Tensor, tensors: list[Tensor], rate: float) -> None:
         for tensor, gradient in zip(tensors, torch.autograd.grad(loss, tensors), strict=True):
@@ -302,6 +322,29 @@ def test_constrained_updates_equal_the_reference_s(
                 torch.testing.assert_close(ours.parameters.tensors[name][e], w.detach(), **close)
             for name, w in followers[e].items():
                 torch.testing.assert_close(ours.targets.tensors[name][e], w, **close)
+
+
+@pytest.mark.usefixtures("_float64")
+def test_updates_in_a_part_of_the_range_equal_the_reference_s(contract: TaskContract) -> None:
+    """Two neutral actions, one at an end of its range; previous actions inside and outside the part."""
+    growth = RangeGrowth(start=0.2, neutral={"a": -1.0, "b": 0.5})
+    config = LearnerConfig(**BASE, entropy_backup=True, growth=growth)
+    sac = Sac(contract, config, seed=5)
+    reference = Reference(contract, config, sac)
+    for seed, share in enumerate((0.2, 0.2, 0.5, 0.9)):
+        sac.action_share = reference.share = share
+        batch = random_batch(contract, config.updates_per_step, config.batch, seed)
+        sac.update(batch)
+        reference.update(batch)
+    close = {"rtol": 1e-7, "atol": 1e-9}
+    for name, w in reference.actor.items():
+        torch.testing.assert_close(sac.actor.parameters.tensors[name], w.detach(), **close)
+    for e in range(config.critics):
+        for name, w in reference.critics[e].items():
+            torch.testing.assert_close(sac.critics.parameters.tensors[name][e], w.detach(), **close)
+    torch.testing.assert_close(
+        sac.temperature.parameters.flat[0], reference.log_temperature.detach(), **close
+    )
 
 
 def test_what_is_learned_does_not_depend_on_the_number_of_threads(contract: TaskContract) -> None:
