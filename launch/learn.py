@@ -47,7 +47,13 @@ def learn(options: LearnOptions) -> int:
     try:
         with _stop_on_sigterm():
             training = Training(
-                make, directory, settings, prior=options.prior, watch=view.show, tell=view.say
+                make,
+                directory,
+                settings,
+                prior=options.prior,
+                initial=options.initial,
+                watch=view.show,
+                tell=view.say,
             )
             link_latest(directory)
             view.say(f"{settings.algorithm} on {settings.environment}, seed {settings.seed} -> {directory}")

@@ -47,7 +47,8 @@ class Setup(Struct):
     than take its mean; ``evaluate_every``: so many laps one is driven with the mean (0: never).
     ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``held_out``: share of
     the episodes kept from training (None: the learner's default). ``constraints``: limits to the task's
-    costs. ``growth``: of the action range. ``policy``, ``resume``: paths, empty for none.
+    costs. ``growth``: of the action range. ``policy``, ``initial`` (networks of the
+    learner), ``resume``: paths, empty for none.
     """
 
     address: str = "127.0.0.1:5588"
@@ -64,6 +65,7 @@ class Setup(Struct):
     constraints: tuple[Constraint, ...] = ()
     growth: RangeGrowth = WHOLE
     policy: str = ""
+    initial: str = ""
     resume: str = ""
 
     def learner_config(self) -> LearnerConfig:

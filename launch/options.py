@@ -51,6 +51,9 @@ class PracticeOptions:
     grow: tuple[str, ...] = ()
     """Begin with a share of the action range, which grows while the robot does not fail: SHARE ACTION=VALUE
     …, with the neutral actions that are not the middle of their range, such as 0.35 speed=0.4."""
+    initial: Path | None = None
+    """What a new learner begins with: a folder offline/iql of an earlier run, whose actor and critics it
+    takes over, or offline/bc, whose actor."""
     resume: Path | None = None
     """An earlier run whose learner to go on from, exactly where its last checkpoint was."""
     runs: Path = Path("runs")
@@ -135,6 +138,9 @@ class LearnerOptions:
     grow: tuple[str, ...] = ()
     """Begin with a share of the action range, which grows while the robot does not fail: SHARE ACTION=VALUE
     …, with the neutral actions that are not the middle of their range, such as 0.35 speed=0.4."""
+    initial: Path | None = None
+    """What a new learner begins with: a folder offline/iql of an earlier run, whose actor and critics it
+    takes over, or offline/bc, whose actor."""
     resume: Path | None = None
     """An earlier run to go on from, exactly where its last checkpoint was."""
     minutes: float | None = None
@@ -159,6 +165,8 @@ class LearnOptions:
 
     From data only: sandlot learn --env Hopper-v5 --algo iql --prior data/ --offline --set tau=0.9
 
+    Online from there: sandlot learn --env Hopper-v5 --algo rlpd --initial runs/Hopper-v5/… --set critics=2
+
     From a robot's run only: sandlot learn --session runs/racer/latest --algo iql --steps 20000
 
     Go on, further: sandlot learn --resume runs/Hopper-v5/latest --steps 200000
@@ -173,6 +181,9 @@ class LearnOptions:
     """The algorithm (learners/presets.py)."""
     prior: Path | None = None
     """A folder of journals to learn from besides, such as earlier runs', or minari:NAME, a dataset."""
+    initial: Path | None = None
+    """A run of iql, whose actor and critics a new learner of rlpd and its relatives begins with, or of bc,
+    whose actor. It acts from the first step on, and that run's normalisation stays."""
     offline: bool = False
     """Learn from the prior data alone: --steps are update steps then. Resumed with --steps, such a run goes
     on in the environment."""

@@ -79,6 +79,7 @@ def practise(options: PracticeOptions) -> int:
         constraints=tuple(map(parse_constraint, options.cost)),
         growth=parse_growth(options.grow),
         policy=_path(options.policy, "policy"),
+        initial=_path(options.initial, "initial"),
         resume=_path(options.resume, "resume"),
     )
     session = create_session(
@@ -149,6 +150,7 @@ def learn(options: LearnerOptions) -> int:
         held_out=options.held_out,
         constraints=tuple(map(parse_constraint, options.cost)),
         growth=parse_growth(options.grow),
+        initial=_path(options.initial, "initial"),
         resume=_path(options.resume, "resume"),
     )
     session = create_session(

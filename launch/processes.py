@@ -262,7 +262,7 @@ def server_config(setup: Setup) -> ServerConfig:
     """How the learner serves. An update ratio of 0 stops learning once it has seen the demonstrations."""
     from learners.server import ServerConfig
 
-    return ServerConfig(learn=setup.update_ratio != 0)
+    return ServerConfig(learn=setup.update_ratio != 0, initial=setup.initial)
 
 
 PROCESSES: dict[str, Callable[[Session, Stop], None]] = {

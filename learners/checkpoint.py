@@ -62,6 +62,12 @@ def read_checkpoint(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]
     raise SandlotError(f"{path}: expected a whole checkpoint; {'; '.join(wrong) or 'there is none'}")
 
 
+def copy_newest(path: Path, into: Path) -> None:
+    """Copy a checkpoint file, or the newest whole one of a directory, to ``into/<number>.checkpoint``."""
+    arrays, plain = read_checkpoint(path)
+    write_checkpoint(into, 0, arrays, plain)
+
+
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     content = path.read_bytes()
     if content[: len(MAGIC)] != MAGIC:

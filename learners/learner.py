@@ -15,12 +15,13 @@ from learners.algorithm import Constrained, Growing, make_algorithm
 from learners.checkpoint import read_checkpoint, write_checkpoint
 from learners.config import LearnerConfig
 from learners.critic_health import Assessable, CriticHealth
+from learners.initial_networks import begin_with
 from learners.lagrangian import Multipliers
 from learners.offline_config import AlgorithmConfig
 from learners.pacing import Pacing
 from learners.prior_data import Experience
 from learners.range_growth import WHOLE, GrowingRange
-from learners.sac import Batch
+from learners.sac import Batch, Sac
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError
 from robot.plain_data import differences
@@ -171,6 +172,17 @@ class Learner:
         if not self.algorithm.finite():
             self._diverged()
         return self.algorithm.export(self.calibration_hash, version)
+
+    def begin_with(self, path: Path) -> None:
+        """Take over actor and critics of IQL, or the actor of BC, from a checkpoint, a folder of them or a
+        run's folder. Raises SandlotError if this learner or that one is not of the kind, and
+        ContractMismatchError if they do not fit (``initial_networks``)."""
+        if not isinstance(self.algorithm, Sac):
+            raise SandlotError(
+                f"{path}: networks to begin with are for rlpd and its relatives; this learner's settings are "
+                f"{type(self.config).__name__}"
+            )
+        begin_with(self.algorithm, msgspec.to_builtins(self.config), path)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """A copy of everything that updates change: networks, optimisers, the generator of noise. What has

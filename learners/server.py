@@ -66,6 +66,7 @@ class LearnerLike(Protocol):
     def export(self, version: int) -> bytes: ...
     def save(self, directory: Path, notes: dict[str, Any] | None = None) -> Path: ...
     def load(self, path: Path) -> dict[str, Any]: ...
+    def begin_with(self, path: Path) -> None: ...
 
 
 class ServerConfig(Struct):
@@ -84,6 +85,8 @@ class ServerConfig(Struct):
     """Update steps on prior data before the first policy is published."""
     learn: bool = True
     """False: nothing is learnt after ``pretrain`` (a control)."""
+    initial: str = ""
+    """A run or checkpoint whose networks a new learner begins with."""
 
 
 @dataclass
@@ -181,6 +184,8 @@ class LearnerServer:
             notes = self._learner.load(self._checkpoints)
             rows = int(notes["rows"])
             self.version, self._exported_updates = int(notes["version"]), int(notes["exported"])
+        elif self._config.initial:
+            self._learner.begin_with(Path(self._config.initial))
         if rows > self._journal.rows:
             self._tell(
                 f"the checkpoint has seen {rows} rows, the journal holds {self._journal.rows}; going on"

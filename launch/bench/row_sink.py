@@ -71,3 +71,6 @@ class RowSink:
 
     def load(self, path: Path) -> dict[str, Any]:
         return {}
+
+    def begin_with(self, path: Path) -> None:
+        raise SandlotError("the benchmark's learner does not learn")

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from learners.action_reach import ActionReach
+from learners.checkpoint import copy_newest, read_checkpoint
 from learners.config import LearnerConfig
 from learners.environments.contract import environment_contract
 from learners.environments.curve import Point, read_curve, write_curve
@@ -34,10 +35,11 @@ from learners.environments.settings import (
     require_same_settings,
     write_settings,
 )
+from learners.initial_networks import find_checkpoint
 from learners.journal import Journal
 from learners.learner import Learner
 from learners.range_growth import WHOLE
-from robot.contract import TaskContract
+from robot.contract import TaskContract, require_same
 from robot.errors import SandlotError
 from robot.frame_file import write_atomically
 from robot.messages import Actor
@@ -52,9 +54,10 @@ EPISODE, NOISE, EVALUATION = range(3)
 class Training:
     """A run in ``directory``, new or continued: ``run()`` it.
 
-    ``prior``: a folder of journals or ``minari:NAME``, copied into a new run. ``watch`` is called after every
-    step; ``tell`` gets lines for a person. Raises ContractMismatchError if the folder is of a run with other
-    settings.
+    ``prior``: a folder of journals or ``minari:NAME``, copied into a new run; ``initial``: a run or
+    checkpoint whose networks a new run begins with, copied as well, and whose contract it has. ``watch`` is
+    called after every step; ``tell`` gets lines for a person. Raises ContractMismatchError if the folder is
+    of a run with other settings.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Training:
         settings: TrainingSettings,
         *,
         prior: Path | None = None,
+        initial: Path | None = None,
         watch: Callable[[Training], None] | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> None:
@@ -93,7 +97,7 @@ class Training:
         self._unwritten: list[NDArray[np.void]] = []
         self._checkpointed, self._earlier_s, self._began_s = 0, 0.0, time.monotonic()
 
-        self._found_or_made(prior)
+        self._found_or_made(prior, initial)
         self._journal = Journal(directory / "rows.journal", self._unmeasured.step_dtype())
         self._prior = list(prior_rows(directory / "prior", self._journal.dtype))
         if self._prior and self._unmeasured.images:
@@ -160,7 +164,8 @@ class Training:
         self._evaluation_environment.close()
 
     def _learn_offline(self) -> None:
-        if self.settings.offline_steps and self.learner is None:
+        at_once = self.settings.offline_steps or self._initial.exists()
+        if at_once and self.learner is None:
             self.learner = self._begin_learning()
         while self.learner is not None and self.learner.pretrained < self.settings.offline_steps:
             self.learner.pretrain(1)
@@ -232,6 +237,13 @@ class Training:
         """The random steps are over, or there are none: fix the normalisation, hence the contract, and make
         the learner."""
         seen = [*(rows for _, rows in self._journal.replay()), *self._unwritten]
+        if self._initial.exists():
+            _, plain = read_checkpoint(self._initial)
+            contract = msgspec.convert(plain["contract"], TaskContract)
+            require_same(_bare(self._unmeasured), _bare(contract), f"{self._initial}, with which to begin,")
+            learner = self._begin_with(contract)
+            learner.begin_with(self._initial)
+            return learner
         observations = None
         if self.settings.normalise:
             everything = [*(rows for _, rows in self._prior), *seen]
@@ -312,7 +324,7 @@ class Training:
         self.learner.save(self.directory / "checkpoints", notes)
         self._checkpointed = self.progress
 
-    def _found_or_made(self, prior: Path | None) -> None:
+    def _found_or_made(self, prior: Path | None, initial: Path | None) -> None:
         """A run's folder says what it is; it is one once its settings are there."""
         path = self.directory / "settings.toml"
         if path.exists():
@@ -326,6 +338,8 @@ class Training:
                     copy_minari(name.removeprefix(PREFIX), self._unmeasured, into)
                 else:
                     copy_prior(prior, into)
+            if initial is not None:
+                copy_newest(find_checkpoint(initial), self._initial)
             self.directory.mkdir(parents=True, exist_ok=True)
         write_settings(path, self.settings)
 
@@ -352,9 +366,20 @@ class Training:
         return [int(seed) for seed in sequence.generate_state(count)]
 
     @property
+    def _initial(self) -> Path:
+        """Whose networks to begin with, if there are any."""
+        return self.directory / "initial"
+
+    @property
     def _curve_file(self) -> Path:
         return self.directory / "curve.csv"
 
     @property
     def _contract_file(self) -> Path:
         return self.directory / "contract.json"
+
+
+def _bare(contract: TaskContract) -> TaskContract:
+    """Without its normalisation."""
+    terms = tuple(msgspec.structs.replace(term, offset=0.0, scale=1.0) for term in contract.observation)
+    return msgspec.structs.replace(contract, observation=terms)

@@ -72,6 +72,9 @@ class CountingLearner:
         path.write_text(json.dumps(plain))
         return path
 
+    def begin_with(self, path: Path) -> None:
+        self.calls.append(f"begin with {path}")
+
     def load(self, path: Path) -> dict[str, Any]:
         plain = json.loads((path / "1.checkpoint").read_text())
         self.done, self.pretrained = plain["done"], plain["pretrained"]

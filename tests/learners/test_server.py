@@ -221,6 +221,14 @@ def test_the_gate_decides_what_is_published(tmp_path: Path, reason: str | None) 
         assert any(reason in line for line in bench.lines)
 
 
+def test_only_a_new_learner_begins_with_what_another_has_learned(tmp_path: Path) -> None:
+    config = ServerConfig(pretrain=0, initial="runs/iql")
+    bench = Bench(tmp_path, config)
+    assert bench.learner.calls == ["begin with runs/iql"]
+    bench.server.close()
+    assert Bench(tmp_path, config).learner.calls == []
+
+
 def test_a_version_is_never_used_twice_even_if_the_checkpoint_is_older(tmp_path: Path) -> None:
     bench = Bench(tmp_path, ServerConfig(pretrain=0, publish_s=1.0, checkpoint_s=1e6))
     bench.greet()

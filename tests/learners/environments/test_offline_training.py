@@ -115,6 +115,40 @@ def test_updates_are_counted_and_the_policy_acts_from_the_first_step_on(prior: P
     np.testing.assert_allclose(practice.action[0], policy.act(first, noise), atol=1e-5)
 
 
+def test_an_online_run_begins_with_what_an_offline_run_has_learned(prior: Path, tmp_path: Path) -> None:
+    """Its first actions, its normalisation; and wherever it is killed, it becomes the same."""
+    offline = ran(tmp_path / "offline", settings("iql"), prior)
+    online = msgspec.structs.replace(settings("rlpd", steps=90), offline_steps=0)
+
+    def go(name: str, kill: int = -1, initial: Path | None = offline.directory) -> Training:
+        def watch(training: Training) -> None:
+            if training.progress == kill:
+                raise KilledError
+
+        training = Training(PointEnvironment, tmp_path / name, online, initial=initial, watch=watch)
+        training.run()
+        training.close()
+        return training
+
+    whole = go("whole")
+    assert whole.learner is not None and whole.steps == 90
+    assert (tmp_path / "whole/contract.json").read_bytes() == (
+        offline.directory / "contract.json"
+    ).read_bytes()
+    practice = whole.learner.experience.practice
+    std = np.exp(offline.learner.algorithm.actor.published.tensors["log_std_bias"].numpy())  # type: ignore
+    seeds = np.random.SeedSequence(3, spawn_key=(1, 0))
+    noise = np.random.default_rng(seeds).standard_normal(2, np.float32)
+    mean = Policy(offline.policy, whole.learner.contract).act(practice.observation[0], 0 * noise)
+    wanted = np.tanh(np.arctanh(mean) + std * noise)
+    np.testing.assert_allclose(practice.action[0], wanted, atol=1e-5)
+    for kill in (5, 60):
+        with pytest.raises(KilledError):
+            go(str(kill), kill)
+        go(str(kill), initial=None)
+        assert outcome(tmp_path / str(kill)) == outcome(tmp_path / "whole")
+
+
 def test_the_prior_data_alone_fixes_the_normalisation(prior: Path, tmp_path: Path) -> None:
     done = ran(tmp_path, settings("bc"), prior)
     assert done.learner is not None
