@@ -65,10 +65,6 @@ class Avtd:
         return self.candidates[self.active]
 
     @property
-    def discount(self) -> float:
-        return self.config.discount
-
-    @property
     def entropy_bonus(self) -> tuple[float, float]:
         return self.acting.entropy_bonus
 

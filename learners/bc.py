@@ -22,7 +22,7 @@ from learners.engine.state import State
 from learners.export import export_actor
 from learners.networks import Actor, Normaliser, act, sample
 from learners.offline_config import BcConfig
-from learners.sac import Batch, require_batch_size
+from learners.sac import NO_BONUS, Assessment, Batch, require_batch_size
 from robot.contract import TaskContract
 
 LARGEST_ACTION: Final = 1.0 - 1e-5
@@ -32,6 +32,8 @@ in the datasets of IQL's and RLPD's programs."""
 
 class Bc:
     """An actor, its optimiser and one generator of noise."""
+
+    entropy_bonus = NO_BONUS
 
     def __init__(self, contract: TaskContract, config: BcConfig, seed: int) -> None:
         self.contract, self.config = contract, config
@@ -77,6 +79,16 @@ class Bc:
         """The published actor's raw actions, (N, A), as the exported file's: see ``Algorithm``."""
         weights, depth = self.actor.published.tensors, len(self.config.hidden)
         return act(weights, depth, self.normalise(observation), noise)
+
+    def assess(self, batch: Batch, seed: int) -> Assessment:
+        """What the actor would do on one minibatch, G = 1, without noise, and what was done: raw actions less
+        their means, (1, B * A) and (B * A,). See ``critic_health``: the error is the mean squared one by the
+        actions' variance."""
+        observation, action = batch.observation[0], batch.action[0]
+        mean, _ = self.actor(self.normalise(observation)[None])
+        done = self.reach.raw(action, self.reach.previous(observation))
+        centre = done.mean(0)
+        return Assessment((mean[0].tanh() - centre).view(1, -1), (done - centre).flatten())
 
     def finite(self) -> bool:
         return bool(torch.isfinite(self.actor.published.flat).all())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -43,8 +43,8 @@ class CommonConfig(Struct, tag_field="family"):
     """Rows of practice kept; 200,000 is 2.8 h at 20 Hz."""
     prior_capacity: int = 200_000
     held_out: float = 0.05
-    """Share of the episodes that is never trained on and tells how well the critics know what they have not
-    seen (``held_out.py``); 0 trains on everything."""
+    """Share of the episodes that is never trained on and tells how well the critics, or behaviour cloning's
+    actor, know what they have not seen (``held_out.py``); 0 trains on everything."""
     threads: int = 1
     """Processor cores to use: 1 beside a robot. What is learned does not depend on it."""
     matmul: Literal["float32", "bfloat16"] = "bfloat16"
@@ -73,6 +73,10 @@ class CommonConfig(Struct, tag_field="family"):
         """Raise SpecError with ``what`` is needed unless all is ``good``."""
         if not good:
             raise SpecError(f"learner: {what}; got {msgspec.to_builtins(self)}")
+
+    def learned_reward(self, reward: Any) -> Any:
+        """What a reward, a number or any array of them, is learned as."""
+        return reward
 
     @property
     def cost_names(self) -> tuple[str, ...]:
@@ -143,8 +147,6 @@ class DrqConfig(LearnerConfig, tag="drq"):
     """From pictures (``drq.Drq``). The encoder's defaults are DrQ's and DrQ-v2's (arXiv 2004.13649,
     2107.09645), for pictures of 84 x 84."""
 
-    held_out: float = 0.0
-    """Nobody looks at these critics yet."""
     filters: tuple[int, ...] = (32, 32, 32, 32)
     """Channels of each convolution."""
     strides: tuple[int, ...] = (2, 1, 1, 1)

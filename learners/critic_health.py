@@ -38,15 +38,10 @@ are not exact."""
 
 @runtime_checkable
 class Assessable(Protocol):
-    """An algorithm that has critics to be judged, such as ``sac.Sac``."""
+    """An algorithm that can be judged by what it was not trained on."""
 
     def assess(self, batch: Batch, seed: int) -> Assessment:
         """Values and targets on one minibatch, without changing what is learned."""
-        ...
-
-    @property
-    def discount(self) -> float:
-        """Per step."""
         ...
 
     @property
@@ -93,16 +88,22 @@ class CriticHealth:
         self, algorithm: Assessable, experience: Experience, metrics: Mapping[str, float], steps: int
     ) -> dict[str, float]:
         """After update step number ``steps``, from 0. ``metrics``: its own, with ``value_min`` and
-        ``value_max``. Returns the bound, ``critic_alarm``, 0 or 1, and now and then ``held_out_error``."""
-        low, high = algorithm.entropy_bonus
-        self.bonus = min(self.bonus[0], low), max(self.bonus[1], high)
-        bound = experience.rewards.bound(algorithm.discount, *self.bonus)
-        self.observe_values(metrics["value_min"], metrics["value_max"], bound)
-        found = {"value_lower_bound": bound.lower, "value_upper_bound": bound.upper}
+        ``value_max`` if there are critics. Returns their bound, ``critic_alarm``, 0 or 1, and now and then
+        ``held_out_error``, of IQL's V ``held_out_value_loss``, too."""
+        found: dict[str, float] = {}
+        if "value_min" in metrics:
+            low, high = algorithm.entropy_bonus
+            self.bonus = min(self.bonus[0], low), max(self.bonus[1], high)
+            bound = experience.rewards.bound(experience.config.discount, *self.bonus)
+            self.observe_values(metrics["value_min"], metrics["value_max"], bound)
+            found |= {"value_lower_bound": bound.lower, "value_upper_bound": bound.upper}
         if steps % EVERY == 0:
             batch = experience.held_out_batch(np.random.default_rng([self.seed, steps]))
             if batch is not None:
-                found["held_out_error"] = td_error(algorithm.assess(batch, steps))
+                assessed = algorithm.assess(batch, steps)
+                found["held_out_error"] = td_error(assessed)
+                if not math.isnan(assessed.value_loss):
+                    found["held_out_value_loss"] = assessed.value_loss
                 self.observe_error(found["held_out_error"])
         return found | {"critic_alarm": float(bool(self.alarm))}
 
@@ -136,7 +137,7 @@ class CriticHealth:
         if self.rises >= RISES and self.average > max(WORST, RISE * self.least):
             return (
                 f"the error on held-out episodes rises: {self.average:.2g} of the targets' variance after "
-                f"{self.least:.2g}; the critics overfit"
+                f"{self.least:.2g}; what is learned is what was seen, and no more"
             )
         return ""
 

@@ -78,7 +78,7 @@ def examine(run: Path) -> CriticReport:
         extreme(a, b)
         for extreme, a, b in zip((min, max), sac.entropy_bonus, learner.health.bonus, strict=True)
     )
-    bound = learner.experience.rewards.bound(sac.discount, low, high)
+    bound = learner.experience.rewards.bound(sac.config.discount, low, high)
     inputs = sac.critic_inputs(batch)[0, :PAIRS]
     figures = []
     for member in range(sac.config.critics):

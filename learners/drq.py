@@ -30,7 +30,7 @@ from learners.config import DrqConfig
 from learners.encoder import Encoder, Network, merged
 from learners.export_seeing import export_seeing_actor
 from learners.random_shift import random_shift
-from learners.sac import Batch, Sac
+from learners.sac import Assessment, Batch, Sac
 from robot.contract import ObservationTerm, TaskContract
 from robot.errors import ContractMismatchError, SandlotError
 from robot.plain_data import differences
@@ -86,6 +86,24 @@ class Drq:
         """The published actor's raw actions through the published encoder, (N, A): see ``Algorithm``."""
         features = self.encoder.network(self.encoder.published.tensors, tuple(merged(i) for i in images))
         return self.sac.act(torch.cat([features, observation], -1), noise)
+
+    def assess(self, batch: Batch, seed: int) -> Assessment:
+        """What the critics say of one minibatch, G = 1, of pictures that are not shifted: see
+        ``critic_health``."""
+        with torch.no_grad():
+            now, then = (
+                self.encoder(tuple(merged(stacks[0]) for stacks in images))
+                for images in (batch.images, batch.next_images)
+            )
+        felt = batch._replace(
+            observation=torch.cat([now, batch.observation[0]], -1)[None],
+            next_observation=torch.cat([then, batch.next_observation[0]], -1)[None],
+        )
+        return self.sac.assess(felt, seed)
+
+    @property
+    def entropy_bonus(self) -> tuple[float, float]:
+        return self.sac.entropy_bonus
 
     def finite(self) -> bool:
         return self.sac.finite() and bool(torch.isfinite(self.encoder.published.flat).all())

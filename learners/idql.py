@@ -32,7 +32,7 @@ from learners.idql_export import export_idql
 from learners.implicit_q import ImplicitQ
 from learners.networks import Normaliser, critic_values
 from learners.offline_config import IdqlConfig
-from learners.sac import Batch, require_batch_size
+from learners.sac import NO_BONUS, Assessment, Batch, require_batch_size
 from robot.contract import TaskContract
 
 FIXED_SEED: Final = 0
@@ -41,6 +41,8 @@ FIXED_SEED: Final = 0
 
 class Idql:
     """Q, V, a diffusion actor, their optimisers and one generator of noise."""
+
+    entropy_bonus = NO_BONUS
 
     def __init__(self, contract: TaskContract, config: IdqlConfig, seed: int) -> None:
         self.contract, self.config = contract, config
@@ -148,6 +150,10 @@ class Idql:
         judged = torch.cat([inputs[:, None].expand(-1, count, -1), executed], -1).flatten(0, 1)
         targets, depth = self.critics.q.targets.tensors, len(self.config.hidden)
         return raw, critic_values(targets, depth, judged).amin(0).view(-1, count)
+
+    def assess(self, batch: Batch, seed: int) -> Assessment:
+        """See ``critic_health``."""
+        return self.critics.assess(batch)
 
     def finite(self) -> bool:
         flats = (self.published.flat, self.critics.q.targets.flat)

@@ -18,7 +18,7 @@ from learners.engine.ensemble import Ensemble
 from learners.engine.parameters import Parameters
 from learners.networks import Critics, Normaliser
 from learners.offline_config import ImplicitConfig
-from learners.sac import Batch
+from learners.sac import Assessment, Batch
 from robot.contract import TaskContract
 
 
@@ -50,13 +50,12 @@ class ImplicitQ:
         self.v.regress(observation, v + expectile_weight(q - v, self.config.tau) * (q - v))
         advantage = q - self.value(observation)
 
-        reward = self.config.reward_scale * batch.reward[g] + self.config.reward_shift
-        following = self.value(self.normalise(batch.next_observation[g]))
-        target = reward + batch.discount[g] * following
+        target = self._target(batch, g)
         values = self.q.regress(inputs, target)
         return advantage, {
             "critic_loss": (values - target).square().mean(),
             "value": values.mean(),
+            "value_min": values.min(),
             "value_max": values.max(),
             "value_disagreement": values.std(0, correction=0).mean(),
             "target": target.mean(),
@@ -64,6 +63,21 @@ class ImplicitQ:
             "value_loss": expectile_loss(q - v, self.config.tau).mean(),
             "advantage": advantage.mean(),
         }
+
+    def assess(self, batch: Batch) -> Assessment:
+        """What Q and V say of one minibatch, G = 1, and what they should: see ``critic_health``."""
+        observation = self.normalise(batch.observation[0])
+        inputs = torch.cat([observation, batch.action[0]], -1)
+        q = self.q.target_values(inputs, range(self.config.critics)).amin(0)
+        loss = expectile_loss(q - self.value(observation), self.config.tau).mean()
+        target = self._target(batch, 0)
+        values, _ = self.q.slope(inputs)
+        return Assessment(values.clone(), target, float(loss / q.var(correction=0)))
+
+    def _target(self, batch: Batch, g: int) -> Tensor:
+        """r + discount * V(s'), (B,)."""
+        reward: Tensor = self.config.learned_reward(batch.reward[g])
+        return reward + batch.discount[g] * self.value(self.normalise(batch.next_observation[g]))
 
     def value(self, observation: Tensor) -> Tensor:
         """V of normalised observations (B, O), (B,)."""

@@ -27,7 +27,7 @@ from learners.export import export_actor
 from learners.implicit_q import ImplicitQ
 from learners.networks import Actor, Normaliser, gaussian
 from learners.offline_config import IqlConfig
-from learners.sac import Batch, require_batch_size
+from learners.sac import NO_BONUS, Assessment, Batch, require_batch_size
 from robot.contract import TaskContract
 
 LOG_STD_MIN: Final = -5.0
@@ -36,6 +36,8 @@ LOG_STD_MIN: Final = -5.0
 
 class Iql:
     """Q, V, an actor, their optimisers and one generator of noise."""
+
+    entropy_bonus = NO_BONUS
 
     def __init__(self, contract: TaskContract, config: IqlConfig, seed: int) -> None:
         self.contract, self.config = contract, config
@@ -90,6 +92,10 @@ class Iql:
         weights, depth = self.actor.published.tensors, len(self.config.hidden)
         mean, log_std = gaussian(weights, depth, self.normalise(observation))
         return (mean.tanh() + log_std.clamp(min=LOG_STD_MIN).exp() * noise).clamp(-1.0, 1.0)
+
+    def assess(self, batch: Batch, seed: int) -> Assessment:
+        """See ``critic_health``."""
+        return self.critics.assess(batch)
 
     def finite(self) -> bool:
         return bool(torch.isfinite(self.actor.published.flat).all())

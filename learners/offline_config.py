@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from learners.avtd_config import AvtdConfig
 from learners.config import CommonConfig, DrqConfig, LearnerConfig
 
@@ -10,8 +12,6 @@ class BcConfig(CommonConfig, tag="bc"):
     """Behaviour cloning (``bc.Bc``): prior data only, unless ``prior_fraction`` says otherwise."""
 
     prior_fraction: float = 1.0
-    held_out: float = 0.0
-    """There is no critic to judge."""
     actor_decay_steps: int = 0
     """Update steps in which the learning rate falls to zero along a cosine; 0 keeps it."""
 
@@ -23,8 +23,6 @@ class BcConfig(CommonConfig, tag="bc"):
 class ImplicitConfig(CommonConfig):
     """The critics of IQL and IDQL (``implicit_q.ImplicitQ``)."""
 
-    held_out: float = 0.0
-    """Nobody looks at these critics yet."""
     critics: int = 2
     """Q networks; every target is the least of all of them."""
     polyak: float = 0.005
@@ -51,6 +49,9 @@ class ImplicitConfig(CommonConfig):
             "reward_shift is per step: with it n_step must be 1",
         )
         self.need(self.actor_decay_steps >= 0, "actor_decay_steps must not be negative")
+
+    def learned_reward(self, reward: Any) -> Any:
+        return self.reward_scale * reward + self.reward_shift
 
 
 class IqlConfig(ImplicitConfig, tag="iql"):

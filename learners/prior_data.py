@@ -56,6 +56,7 @@ class Experience:
             for name, capacity in room.items()
         )
         self.rewards = RewardRange()
+        """Of all rewards that came, as they are learned."""
         self._pictures_needed = bool(contract.images) and frames is None
         self.steps = 0
         """Environment steps ever added: rows with an action."""
@@ -95,7 +96,7 @@ class Experience:
             if keep.any():
                 replay.add(session, rows[keep], acts[keep], None if pictures is None else pictures[keep])
         acted = (kind != _NONE) & ~rows["last"]
-        self.rewards.add(rows["reward"][acted], rows["terminated"][acted])
+        self.rewards.add(self.config.learned_reward(rows["reward"][acted]), rows["terminated"][acted])
 
     def _kinds(self, session: str, rows: NDArray[np.void]) -> NDArray[np.int64]:
         actor = rows["actor"]

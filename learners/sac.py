@@ -63,10 +63,16 @@ class Batch(NamedTuple):
 
 
 class Assessment(NamedTuple):
-    """Critics on one minibatch that nothing is learned from."""
+    """Critics on one minibatch that nothing is learned from; of behaviour cloning the actor."""
 
     values: Tensor  # (E, B)
     target: Tensor  # (B,)
+    value_loss: float = math.nan
+    """Of IQL's V: its expectile loss over the variance of Q."""
+
+
+NO_BONUS: Final = (0.0, 0.0)
+"""Of algorithms whose values know no entropy."""
 
 
 def require_batch_size(batch: Batch, size: int) -> None:
@@ -183,15 +189,11 @@ class Sac:
         self.reach.keep_to(share)
 
     @property
-    def discount(self) -> float:
-        return self.config.discount
-
-    @property
     def entropy_bonus(self) -> tuple[float, float]:
         """The least and the most that the entropy term adds to a step's value at present. A raw action in
         (-1, 1) has no more entropy than a uniform one, log 2 per element, and about what it is steered to."""
         if not self.config.entropy_backup:
-            return 0.0, 0.0
+            return NO_BONUS
         price = self.temperature.value
         return price * min(0.0, self.target_entropy), price * self.actions * math.log(2.0)
 

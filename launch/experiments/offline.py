@@ -23,7 +23,12 @@ UPDATES: Final = 4_000
 EPISODES: Final = 500
 """Of demonstrations, and of OBSTACLES steps each."""
 EVALUATIONS: Final = 50
-SHARED: Final[Mapping[str, Any]] = {"hidden": [64, 64], "batch": 256, "learning_rate": 1e-3}
+SHARED: Final[Mapping[str, Any]] = {
+    "hidden": [64, 64],
+    "batch": 256,
+    "learning_rate": 1e-3,
+    "held_out": 0.0,
+}
 DIFFUSION: Final[Mapping[str, Any]] = {
     "actor_width": 64,
     "actor_blocks": 2,

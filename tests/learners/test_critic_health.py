@@ -14,10 +14,11 @@ from learners.config import LearnerConfig
 from learners.critic_health import EVERY, OUTSIDE, RISES, CriticHealth, td_error
 from learners.held_out import LONGEST, held_out, held_out_rows
 from learners.learner import Learner
+from learners.offline_config import AlgorithmConfig, BcConfig, IdqlConfig, ImplicitConfig, IqlConfig
 from learners.prior_data import Experience
 from learners.sac import Assessment
 from learners.value_bound import Bound, RewardRange
-from robot.contract import TaskContract
+from robot.contract import ActionMap, TaskContract
 from robot.messages import Actor
 
 Rows = NDArray[np.void]
@@ -141,22 +142,76 @@ def test_its_memory_survives_a_checkpoint() -> None:
         assert str(again) == str(one)
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.1])
+SMALL: dict[str, Any] = {"hidden": (16, 16), "batch": 16, "updates_per_step": 2, "warmup": 0}
+DIFFUSION: dict[str, Any] = {"actor_width": 8, "actor_blocks": 1, "time_features": 4, "candidates": 3}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LearnerConfig(**SMALL),
+        LearnerConfig(**SMALL, dropout=0.1),
+        BcConfig(**SMALL),
+        IqlConfig(**SMALL),
+        IdqlConfig(**SMALL, **DIFFUSION),
+    ],
+    ids=["sac", "dropout", "bc", "iql", "idql"],
+)
 def test_looking_changes_nothing(
-    contract: TaskContract, make_rows: Make, dropout: float, monkeypatch: pytest.MonkeyPatch
+    contract: TaskContract, make_rows: Make, config: AlgorithmConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def learn(every: int) -> tuple[bytes, dict[str, float]]:
+    def learn(every: int) -> tuple[Learner, dict[str, bytes]]:
         monkeypatch.setattr("learners.critic_health.EVERY", every)
-        config = LearnerConfig(hidden=(16, 16), batch=16, updates_per_step=2, dropout=dropout, warmup=0)
         learner = Learner(contract, config, 3)
-        learner.add("s", make_rows(60, 1, Actor.POLICY, chosen("s", 0.05, wanted=False)))
-        learner.add("s", make_rows(60, 1, Actor.POLICY, chosen("s", 0.05)))
+        learner.add("s", make_rows(60, 1, Actor.SCRIPT, chosen("s", 0.05, wanted=False)))
+        learner.add("s", make_rows(60, 1, Actor.SCRIPT, chosen("s", 0.05)))
         learner.pretrain(6)
-        return learner.export(1), learner.metrics
+        return learner, {name: array.tobytes() for name, array in learner.state_dict().items()}
 
     seldom, often = learn(5), learn(1)
-    assert seldom[0] == often[0]
-    assert often[1]["held_out_error"] > 0.0 and often[1]["critic_alarm"] == 0.0
+    assert seldom[1] == often[1]
+    found = often[0].metrics
+    assert found["held_out_error"] > 0.0 and found["critic_alarm"] == 0.0
+    assert ("held_out_value_loss" in found) == isinstance(config, ImplicitConfig)
+    if not isinstance(config, BcConfig):
+        assert (
+            found["value_lower_bound"] < found["value_min"] < found["value_max"] < found["value_upper_bound"]
+        )
+
+
+def test_the_bound_is_of_rewards_as_they_are_learned(contract: TaskContract, make_rows: Make) -> None:
+    config = IqlConfig(**SMALL, discount=0.9, reward_scale=10.0, reward_shift=-1.0)
+    learner = Learner(contract, config, 3)
+    rows = make_rows(30, 1, Actor.SCRIPT)
+    learner.add("s", rows)
+    learner.pretrain(1)
+    least, greatest = (10.0 * f(rows["reward"][:-1]) - 1.0 for f in (np.min, np.max))
+    assert learner.metrics["value_lower_bound"] == pytest.approx(10.0 * least, rel=1e-6)
+    assert learner.metrics["value_upper_bound"] == pytest.approx(10.0 * greatest, rel=1e-6)
+
+
+def test_a_clone_that_remembers_is_told_from_one_that_understands(
+    contract: TaskContract, make_rows: Make
+) -> None:
+    """Noise can only be learned by heart; a rule can be followed."""
+
+    def cloned(rule: bool) -> Learner:
+        config = BcConfig(hidden=(64, 64), batch=64, updates_per_step=1, learning_rate=3e-3, held_out=0.3)
+        learner = Learner(contract, config, 0)
+        for episode in range(12):
+            rows = make_rows(30, episode, Actor.SCRIPT, episode)
+            if rule:
+                wanted = np.tanh(rows["observation"][:, [0]] - rows["observation"][:, [4]])
+                rows["action"] = ActionMap(contract.actions, contract.policy_hz).reach(
+                    0.9 * wanted, rows["observation"][:, contract.previous_action]
+                )
+            learner.add("s", rows)
+        learner.pretrain(601)
+        return learner
+
+    remembered, understood = cloned(rule=False), cloned(rule=True)
+    assert remembered.metrics["held_out_error"] > 1.0, "worse than a constant"
+    assert understood.metrics["held_out_error"] < 0.3 and understood.alarm == ""
 
 
 def test_held_out_episodes_are_looked_at_seldom_and_at_once(contract: TaskContract, make_rows: Make) -> None:

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from learners.config import DrqConfig, LearnerConfig
 from learners.drq import Drq
+from learners.encoder import merged
+from learners.held_out import held_out
 from learners.learner import Learner
 from learners.sac import Batch
 from robot.contract import ActionMap, ImageTerm, TaskContract
@@ -293,6 +295,38 @@ def test_an_encoder_for_other_pictures_or_settings_is_refused(seeing: TaskContra
         Drq(other, DrqConfig(**SMALL, encoder=str(tmp_path)), seed=0)
     with pytest.raises(ContractMismatchError, match="filters"):
         Drq(seeing, DrqConfig(**{**SMALL, "filters": (4, 4)}, encoder=str(tmp_path)), seed=0)
+
+
+def test_the_critics_are_judged_by_pictures_as_they_are_and_nothing_changes(
+    seeing: TaskContract, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unseen = next(k for k in range(1, 1_000) if held_out("s", k, 0.05))
+
+    def learn(every: int) -> Learner:
+        monkeypatch.setattr("learners.critic_health.EVERY", every)
+        learner = Learner(seeing, DrqConfig(**SMALL), 3)
+        for number in (0, unseen):
+            rows, pictures = episode(seeing, number)
+            rows["episode"] = number
+            learner.add("s", rows, pictures)
+        learner.pretrain(6)
+        return learner
+
+    seldom, often = learn(100), learn(1)
+    ours, theirs = ({k: v.tobytes() for k, v in one.state_dict().items()} for one in (seldom, often))
+    assert ours == theirs
+    found = often.metrics
+    assert found["held_out_error"] > 0.0 and found["value_lower_bound"] < found["value_upper_bound"]
+
+    drq = often.algorithm
+    batch = often.experience.held_out_batch(np.random.default_rng(0))
+    with torch.no_grad():
+        features = drq.encoder.network(
+            drq.encoder.parameters.tensors, tuple(merged(stacks[0]) for stacks in batch.images)
+        )
+    felt = drq.sac.normalise(torch.cat([features, batch.observation[0]], -1))
+    wanted = drq.sac.critics.slope(torch.cat([felt, batch.action[0]], -1))[0].clone()
+    torch.testing.assert_close(drq.assess(batch, 1).values, wanted)
 
 
 def test_a_learner_goes_on_from_checkpoint_journal_and_pictures_to_the_bit(

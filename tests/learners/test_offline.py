@@ -28,6 +28,7 @@ from slow_networks import (
 from torch import Tensor
 
 from learners.bc import Bc
+from learners.critic_health import td_error
 from learners.engine import compiled
 from learners.idql import Idql
 from learners.implicit_q import ImplicitQ, expectile_loss, expectile_weight
@@ -307,6 +308,49 @@ def test_updates_equal_the_slow_ones(
         ours.update(batch)
         slow(batch)
     slow.check()
+
+
+@pytest.mark.usefixtures("_float64")
+@pytest.mark.parametrize("name", ["iql", "idql"])
+def test_critics_are_judged_as_they_are_trained(contract: TaskContract, name: str) -> None:
+    """Q by r + discount * V, V by the expectile loss of the least target's error."""
+    config: Any = CONFIGS[name]
+    algorithm = {"iql": Iql, "idql": Idql}[name](contract, config, 5)
+    for seed in range(3):
+        algorithm.update(random_batch(contract, config.updates_per_step, config.batch, seed))
+    batch, c = random_batch(contract, 1, config.batch, 9), config
+    found = algorithm.assess(batch, 0)
+    slow, depth = SlowCritics(contract, config, algorithm.critics), len(config.hidden)
+    slow.targets = [
+        {k: w[e].clone() for k, w in algorithm.critics.q.targets.tensors.items()} for e in range(c.critics)
+    ]
+    observation = normalised(contract, batch.observation[0])
+    inputs = torch.cat([observation, batch.action[0]], -1)
+    following = critic(slow.v, depth, normalised(contract, batch.next_observation[0]))
+    target = c.reward_scale * batch.reward[0] + c.reward_shift + batch.discount[0] * following
+    torch.testing.assert_close(found.target, target.detach(), **CLOSE)
+    torch.testing.assert_close(
+        found.values, torch.stack([critic(q, depth, inputs) for q in slow.q]).detach(), **CLOSE
+    )
+    least = torch.stack([critic(q, depth, inputs) for q in slow.targets]).min(0).values
+    error = least - critic(slow.v, depth, observation).detach()
+    loss = torch.where(error > 0, c.tau * error**2, (1 - c.tau) * error**2).mean()
+    assert found.value_loss == pytest.approx(float(loss / least.var(correction=0)), rel=1e-7)
+
+
+@pytest.mark.usefixtures("_float64")
+def test_an_actor_is_judged_by_the_squared_error_of_its_mean(contract: TaskContract) -> None:
+    """In units of what the best constant action's would be."""
+    algorithm = Bc(contract, BcConfig(**COMMON), 5)
+    batch = random_batch(contract, 1, COMMON["batch"], 9)
+    observation = batch.observation[0]
+    mean, _ = actor(
+        leaves(algorithm.actor.parameters.tensors), len(COMMON["hidden"]), normalised(contract, observation)
+    )
+    done = raw_action(contract, batch.action[0], observation[:, contract.previous_action])
+    constant = (done - done.mean(0)).square().sum()
+    error = (mean.tanh() - done).square().sum() / constant
+    assert td_error(algorithm.assess(batch, 0)) == pytest.approx(float(error.detach()), rel=1e-7)
 
 
 def test_the_minimiser_of_the_expectile_loss_is_the_expectile() -> None:
