@@ -42,13 +42,8 @@ class Bc:
         self.normalise = Normaliser(*contract.normaliser())
         self.reach = ActionReach(contract)
         self.noise_size = contract.action_size
-        self.actor = GaussianActor(
-            Actor(contract.observation_size, contract.action_size, config.hidden),
-            config.batch,
-            config.learning_rate,
-            config.actor_average,
-            backend,
-        )
+        network = Actor(contract.observation_size, contract.action_size, config.hidden)
+        self.actor = GaussianActor(network, config, backend)
         self.steps = torch.zeros((), dtype=torch.int64)
         """Updates so far."""
 
@@ -91,7 +86,7 @@ class Bc:
         return Assessment((mean[0].tanh() - centre).view(1, -1), (done - centre).flatten())
 
     def finite(self) -> bool:
-        return bool(torch.isfinite(self.actor.published.flat).all())
+        return self.actor.finite()
 
     def export(self, calibration_hash: str, version: int) -> bytes:
         """The published actor as an ONNX file."""

@@ -47,13 +47,8 @@ class Iql:
         self.reach = ActionReach(contract)
         self.noise_size = contract.action_size
         self.critics = ImplicitQ(contract, config, backend)
-        self.actor = GaussianActor(
-            Actor(contract.observation_size, contract.action_size, config.hidden, same_std=True),
-            config.batch,
-            config.learning_rate,
-            config.actor_average,
-            backend,
-        )
+        network = Actor(contract.observation_size, contract.action_size, config.hidden, same_std=True)
+        self.actor = GaussianActor(network, config, backend)
         self.steps = torch.zeros((), dtype=torch.int64)
         """Updates so far."""
 
@@ -98,7 +93,7 @@ class Iql:
         return self.critics.assess(batch)
 
     def finite(self) -> bool:
-        return bool(torch.isfinite(self.actor.published.flat).all())
+        return self.actor.finite()
 
     def export(self, calibration_hash: str, version: int) -> bytes:
         """The published actor as an ONNX file."""

@@ -96,13 +96,7 @@ class Sac:
         self._action_share = config.growth.start
         observations, self.actions = contract.observation_size, contract.action_size
         self.noise_size = self.actions
-        self.actor = GaussianActor(
-            Actor(observations, self.actions, config.hidden),
-            config.batch,
-            config.learning_rate,
-            config.actor_average,
-            self.backend,
-        )
+        self.actor = GaussianActor(Actor(observations, self.actions, config.hidden), config, self.backend)
 
         def ensemble(critics: int, watched: int = 0) -> Ensemble:
             return Ensemble(
@@ -198,7 +192,7 @@ class Sac:
         return price * min(0.0, self.target_entropy), price * self.actions * math.log(2.0)
 
     def finite(self) -> bool:
-        return bool(torch.isfinite(self.actor.published.flat).all())
+        return self.actor.finite()
 
     def export(self, calibration_hash: str, version: int) -> bytes:
         """The published actor as an ONNX file."""

@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from learners.config import CommonConfig
 from learners.engine.adam import Adam
 from learners.engine.backend import Backend
 from learners.engine.kernels import Call, Kernels
@@ -17,14 +18,7 @@ from learners.networks import LOG_STD_MAX, LOG_STD_MIN, Actor
 class GaussianActor:
     """An actor, and the running average of it that is published, on minibatches of B rows."""
 
-    def __init__(
-        self,
-        network: Actor,
-        rows: int,
-        rate: float,
-        average: float,
-        backend: Backend,
-    ) -> None:
+    def __init__(self, network: Actor, config: CommonConfig, backend: Backend) -> None:
         kernels, workers = backend.kernels, backend.workers
         self.parameters = Parameters(network.shapes, backend.operand)
         network.initialise(self.parameters.tensors, backend.generator)
@@ -32,9 +26,11 @@ class GaussianActor:
         self.published = Parameters(network.shapes, backend.operand)
         self.published.copy_(self.parameters.flat)
         gradients = self.parameters.gradients()
-        self.optimiser = Adam(self.parameters, gradients, self.published, average, rate, kernels)
+        self.optimiser = Adam(
+            self.parameters, gradients, self.published, config.actor_average, config.learning_rate, kernels
+        )
         self._workers = workers
-        self._passes = [_Pass(network, self.parameters, rows, kernels) for _ in range(workers.count)]
+        self._passes = [_Pass(network, self.parameters, config.batch, kernels) for _ in range(workers.count)]
         self._backward = self._passes[0].backward(gradients)
 
     def __call__(self, observations: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,6 +48,10 @@ class GaussianActor:
         shares = self._workers.shares(count)
         self._workers.run([partial(work, *task) for task in zip(self._passes, shares, strict=False)])
         return mean, log_std
+
+    def finite(self) -> bool:
+        """Whether everything that is published is."""
+        return bool(torch.isfinite(self.published.flat).all())
 
     def descend(self, by_mean: Tensor, by_log_std: Tensor) -> None:
         """One step of Adam along the given gradients, (B, A), at the only minibatch of the last call; the
