@@ -625,9 +625,18 @@ class ExperimentOptions:
     """What the experiments that compare cases over seeds have in common."""
 
     csv: Path
-    """Where the rows go; a row that is there is not run again. The picture lies beside it."""
+    """Where the rows go; a row that is there is not run again. A picture lies beside it."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds, a run of every case each."""
+
+
+@dataclass(frozen=True)
+class ExperimentAlarmOptions(ExperimentOptions):
+    """Whether the critics' alarm is silent in long healthy runs and rings before divergence: a row of a CSV
+    for each run, and a table; about half an hour of a core for each seed, resumable.
+
+    Example: sandlot experiment alarm --csv benchmarks/alarm.csv --seeds 0 1
+    """
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,11 @@ SMOOTHING: Final = 0.2
 """Weight of the newest held-out error in its running average."""
 OUTSIDE: Final = 3
 """Update steps in a row with values outside the bound: one odd minibatch is no alarm."""
-RISES: Final = 10
-"""So many assessments in a row must have raised the held-out error's average."""
-RISE: Final = 2.0
-"""And it must be so many times its least."""
+LOOKS: Final = 10
+"""So many assessments in a row must have found the held-out error's average too large."""
+RISE: Final = 1.5
+"""It is if it is so many times its least. What is learned by heart has the noise of what was seen beside that
+of what was not, which is the best critic's only error: it comes to twice that, and no further."""
 WORST: Final = 0.5
 """And so large: a critic that says the same of every state has an error of 1."""
 SLACK: Final = 0.1
@@ -64,8 +65,8 @@ class CriticHealth:
     remembers is plain data.
 
     Alarms: values are not finite; or they have been outside what rewards allow, by more than ``SLACK``, for
-    ``OUTSIDE`` update steps in a row; or the held-out error's running average has risen ``RISES`` times in a
-    row, to ``RISE`` times its least and above ``WORST``. It ends when its cause does.
+    ``OUTSIDE`` update steps in a row; or the held-out error's running average has been above ``RISE`` times
+    its least, and above ``WORST``, at ``LOOKS`` assessments in a row. It ends when its cause does.
     """
 
     seed: int
@@ -82,7 +83,8 @@ class CriticHealth:
     """Of the held-out error."""
     least: float = math.inf
     """Of its running average."""
-    rises: int = 0
+    above: int = 0
+    """Assessments in a row that found it too large."""
 
     def look(
         self, algorithm: Assessable, experience: Experience, metrics: Mapping[str, float], steps: int
@@ -120,8 +122,8 @@ class CriticHealth:
         """The held-out error, once more."""
         before = self.average
         self.average = error if math.isnan(before) else before + SMOOTHING * (error - before)
-        self.rises = self.rises + 1 if self.average > before else 0
         self.least = min(self.least, self.average)
+        self.above = self.above + 1 if self.average > max(WORST, RISE * self.least) else 0
 
     @property
     def alarm(self) -> str:
@@ -134,7 +136,7 @@ class CriticHealth:
                 f"values from {lowest:.3g} to {highest:.3g} are outside what rewards allow, "
                 f"{self.bound[0]:.3g} to {self.bound[1]:.3g}: they are about to diverge"
             )
-        if self.rises >= RISES and self.average > max(WORST, RISE * self.least):
+        if self.above >= LOOKS:
             return (
                 f"the error on held-out episodes rises: {self.average:.2g} of the targets' variance after "
                 f"{self.least:.2g}; what is learned is what was seen, and no more"

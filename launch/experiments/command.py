@@ -5,6 +5,14 @@ from __future__ import annotations
 from launch.options import ExperimentOptions
 
 
+def alarm(options: ExperimentOptions) -> int:
+    """The critics' alarm in long healthy runs and before divergence."""
+    from launch.experiments import alarm as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
+
+
 def growth(options: ExperimentOptions) -> int:
     """SAC with the whole action range and with parts of it."""
     from launch.experiments import growth as experiment
