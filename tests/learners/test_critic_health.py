@@ -194,10 +194,10 @@ def test_a_clone_that_remembers_is_alarmed_and_one_that_understands_is_not(
     contract: TaskContract, make_rows: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Noise can only be learned by heart; a rule can be followed."""
-    monkeypatch.setattr("learners.critic_health.EVERY", 20)
+    monkeypatch.setattr("learners.critic_health.EVERY", 10)
 
-    def cloned(rule: bool) -> Learner:
-        config = BcConfig(hidden=(64, 64), batch=64, updates_per_step=1, learning_rate=3e-3, held_out=0.3)
+    def cloned(updates: int, rule: bool) -> Learner:
+        config = BcConfig(hidden=(128, 128), batch=64, updates_per_step=1, learning_rate=1e-2, held_out=0.3)
         learner = Learner(contract, config, 0)
         for episode in range(12):
             rows = make_rows(30, episode, Actor.SCRIPT, episode)
@@ -207,10 +207,10 @@ def test_a_clone_that_remembers_is_alarmed_and_one_that_understands_is_not(
                     0.9 * wanted, rows["observation"][:, contract.previous_action]
                 )
             learner.add("s", rows)
-        learner.pretrain(601)
+        learner.pretrain(updates)
         return learner
 
-    remembered, understood = cloned(rule=False), cloned(rule=True)
+    remembered, understood = cloned(1_201, rule=False), cloned(401, rule=True)
     assert "held-out" in remembered.alarm and remembered.metrics["held_out_error"] > 1.0
     assert understood.metrics["held_out_error"] < 0.3 and understood.alarm == ""
 
