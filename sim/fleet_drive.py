@@ -104,7 +104,9 @@ class FleetDrive:
         self._asked[slot, self._everyone] = np.where(erpm == 0.0, np.nan, erpm)
         self._steps[slot, self._everyone] = self._servo
         self._put += 1
-        return np.stack((erpm / self._gain, (self._servo / SERVO_STEPS - self._servo_offset) / self._servo_gain), -1)
+        return np.stack(
+            (erpm / self._gain, (self._servo / SERVO_STEPS - self._servo_offset) / self._servo_gain), -1
+        )
 
     def step(self, cars: Numbers | None = None) -> None:
         """One millisecond of the cars with these numbers, or of all."""
