@@ -493,6 +493,28 @@ class BenchKillOptions:
 
 
 @dataclass(frozen=True)
+class BenchEstimateOptions:
+    """How wrong the estimated state is, element by element, on the twin in lockstep.
+
+    Example: sandlot bench estimate --json
+
+    As the file that the validation's error model is read from:
+    sandlot bench estimate --out sim/estimates/racer.toml
+    """
+
+    drives: int = 8
+    """How many scripted drives, each with a car, a course and a speed of its own."""
+    seconds: float = 40.0
+    """How long each is [s]."""
+    seed: int = 0
+    """The first drive's seed; the others count on from it."""
+    out: Path | None = None
+    """Where to write the error model (None: nowhere)."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchCalmOptions:
     """Normal driving on the twin in lockstep with every monitor on: false stops, and margins.
 

@@ -1,8 +1,9 @@
 """How wrong a robot's estimated state is, element by element: what stands between the truth and the policy
 where the estimator itself is too slow to run for every car of a fleet.
 
-estimate(t) = truth(t - lag) + white noise + drift, the drift a first-order Gauss-Markov process. The figures
-are measured on the real estimator (``sandlot bench estimate``) and lie beside this file, one per robot.
+estimate(t) = truth(t - lag) + white noise + drift, the drift a first-order Gauss-Markov process. The
+figures are measured on the real estimator (``sandlot bench estimate``) and lie in ``sim/estimates``, one
+file per robot.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from robot.plain_data import decode_struct
 from robot.spec import RobotSpec
 from sim.plant import Array
 
-FOLDER = Path(__file__).parent / "estimate_errors"
+FOLDER = Path(__file__).parent / "estimates"
 
 
 class ElementError(Struct):

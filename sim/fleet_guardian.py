@@ -53,7 +53,7 @@ class FleetMonitors:
     def dependable(self) -> Flags:
         """Whether every required sensor is fresh and finite, shape (size,)."""
         fresh = self.freshness
-        return ~(fresh.required & (fresh.stale | ~fresh.finite)).any(axis=1)
+        return np.asarray(~(fresh.required & (fresh.stale | ~fresh.finite)).any(axis=1))
 
     def update(
         self,
@@ -109,7 +109,8 @@ class FleetGuardian:
         self._why: NDArray[np.int64] = np.full(size, Cause.COMMAND_STALE, np.int64)
         rest = np.array([a.rest for a in spec.actuators])
         self._anchor: Array = np.tile(rest, (size, 1))
-        self._before, self._sent = self._anchor.copy(), self._anchor.copy()
+        self._before, self.sent = self._anchor.copy(), self._anchor.copy()
+        """``sent``: the setpoints that went out last."""
         self._allowed = self._anchor.copy()
         self._driving: Flags = np.zeros(size, bool)
         self.kernels: list[KernelState] = [KernelState()] * size
@@ -128,7 +129,7 @@ class FleetGuardian:
         self.kernels = [kernel] * len(self.kernels)
         self.state[:], self.cause[:], self.limit[:] = state, Cause.NONE, -1
         self._time_ns[:] = now_ns
-        for values in (self._anchor, self._before, self._sent):
+        for values in (self._anchor, self._before, self.sent):
             values[:] = setpoint
 
     def offer(self, now_ns: int, spoken: Flags, time_ns: NDArray[np.int64], setpoint: Array) -> None:
@@ -162,7 +163,7 @@ class FleetGuardian:
         instead, shape (size,)."""
         slow = np.abs(state[:, self._standstill]) < self._slow_below
         requests, bad = self.monitors.update(
-            now_ns, state, deviation, sensors, self._sent, times_ns, sequences, ~slow
+            now_ns, state, deviation, sensors, self.sent, times_ns, sequences, ~slow
         )
         self._stand(now_ns, slow & self.monitors.dependable)
         self._judge(now_ns, state, requests, bad)
@@ -175,7 +176,7 @@ class FleetGuardian:
         np.copyto(self._before, self._anchor, where=driving)
         np.copyto(self._anchor, np.where(driving, self._allowed, sent), where=sent_at_all)
         np.copyto(self._before, self._anchor, where=~driving)
-        np.copyto(self._sent, sent, where=sent_at_all)
+        np.copyto(self.sent, sent, where=sent_at_all)
         self.hold.advance()
 
     def _stand(self, now_ns: int, slow: Flags) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from launch.manifest import machine
 from launch.options import (
     BenchCalmOptions,
+    BenchEstimateOptions,
     BenchFaultsOptions,
     BenchFramesOptions,
     BenchKillOptions,
@@ -148,6 +149,18 @@ def practice(options: BenchPracticeOptions) -> int:
         if options.json:
             print(json.dumps(dict(row)))
     return 0
+
+
+def estimate(options: BenchEstimateOptions) -> int:
+    """Errors of the estimated state."""
+    from launch.bench.estimate import run, save
+
+    say = Console(stderr=options.json).print
+    file, figures = run(options.drives, options.seconds, options.seed, progress=say)
+    if options.out is not None:
+        save(file, options.out)
+        say(f"written to {options.out}")
+    return _show("bench estimate", figures, options.json)
 
 
 def calm(options: BenchCalmOptions) -> int:
