@@ -493,6 +493,27 @@ class BenchKillOptions:
 
 
 @dataclass(frozen=True)
+class BenchTwinOptions:
+    """Closed-loop episodes of the twin, many at once, against the bare physics of the same cars.
+
+    Example: sandlot bench twin --json
+    """
+
+    episodes: int = 128
+    """How many cars at once."""
+    seconds: float = 3.0
+    """How long they drive [s]."""
+    repeats: int = 3
+    """How often each is measured; the fastest counts."""
+    policy: Path | None = None
+    """A policy's file (None: a network of two layers of 256 that follows the course)."""
+    timestep: float = 0.002
+    """Of the physics [s]."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchEstimateOptions:
     """How wrong the estimated state is, element by element, on the twin in lockstep.
 

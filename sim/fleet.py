@@ -33,7 +33,8 @@ DIVERGED = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}")) for what in ("Q
 
 class CarFleet:
     """``truths``: for each car, values of ``sim.car.CarParameters`` that differ from the calibration.
-    ``threads``: how many step the physics (0: all processors).
+    ``threads``: how many step the physics (0: all processors). ``settle_steps``: how long a car settles on
+    its tyres before it is first placed; as long as the twin's for the same last bit.
 
     ``place`` the cars, say what their electronics do (``motor``, ``servo``), then ``step``. A car whose
     physics diverges is marked so in ``diverged`` and stops no other. Arrays are over the cars. Raises
@@ -47,6 +48,7 @@ class CarFleet:
         truths: Sequence[Mapping[str, float]],
         timestep: float = TIMESTEP,
         threads: int = 0,
+        settle_steps: int = SETTLE_STEPS,
     ) -> None:
         self.size = len(truths)
         self.world = world
@@ -87,7 +89,7 @@ class CarFleet:
         self._turn = self._each("steering_rate") * timestep
         everyone = np.arange(self.size)
         self._steer(everyone, np.zeros(self.size))
-        self._rest = self._settled([distinct[car] for car in self.cars])
+        self._rest = self._settled([distinct[car] for car in self.cars], settle_steps)
         self.place(everyone, np.tile(world.start_pose, (self.size, 1)))
 
     def _each(self, name: str) -> Array:
@@ -204,12 +206,12 @@ class CarFleet:
             hub[cars, 0] = list(map(math.cos, turns))
             hub[cars, 3] = list(map(math.sin, turns))
 
-    def _settled(self, like: Sequence[int]) -> Array:
+    def _settled(self, like: Sequence[int], steps: int) -> Array:
         """Generalised position of every car at rest on its tyres, shape (n, nq); cars of equal parameters
         settle once. ``like``: the number of the car that does it for each."""
         batch = self.batch
         batch.qpos[:, :2] = self.world.start_pose[:2]
-        self._advance(np.unique(np.array(like)), SETTLE_STEPS)
+        self._advance(np.unique(np.array(like)), steps)
         if self.diverged.any():
             worst: CarParameters = self.cars[int(np.flatnonzero(self.diverged)[0])]
             raise SandlotError(
@@ -224,15 +226,15 @@ class CarFleet:
 
 def _differ(batch: Batch, models: Sequence[mujoco.MjModel]) -> None:
     """Give each simulation its own values of the model fields in which ``models`` differ."""
-    base, others = models[0], {id(model): model for model in models}.values()
+    numbers = {id(model): number for number, model in enumerate({id(m): m for m in models}.values())}
+    distinct = list({id(model): model for model in models}.values())
+    which = [numbers[id(model)] for model in models]
     for name in sorted(MODEL_FIELDS):
         if name.startswith("opt."):
-            continue
-        value = getattr(base, name)
-        if all(np.array_equal(value, getattr(model, name)) for model in others):
-            continue
-        own = batch.expand(name)
-        for number, model in enumerate(models):
+            continue  # the same for all: they are the scene's, not the car's
+        values = np.array([getattr(model, name) for model in distinct])
+        if values.size and (values != values[0]).any():
+            own = batch.expand(name)
             # Of the bounding volumes only the bodies' are a simulation's own; they come first.
-            own[number] = getattr(model, name)[: own.shape[1]] if own.ndim > 1 else getattr(model, name)
+            own[:] = values[which, : own.shape[1]] if own.ndim > 1 else values[which]
     batch.reset(stage=mujoco.mjtStage.mjSTAGE_NONE)

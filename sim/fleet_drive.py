@@ -67,6 +67,7 @@ class FleetDrive:
         self._steps: Array = np.zeros((WAITING, n))
         self._put: NDArray[np.int64] = np.zeros(n, np.int64)
         self._taken: NDArray[np.int64] = np.zeros(n, np.int64)
+        self._next_ms = _NEVER
         self._latest: NDArray[np.int64] = np.zeros(n, np.int64)
         self._everyone = np.arange(n)
         # The firmware's own.
@@ -86,6 +87,7 @@ class FleetDrive:
             values[cars] = 0.0
         self._arrives[:, cars] = _NEVER
         self._put[cars] = self._taken[cars] = self._latest[cars] = 0
+        self._look_ahead()
         self._servo[cars] = self._servo_steps(np.zeros(1))[0]
         self._pulses[cars] = self._servo[cars] / 1e3
         self._fleet.servo(self._pulses)
@@ -104,6 +106,7 @@ class FleetDrive:
         self._asked[slot, self._everyone] = np.where(erpm == 0.0, np.nan, erpm)
         self._steps[slot, self._everyone] = self._servo
         self._put += 1
+        self._look_ahead()
         return np.stack(
             (erpm / self._gain, (self._servo / SERVO_STEPS - self._servo_offset) / self._servo_gain), -1
         )
@@ -117,8 +120,8 @@ class FleetDrive:
         self._current_sum += fleet.motor.current
         self._current_count += 1
         erpm = fleet.motor_speed * self._erpm_per_rad_s
-        while self._arrive(erpm):
-            pass
+        while self.time_ms >= self._next_ms:
+            self._arrive(erpm)
         amperes = self._speed_loop(erpm)
         limit = np.where(amperes * erpm >= 0.0, self._limit, self._brake_limit)
         limited = np.minimum(np.maximum(amperes, -limit), limit)
@@ -140,12 +143,10 @@ class FleetDrive:
         steps = (self._servo_gain * steering + self._servo_offset) * SERVO_STEPS
         return np.rint(np.minimum(np.maximum(steps, low), high))
 
-    def _arrive(self, erpm: Array) -> bool:
-        """Let every controller obey the oldest command that has arrived; whether any did."""
+    def _arrive(self, erpm: Array) -> None:
+        """Let every controller obey the oldest command that has arrived."""
         slot = self._taken % WAITING
-        here = (self._taken < self._put) & (self._arrives[slot, self._everyone] <= self.time_ms)
-        if not here.any():
-            return False
+        here = self._arrives[slot, self._everyone] <= self.time_ms
         asked, steps = self._asked[slot, self._everyone], self._steps[slot, self._everyone]
         drives = here & np.isfinite(asked)
         # The ramp starts from where the motor is, and the loop from rest.
@@ -157,8 +158,13 @@ class FleetDrive:
         self._driving = np.where(here, drives, self._driving)
         np.copyto(self._pulses, steps / 1e3, where=here)
         self._fleet.servo(self._pulses)
+        self._arrives[slot[here], self._everyone[here]] = _NEVER
         self._taken += here
-        return True
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """When the next command of all arrives."""
+        self._next_ms = int(self._arrives[self._taken % WAITING, self._everyone].min())
 
     def _speed_loop(self, erpm: Array) -> Array:
         """Current [A] that the speed controller asks for (``VescDevice._speed_loop``)."""

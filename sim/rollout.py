@@ -37,6 +37,8 @@ START_NS = 1_000_000_000
 """When episodes begin on their clock [ns]."""
 TIMESTEP = 0.002
 """Of the physics [s]; docs/VALIDATION.md shows that it gives what 1 ms gives."""
+SETTLE_STEPS = 200
+"""In which a car comes to rest on its tyres: they swing at 22 Hz, well damped."""
 REMEMBERED = 64
 """Ticks of estimates that are kept for a late pilot."""
 _FAILURES = {
@@ -76,11 +78,13 @@ def rollout(
 ) -> EpisodeResults:
     """Drive all episodes of ``draws`` to their ends. ``record``: numbers of those whose trajectory is kept.
     The same for any number of threads, and for any one episode whatever others run beside it."""
-    return _Rollout(setting, pilots, draws, record).run(progress)
+    return Rollout(setting, pilots, draws, record).run(progress)
 
 
-class _Rollout:
-    def __init__(self, setting: Setting, pilots: Pilots, draws: Draws, record: Sequence[int]) -> None:
+class Rollout:
+    """Episodes about to be driven; ``run`` drives them, once."""
+
+    def __init__(self, setting: Setting, pilots: Pilots, draws: Draws, record: Sequence[int] = ()) -> None:
         spec, n = setting.spec, len(draws)
         self._setting, self._spec, self._draws, self._pilots = setting, spec, draws, pilots
         self._errors = setting.errors or load_errors(spec)
@@ -89,7 +93,9 @@ class _Rollout:
         self._per_step = spec.ticks_per_step
         self._timeout_ns = round(spec.safety.command_timeout_s * 1e9)
         self._generators = draws.generators()
-        self._fleet = CarFleet(spec, setting.world, draws.truths(), setting.timestep, setting.threads)
+        self._fleet = CarFleet(
+            spec, setting.world, draws.truths(), setting.timestep, setting.threads, SETTLE_STEPS
+        )
         self._drive = FleetDrive(spec, self._fleet)
         self._senses = FleetSenses(
             spec, self._fleet, self._drive, self._errors, self._generators, draws.column("estimate_error")
@@ -138,7 +144,8 @@ class _Rollout:
         self._record = [row for row, number in enumerate(draws.numbers.tolist()) if number in wanted]
         self._taped: list[tuple[Array, ...]] = []
 
-    def run(self, progress: Progress | None) -> EpisodeResults:
+    def run(self, progress: Progress | None = None) -> EpisodeResults:
+        """Drive all to their ends."""
         self._start()
         last = round(self._seconds * 1e9) // self._period_ns
         for tick in range(last + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 
 import msgspec
@@ -22,6 +23,7 @@ from launch.options import (
     BenchPracticeOptions,
     BenchTickOptions,
     BenchTransportOptions,
+    BenchTwinOptions,
 )
 from robot.errors import SandlotError
 
@@ -149,6 +151,22 @@ def practice(options: BenchPracticeOptions) -> int:
         if options.json:
             print(json.dumps(dict(row)))
     return 0
+
+
+def twin(options: BenchTwinOptions) -> int:
+    """Closed-loop episodes a minute. 1 if they differ with the number of threads."""
+    from launch.bench.twin import run
+
+    figures = run(
+        options.episodes,
+        options.seconds,
+        options.repeats,
+        options.policy,
+        options.timestep,
+        os.cpu_count() or 1,
+    )
+    _show("bench twin", figures, options.json)
+    return int(not figures["bit_identical"])
 
 
 def estimate(options: BenchEstimateOptions) -> int:

@@ -1,0 +1,192 @@
+"""Closed-loop episodes of the twin: how much of the bare physics' speed is left with everything around it.
+
+The same cars, drawn once, are stepped bare (``mujoco.batch``), with motors and firmware, behind the safety
+kernel, and driven by a policy; by turns, and the fastest of each counts. Shares are of processor time on one
+thread, which other programs on the machine disturb least.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from onnx import helper
+
+from launch import catalogue
+from launch.session import contract_of, make_task
+from learners.export import policy_file
+from robot.contract import TaskContract
+from robot.practice.course import load_course
+from robot.spec import at_site, load_spec
+from sim.estimate_errors import load_errors
+from sim.fleet import CarFleet
+from sim.fleet_drive import FleetDrive
+from sim.fleet_guardian import FleetGuardian
+from sim.fleet_pilots import PolicyFile, PolicyPilots
+from sim.fleet_senses import FleetSenses
+from sim.randomisation import Draws, draw, randomised
+from sim.rollout import SETTLE_STEPS, START_NS, Rollout, Setting
+from sim.world import load_world
+
+ROBOT, COURSE = "racer", "oval"
+UNITS = 256
+"""Hidden units of each of the network's two layers: a large policy for such an observation."""
+TYPICAL_S = 20.0
+"""What an episode takes that succeeds: two laps at 2 m/s."""
+SPEED = 1.0
+"""At which cars roll straight on where no policy drives [m/s]."""
+
+
+def run(
+    episodes: int, seconds: float, repeats: int, policy: Path | None, timestep: float, processors: int
+) -> dict[str, float]:
+    """Flat figures: shares of the bare physics' speed [1], steps a second, and episodes a minute."""
+    setting = _setting(seconds, timestep)
+    draws = draw(randomised(setting.spec, setting.course.length), episodes, seed=0)
+    with tempfile.TemporaryDirectory() as folder:
+        file = policy or follower(setting.contract, Path(folder) / "follower.onnx")
+        pilots = PolicyPilots(PolicyFile(file, setting.contract), setting.contract)
+    started = time.process_time()
+    fleet = _fleet(setting, draws)
+    figures = {"set_up_cpu_s": time.process_time() - started}
+    steps = round(seconds / timestep) * episodes
+
+    def closed(threads: int) -> tuple[float, float, bytes]:
+        rollout = Rollout(replace(setting, threads=threads), pilots, draws)
+        wall, cpu = time.perf_counter(), time.process_time()
+        results = rollout.run()
+        made = float(results.rows["duration"].sum()) / timestep
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        return cpu / made, wall / made, results.rows.tobytes()
+
+    bare, driven, guarded, whole, spread = [], [], [], [], []
+    for _ in range(repeats):
+        bare.append(_cpu(lambda: _bare(fleet, round(seconds / timestep))) / steps)
+        driven.append(_cpu(lambda: _driven(setting, fleet, seconds)) / steps)
+        guarded.append(_cpu(lambda: _guarded(setting, fleet, draws, seconds)) / steps)
+        whole.append(closed(1))
+        spread.append(closed(processors))
+    cpu = min(w[0] for w in whole)
+    wall, wall_spread = min(w[1] for w in whole), min(w[1] for w in spread)
+    control = setting.contract.policy_hz * timestep
+    return figures | {
+        "episodes": float(episodes),
+        "physics_steps_per_cpu_s": 1.0 / min(bare),
+        "share_with_firmware": min(bare) / min(driven),
+        "share_with_safety_kernel": min(bare) / min(guarded),
+        "share_with_policy": min(bare) / cpu,
+        "control_steps_per_cpu_s": control / cpu,
+        "control_steps_per_s": control / wall_spread,
+        "times_real_time": timestep / wall_spread,
+        "episodes_per_minute": 60.0 * timestep / wall_spread / TYPICAL_S,
+        "processors": float(processors),
+        "speed_up_over_one_thread": wall / wall_spread,
+        "bit_identical": float(len({w[2] for w in (*whole, *spread)}) == 1),
+    }
+
+
+def follower(contract: TaskContract, path: Path) -> Path:
+    """A policy file that follows the course at about 2 m/s: the size of a learned one, with a linear law."""
+    rng, layout, size = np.random.default_rng(0), contract.observation_layout, contract.observation_size
+    law = np.zeros((size, contract.action_size), np.float32)
+    law[layout.index("velocity_body_x"), 0], law[layout.index("preview_2_y"), 1] = -1.0, 1.5
+    constants = {
+        "law": law,
+        "bias": np.array([2.0, 0.0], np.float32),
+        "first": rng.normal(0.0, 0.05, (size, UNITS)).astype(np.float32),
+        "second": rng.normal(0.0, 0.05, (UNITS, UNITS)).astype(np.float32),
+        "last": np.zeros((UNITS, contract.action_size), np.float32),
+    }
+    nodes = [
+        helper.make_node("MatMul", ["observation", "first"], ["linear0"]),
+        helper.make_node("Relu", ["linear0"], ["hidden0"]),
+        helper.make_node("MatMul", ["hidden0", "second"], ["linear1"]),
+        helper.make_node("Relu", ["linear1"], ["hidden1"]),
+        helper.make_node("Gemm", ["hidden1", "last", "bias"], ["correction"]),
+        helper.make_node("MatMul", ["observation", "law"], ["lawful"]),
+        helper.make_node("Sum", ["correction", "lawful", "noise"], ["before"]),
+        helper.make_node("Tanh", ["before"], ["action"]),
+    ]
+    path.write_bytes(policy_file(contract, nodes, constants, contract.action_size, "", 1))
+    return path
+
+
+def _setting(seconds: float, timestep: float) -> Setting:
+    course = load_course(catalogue.find("courses", COURSE))
+    spec = at_site(load_spec(catalogue.find("robots", ROBOT)), course.file.site)
+    task = make_task(spec, course)
+    return Setting(
+        spec=spec,
+        contract=contract_of(spec, task),
+        course=course,
+        world=load_world(catalogue.find("worlds", COURSE)),
+        make_task=lambda: make_task(spec, course),
+        seconds=seconds,
+        timestep=timestep,
+        threads=1,
+    )
+
+
+def _fleet(setting: Setting, draws: Draws) -> CarFleet:
+    return CarFleet(
+        setting.spec, setting.world, draws.truths(), setting.timestep, setting.threads, SETTLE_STEPS
+    )
+
+
+def _cpu(work: Callable[[], None]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def _begin(fleet: CarFleet) -> None:
+    poses = np.tile(fleet.world.start_pose, (fleet.size, 1))
+    fleet.place(np.arange(fleet.size), poses, np.full(fleet.size, SPEED))
+
+
+def _bare(fleet: CarFleet, steps: int) -> None:
+    _begin(fleet)
+    step = fleet.batch.step
+    for _ in range(steps):
+        step()
+
+
+def _driven(setting: Setting, fleet: CarFleet, seconds: float) -> None:
+    _begin(fleet)
+    drive, n = FleetDrive(setting.spec, fleet), fleet.size
+    drive.start(np.arange(n), np.full(n, SPEED))
+    setpoint, delay, brakes = np.tile([SPEED, 0.0], (n, 1)), np.full(n, 3), np.zeros(n, bool)
+    for millisecond in range(round(seconds * 1e3)):
+        if millisecond % 10 == 0:
+            drive.command(setpoint, delay, brakes)
+        drive.step()
+
+
+def _guarded(setting: Setting, fleet: CarFleet, draws: Draws, seconds: float) -> None:
+    _begin(fleet)
+    spec, n = setting.spec, fleet.size
+    drive, guardian = FleetDrive(spec, fleet), FleetGuardian(spec, n)
+    drive.start(np.arange(n), np.full(n, SPEED))
+    errors = load_errors(spec)
+    senses = FleetSenses(spec, fleet, drive, errors, draws.generators(), draws.column("estimate_error"))
+    senses.start()
+    setpoint, delay = np.tile([SPEED, 0.0], (n, 1)), np.full(n, 3)
+    guardian.start(START_NS, setpoint)
+    everyone = np.ones(n, bool)
+    period_ns = round(1e9 / spec.rates.guardian_hz)
+    for tick in range(round(seconds * spec.rates.guardian_hz)):
+        now = START_NS + tick * period_ns
+        senses.tick(now)
+        if tick % spec.ticks_per_step == 0:
+            guardian.offer(now, everyone, np.full(n, now), setpoint)
+        allowed, brakes = guardian.tick(
+            now, senses.estimate, senses.deviation, senses.sensors, senses.times_ns, senses.sequences
+        )
+        guardian.went(drive.command(allowed, delay, brakes))
+        for _ in range(period_ns // 1_000_000):
+            drive.step()
+            senses.step()
