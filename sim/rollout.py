@@ -15,20 +15,21 @@ from numpy.typing import NDArray
 
 from robot.contract import ActionMap, TaskContract
 from robot.messages import SafetyState
-from robot.observer import Observer
 from robot.practice.course import Course
-from robot.practice.failures import Failure, FailureDetector
+from robot.practice.failures import Failure
 from robot.practice.lap_timer import LapTimer
 from robot.safety.state_machine import AUTHORITY
 from robot.spec import RobotSpec
-from robot.task import Task, reward
+from robot.task import Task
 from sim.episode_results import Ending, EpisodeResults, Trajectory, episode_dtype
 from sim.estimate_errors import EstimateErrors, load_errors
 from sim.fleet import CarFleet
 from sim.fleet_drive import FleetDrive
+from sim.fleet_failures import FleetFailures
 from sim.fleet_guardian import FleetGuardian, FleetMonitors
 from sim.fleet_pilots import Pilots
 from sim.fleet_senses import FleetSenses
+from sim.fleet_tasks import fleet_tasks
 from sim.plant import Array
 from sim.randomisation import Draws
 from sim.world import World
@@ -108,11 +109,10 @@ class Rollout:
         self._index = np.array([names.index(t.actuator) for t in setting.contract.actions])
         self._rest = np.array([a.rest for a in spec.actuators])
 
-        self._observers = [Observer(setting.make_task(), setting.contract) for _ in range(n)]
-        self._judges = [setting.make_task() for _ in range(n)]
-        self._detectors = [FailureDetector(spec) for _ in range(n)]
+        self._tasks = fleet_tasks(spec, setting.course, setting.make_task, setting.contract, n)
+        self._failures = FleetFailures(spec, n)
         self._timers = [LapTimer() for _ in range(n)]
-        self._success = self._judges[0].success
+        self._success = setting.make_task().success
         self._seconds = setting.seconds or self._success.seconds
 
         self._action: Array = np.zeros((n, setting.contract.action_size))
@@ -123,7 +123,6 @@ class Rollout:
         self._remembered: Array = np.zeros((REMEMBERED, n, spec.state_layout.size))
         self._seen: NDArray[np.int64] = np.full(n, -1, np.int64)
         """The tick whose estimate the pilot saw last."""
-        self._observed: NDArray[np.float32] = np.zeros((n, setting.contract.observation_size), np.float32)
         self._before: Array = np.zeros((n, spec.state_layout.size))
         """The truth one policy step ago."""
         self._start_cycles: Array = np.zeros(n)
@@ -230,7 +229,8 @@ class Rollout:
             self._rows["limit"][car] = guardian.limit[car]
             self._rows["cause"][car] = guardian.cause[car]
             # What the kernel stopped may have been a crash already.
-            failure = self._detectors[car].update(now, senses.truth[car])
+            alone = np.array([car])
+            failure = self._failures.update(alone, now, senses.truth[alone])[0]
             self._end(car, Ending.STOPPED if failure is None else _FAILURES[failure])
 
     def _judge_limits(self, now: int, sent: Array) -> None:
@@ -247,42 +247,42 @@ class Rollout:
     def _step(self, tick: int) -> None:
         """A policy step: judge what came of the last one, then look and act."""
         if tick > 0:
-            for car in self._driving.tolist():
-                self._judge(car, tick)
+            self._judge(tick)
         else:
-            for car in self._driving.tolist():
-                self._begin(car, tick)
+            self._begin(tick)
         self._before[:] = self._senses.truth
         self._act(tick)
 
-    def _begin(self, car: int, tick: int) -> None:
-        truth, estimate = self._senses.truth[car], self._senses.estimate[car]
-        now = START_NS + tick * self._period_ns
-        self._observers[car].reset(estimate)
-        judge = self._judges[car]
-        judge.reset(truth)
-        self._detectors[car].reset(now, truth)
-        start = judge.outcome(truth, self._action[car], truth, False).progress
-        self._start_cycles[car] = self._cycles[car] = start
-        self._timers[car].reset(now, start)
+    def _begin(self, tick: int) -> None:
+        now, cars, senses = START_NS + tick * self._period_ns, self._driving, self._senses
+        self._failures.begin(cars, now, senses.truth[cars])
+        self._cycles[cars] = self._tasks.begin(cars, senses.truth[cars], senses.estimate[cars])
+        self._start_cycles[:] = self._cycles
+        for car in cars.tolist():
+            self._timers[car].reset(now, float(self._cycles[car]))
 
-    def _judge(self, car: int, tick: int) -> None:
-        now, truth = START_NS + tick * self._period_ns, self._senses.truth[car]
-        judge, action, row = self._judges[car], self._action[car], self._rows[car]
-        failure = self._detectors[car].update(now, truth)
-        outcome = judge.outcome(self._before[car], action, truth, failure is not None)
-        if outcome.trouble and failure is None:
-            failure = Failure.TASK
-            outcome = judge.outcome(self._before[car], action, truth, True)
-        row["score"] += reward(judge, outcome)
-        self._cycles[car] = outcome.progress
-        lap, _ = self._timers[car].update(now, outcome.progress)
-        if lap is not None:
-            row["best_cycle"] = min(float(row["best_cycle"]), lap)
-        if failure is not None:
-            self._end(car, _FAILURES[failure])
-        elif outcome.progress - self._start_cycles[car] >= self._success.cycles:
-            self._end(car, Ending.FINISHED)
+    def _judge(self, tick: int) -> None:
+        now, cars = START_NS + tick * self._period_ns, self._driving
+        if not len(cars):
+            return
+        truths = self._senses.truth[cars]
+        failures = self._failures.update(cars, now, truths)
+        failed = np.array([f is not None for f in failures])
+        rewards, progress, trouble = self._tasks.outcome(
+            cars, self._before[cars], self._action[cars], truths, failed
+        )
+        rows = self._rows
+        rows["score"][cars] += rewards
+        self._cycles[cars] = progress
+        for row, (car, cycles) in enumerate(zip(cars.tolist(), progress.tolist(), strict=True)):
+            lap, _ = self._timers[car].update(now, cycles)
+            if lap is not None:
+                rows["best_cycle"][car] = min(float(rows["best_cycle"][car]), lap)
+            failure = Failure.TASK if trouble[row] else failures[row]
+            if failure is not None:
+                self._end(car, _FAILURES[failure])
+            elif cycles - self._start_cycles[car] >= self._success.cycles:
+                self._end(car, Ending.FINISHED)
 
     def _act(self, tick: int) -> None:
         """Let the pilots see and act: late, not at all, or on what they saw before, as the episode has it."""
@@ -301,10 +301,8 @@ class Rollout:
         self._seen[cars] = newest[cars]
         states = self._remembered[newest[cars] % REMEMBERED, cars]
         previous = self._action[cars]
-        for row, car in enumerate(cars.tolist()):
-            self._observed[car] = self._observers[car].observe(states[row], previous[row])
-            self._judges[car].observe(self._before[car], previous[row])
-        action = self._pilots.act(now, states, self._observed[cars], previous, cars)
+        observations = self._tasks.observe(cars, states, previous)
+        action = self._pilots.act(now, states, observations, previous, cars)
         finite = np.isfinite(action).all(axis=1)
         for car in cars[~finite].tolist():
             self._end(car, Ending.NOT_FINITE)
