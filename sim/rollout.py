@@ -57,7 +57,8 @@ Progress = Callable[[float, int], None]
 @dataclass(frozen=True)
 class Setting:
     """Where episodes take place. ``make_task`` gives a fresh task; ``seconds``: how long an episode may last
-    (None: as the task's success says); ``threads``: 0 takes all processors."""
+    (None: as the task's success says); ``endless``: nor does success end it; ``threads``: 0 takes all
+    processors."""
 
     spec: RobotSpec
     contract: TaskContract
@@ -68,6 +69,7 @@ class Setting:
     seconds: float | None = None
     timestep: float = TIMESTEP
     threads: int = 0
+    endless: bool = False
 
 
 def rollout(
@@ -114,6 +116,7 @@ class Rollout:
         self._timers = [LapTimer() for _ in range(n)]
         self._success = setting.make_task().success
         self._seconds = setting.seconds or self._success.seconds
+        self._goal = np.inf if setting.endless else self._success.cycles
 
         self._action: Array = np.zeros((n, setting.contract.action_size))
         """The newest executed action [-1, 1]."""
@@ -281,7 +284,7 @@ class Rollout:
             failure = Failure.TASK if trouble[row] else failures[row]
             if failure is not None:
                 self._end(car, _FAILURES[failure])
-            elif cycles - self._start_cycles[car] >= self._success.cycles:
+            elif cycles - self._start_cycles[car] >= self._goal:
                 self._end(car, Ending.FINISHED)
 
     def _act(self, tick: int) -> None:

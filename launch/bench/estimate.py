@@ -2,12 +2,15 @@
 
 Scripted drives in lockstep, each on another car, course and speed (``launch.bench.faults_drive``). What comes
 out is the error model that stands for the estimator where many cars drive at once (``sim.estimate_errors``).
+The same drives are then driven once more with it (``sim.rollout``): what the whole robot in lockstep and its
+stand-in do must agree.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,10 +20,16 @@ import numpy as np
 import tomli_w
 
 from launch.bench.faults_drive import Drive
+from launch.episodes import course_setting
 from robot.drivers.vesc_protocol import Command
 from robot.layout import Layout
-from sim.estimate_errors import ElementError, ErrorFile
+from robot.teleop.pure_pursuit import PurePursuit
+from sim.estimate_errors import ElementError, ErrorFile, EstimateErrors
+from sim.fleet_course import FleetCourse
+from sim.fleet_pilots import ScriptedPilots
 from sim.plant import Array
+from sim.randomisation import draw, nominal
+from sim.rollout import Setting, rollout
 
 LAGS_S = np.arange(0.0, 0.041, 0.001)
 """Lags that are tried [s]."""
@@ -34,12 +43,13 @@ def run(
     drives: int, seconds: float, first_seed: int, progress: Callable[[str], None]
 ) -> tuple[ErrorFile, dict[str, float]]:
     """The error model, and figures to show: by element, and how long a command takes to arrive [s]."""
-    estimates, truths, deviations, delays = [], [], [], []
+    estimates, truths, deviations, delays, cases = [], [], [], [], []
     for seed in range(first_seed, first_seed + drives):
         with tempfile.TemporaryDirectory() as runs:
             drive = Drive(seed, Path(runs))
             estimate, truth, deviation, arrivals = _follow(drive, seconds)
         progress(f"drive {seed}: {drive.course} at up to {drive.top_speed:.1f} m/s")
+        cases.append(_Case(drive.course, drive.top_speed, asdict(drive.twin.car)))
         estimates.append(estimate)
         truths.append(truth)
         deviations.append(deviation)
@@ -51,7 +61,49 @@ def run(
     for element in elements:
         figures[f"{element.name}_noise"] = element.noise
         figures[f"{element.name}_drift"] = element.drift
-    return ErrorFile(drive.spec.name, f"{source}, {date.today()}", elements), figures
+    file = ErrorFile(drive.spec.name, f"{source}, {date.today()}", elements)
+    return file, figures | _agreement(cases, truths, file, seconds)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A drive: on which course, how fast [m/s], by what car."""
+
+    course: str
+    top_speed: float
+    car: Mapping[str, float]
+
+
+def _agreement(
+    cases: Sequence[_Case], truths: Sequence[Array], file: ErrorFile, seconds: float
+) -> dict[str, float]:
+    """Mean speed and root-mean-square distance from the line, in lockstep and with the stand-in."""
+    figures: dict[str, list[float]] = {}
+    for case, truth in zip(cases, truths, strict=True):
+        setting = course_setting("racer", case.course, seconds)
+        layout, course = setting.spec.state_layout, FleetCourse(setting.course)
+        for name, states in (("lockstep", truth), ("fleet", _again(setting, case, file))):
+            forward = states[:, layout["velocity_body"].start]
+            _, aside = course.project(*states[:, layout["position_world"]].T)
+            figures.setdefault(f"{name}_speed", []).append(float(forward.mean()))
+            figures.setdefault(f"{name}_aside", []).append(float(np.sqrt(np.square(aside).mean())))
+    table = {name: np.array(values) for name, values in figures.items()}
+    return {
+        "worst_speed_ratio": float(np.max(np.abs(table["fleet_speed"] / table["lockstep_speed"] - 1.0))),
+        "worst_aside_difference_m": float(np.max(np.abs(table["fleet_aside"] - table["lockstep_aside"]))),
+        **{f"mean_{name}": float(values.mean()) for name, values in table.items()},
+    }
+
+
+def _again(setting: Setting, case: _Case, file: ErrorFile) -> Array:
+    """The same drive with the error model in the estimator's place: true states, (ticks, n_state), from when
+    it is up to speed."""
+    spec, course = setting.spec, setting.course
+    setting = replace(setting, errors=EstimateErrors(spec, file), endless=True)
+    pilots = ScriptedPilots(spec, setting.contract, lambda: PurePursuit(spec, course, case.top_speed), 1)
+    draws = draw(nominal(spec), 1, seed=0).having(dict(case.car) | {"start_speed": 0.7 * case.top_speed})
+    tape = rollout(setting, pilots, draws, record=(0,)).trajectories[0]
+    return tape.truth[round(spec.rates.guardian_hz) :]
 
 
 def save(file: ErrorFile, path: Path) -> None:

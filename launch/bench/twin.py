@@ -16,12 +16,9 @@ from pathlib import Path
 import numpy as np
 from onnx import helper
 
-from launch import catalogue
-from launch.session import contract_of, make_task
+from launch.episodes import course_setting
 from learners.export import policy_file
 from robot.contract import TaskContract
-from robot.practice.course import load_course
-from robot.spec import at_site, load_spec
 from sim.estimate_errors import load_errors
 from sim.fleet import CarFleet
 from sim.fleet_drive import FleetDrive
@@ -30,7 +27,6 @@ from sim.fleet_pilots import PolicyFile, PolicyPilots
 from sim.fleet_senses import FleetSenses
 from sim.randomisation import Draws, draw, randomised
 from sim.rollout import SETTLE_STEPS, START_NS, Rollout, Setting
-from sim.world import load_world
 
 ROBOT, COURSE = "racer", "oval"
 UNITS = 256
@@ -45,7 +41,7 @@ def run(
     episodes: int, seconds: float, repeats: int, policy: Path | None, timestep: float, processors: int
 ) -> dict[str, float]:
     """Flat figures: shares of the bare physics' speed [1], steps a second, and episodes a minute."""
-    setting = _setting(seconds, timestep)
+    setting = course_setting(ROBOT, COURSE, seconds, timestep, threads=1)
     draws = draw(randomised(setting.spec, setting.course.length), episodes, seed=0)
     with tempfile.TemporaryDirectory() as folder:
         file = policy or follower(setting.contract, Path(folder) / "follower.onnx")
@@ -113,22 +109,6 @@ def follower(contract: TaskContract, path: Path) -> Path:
     ]
     path.write_bytes(policy_file(contract, nodes, constants, contract.action_size, "", 1))
     return path
-
-
-def _setting(seconds: float, timestep: float) -> Setting:
-    course = load_course(catalogue.find("courses", COURSE))
-    spec = at_site(load_spec(catalogue.find("robots", ROBOT)), course.file.site)
-    task = make_task(spec, course)
-    return Setting(
-        spec=spec,
-        contract=contract_of(spec, task),
-        course=course,
-        world=load_world(catalogue.find("worlds", COURSE)),
-        make_task=lambda: make_task(spec, course),
-        seconds=seconds,
-        timestep=timestep,
-        threads=1,
-    )
 
 
 def _fleet(setting: Setting, draws: Draws) -> CarFleet:
