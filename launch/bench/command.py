@@ -158,10 +158,10 @@ def surrogates(options: BenchSurrogatesOptions) -> int:
     from launch.bench.surrogates import picture, run
 
     courses, measured = run(options.robot, options.names)
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
     table.add_column("", no_wrap=True)
     for course in courses:
-        table.add_column(course.name, justify="right")
+        table.add_column(course.name, justify="right", no_wrap=True)
     for name in measured[0]:
         table.add_row(name, *(f"{figures[name]:.3g}" for figures in measured))
     Console(stderr=options.json).print(table)

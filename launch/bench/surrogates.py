@@ -136,10 +136,10 @@ def figures(course: Course, twin: Course) -> dict[str, float]:
     felt = np.hypot(at(7, SET_DOWN_S), at(8, SET_DOWN_S))[hit:]
     stop_x, stop_y = at(1, 10.0, SET_DOWN_S), at(2, 10.0, SET_DOWN_S)
     return {
-        "circle_1_5_mps_radius_m": radius(3.0, 4.0),
-        "speed_1_5_mps_really_mps": float(np.hypot(at(4, 3.0, 4.0), at(5, 3.0, 4.0)).mean()),
+        "slow_circle_radius_m": radius(3.0, 4.0),
+        "slow_speed_mps": float(np.hypot(at(4, 3.0, 4.0), at(5, 3.0, 4.0)).mean()),
         "to_3_mps_s": float(np.argmax(speeding > 3.0) / rate_hz if (speeding > 3.0).any() else math.nan),
-        "bend_3_5_mps_radius_m": radius(7.0, 8.0),
+        "bend_radius_m": radius(7.0, 8.0),
         "bend_side_slip_rad": float(np.abs(np.arctan2(at(5, 7.0, 8.0), at(4, 7.0, 8.0))).mean()),
         "limit_lateral_mps2": float(np.abs(at(8, 9.0, 10.0)).mean()),
         "stop_path_m": float(np.hypot(np.diff(stop_x), np.diff(stop_y)).sum()),
