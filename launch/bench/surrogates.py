@@ -174,7 +174,7 @@ def picture(courses: Sequence[Course]) -> bytes:
             axes[1, 0].plot(time, course.column(6), **style)
             axes[1, 1].plot(time, _smooth(course.column(8)), **style)
         axes[0, 0].set(title="path until the stop", xlabel="x [m]", ylabel="y [m]", aspect="equal")
-        axes[0, 0].legend()
+        axes[0, 0].legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
         axes[0, 1].set(title="forward speed", xlabel="time [s]", ylabel="m/s")
         axes[1, 0].set(title="yaw rate", xlabel="time [s]", ylabel="rad/s")
         axes[1, 1].set(title="lateral specific force, mean of 0.1 s", xlabel="time [s]", ylabel="m/s²")
