@@ -264,24 +264,25 @@ class PlanarFilter:
         x, y, yaw, vx, vy, gyro, bias_x, bias_y, scale, ox, oy = before.tolist()
         rate, ax, ay = inputs.rate - gyro, inputs.ax - bias_x, inputs.ay - bias_y
         half = 0.5 * dt
-        c, s = math.cos(yaw + rate * half), math.sin(yaw + rate * half)
+        c, s = math.cos(yaw + rate * half) * dt, math.sin(yaw + rate * half) * dt
         cr, sr = math.cos(rate * dt), math.sin(rate * dt)
-        px, py = vx + ax * half, vy + ay * half
-        vx_new = cr * px + sr * py + ax * half
-        vy_new = cr * py - sr * px + ay * half
-        turn_x, turn_y = vy_new - ay * half, ax * half - vx_new  # derivative by the angle turned
+        push_x, push_y = ax * half, ay * half
+        px, py = vx + push_x, vy + push_y
+        turned_x, turned_y = cr * px + sr * py, cr * py - sr * px
+        vx_new, vy_new = turned_x + push_x, turned_y + push_y
+        turn_x, turn_y = turned_y, -turned_x  # derivative by the angle turned
         mx, my = 0.5 * (vx + vx_new), 0.5 * (vy + vy_new)
-        dx, dy = (c * mx - s * my) * dt, (s * mx + c * my) * dt
+        dx, dy = c * mx - s * my, s * mx + c * my
         slope_keep = math.exp(-dt / n.accelerometer_time)
         scale_keep = math.exp(-dt / n.scale_time)
         offset_keep = math.exp(-dt / n.offset_time)
 
         f = self._f  # column * N + row
-        f[22], f[33], f[44] = -dy, c * dt, -s * dt
-        f[23], f[34], f[45] = dx, s * dt, c * dt
-        f[57] = -dt
-        f[36], f[47], f[58], f[69] = cr, sr, -turn_x * dt, -dt
-        f[37], f[48], f[59], f[81] = -sr, cr, -turn_y * dt, -dt
+        f[22], f[33], f[44] = -dy, c, -s
+        f[23], f[34], f[45] = dx, s, c
+        f[57] = f[69] = f[81] = -dt
+        f[36], f[47], f[58] = cr, sr, -turn_x * dt
+        f[37], f[48], f[59] = -sr, cr, -turn_y * dt
         f[72] = f[84] = slope_keep
         f[96] = scale_keep
         f[108] = f[120] = offset_keep
@@ -289,11 +290,10 @@ class PlanarFilter:
         qa = (inputs.acceleration_sigma * dt) ** 2
         q = self._q
         q[24] = qr
-        q[25] = q[35] = qr * turn_x
-        q[26] = q[46] = qr * turn_y
-        q[36] = qr * turn_x * turn_x + qa
-        q[37] = q[47] = qr * turn_x * turn_y
-        q[48] = qr * turn_y * turn_y + qa
+        q[25] = q[35] = qx = qr * turn_x
+        q[26] = q[46] = qy = qr * turn_y
+        q[36], q[48] = qx * turn_x + qa, qy * turn_y + qa
+        q[37] = q[47] = qx * turn_y
         q[60] = n.gyro_walk * n.gyro_walk * dt
         q[72] = q[84] = n.accelerometer**2 * (1.0 - slope_keep * slope_keep)
         q[96] = n.scale**2 * (1.0 - scale_keep * scale_keep)
