@@ -104,19 +104,19 @@ class PlanarFilter:
         self._corrections: list[list[Correction]] = [[] for _ in range(LENGTH)]
         # The prediction F P F' + Q is [F, I] [P F'; Q]. Writes through memoryviews (lower case) are thrice as
         # fast as through numpy.
-        self._FI: Array = np.concatenate((np.eye(N), np.eye(N)))  # F' above I, itself transposed when used
-        self._F: Array = self._FI[:N]
-        self._f: Any = self._F.reshape(-1).data
+        stacked: Array = np.concatenate((np.eye(N), np.eye(N)))
+        self._FI: Array = stacked.T  # kept transposed, so that F' is contiguous
+        self._F_transposed: Array = stacked[:N]
+        self._f: Any = self._F_transposed.reshape(-1).data
         self._PFQ: Array = np.zeros((2 * N, N))
         self._PF: Array = self._PFQ[:N]
         self._q: Any = self._PFQ[N:].reshape(-1).data
         self._H: Array = np.zeros(N)
         self._h: Any = self._H.data
-        self._CI: Array = np.empty(N + 1)  # P h, and the innovation with its sign turned
-        self._C: Array = self._CI[:N]
-        self._ci: Any = self._CI.data
-        self._column = self._CI[:, None]
-        self._c_row = self._C[None, :]
+        column: Array = np.empty(N + 1)  # P h, and the innovation with its sign turned
+        self._C: Array = column[:N]
+        self._c: Any = column.data
+        self._column, self._row = column[:, None], self._C[None, :]
         self._scale: Array = np.empty((1, 1))
         self._scale_value: Any = self._scale.reshape(-1).data
         self._K: Array = np.empty((1, N))
@@ -222,7 +222,7 @@ class PlanarFilter:
 
     def _variance(self, row: Row, variance: float) -> float:
         """Variance of an innovation from that of its measurement; leaves its covariance with the state."""
-        h, c = self._h, self._ci
+        h, c = self._h, self._c
         self._H.fill(0.0)
         for index, value in row:
             h[index] = value
@@ -233,9 +233,9 @@ class PlanarFilter:
 
     def _pull(self, innovation: float, variance: float) -> None:
         """Correct by the innovation whose covariance with the state ``_variance`` has just left."""
-        self._ci[N] = -innovation
+        self._c[N] = -innovation
         self._scale_value[0] = 1.0 / variance
-        self._scale.dot(self._c_row, self._K)  # half the time of a product with a number
+        self._scale.dot(self._row, self._K)  # half the time of a product with a number
         self._column.dot(self._K, self._change)
         np.subtract(self._step, self._change, out=self._step)
 
@@ -299,8 +299,8 @@ class PlanarFilter:
         q[96] = n.scale**2 * (1.0 - scale_keep * scale_keep)
         q[108] = q[120] = self.offset**2 * (1.0 - offset_keep * offset_keep)
 
-        P_before.dot(self._F, self._PF)  # matmul takes half as long again
-        self._FI.T.dot(self._PFQ, self.P)
+        P_before.dot(self._F_transposed, self._PF)  # matmul takes half as long again
+        self._FI.dot(self._PFQ, self.P)
         ax, ay, scale = bias_x * slope_keep, bias_y * slope_keep, scale * scale_keep
         ox, oy = ox * offset_keep, oy * offset_keep
         PACK(self.x, 0, x + dx, y + dy, yaw + rate * dt, vx_new, vy_new, gyro, ax, ay, scale, ox, oy)
