@@ -48,7 +48,7 @@ _POLICY, _CONTRACT, _REPORT, _SMOKE, _PROVENANCE = (
 _LIMITS: Final = {
     _MANIFEST: 1 << 16,
     _SIGNATURE: SIGNATURE_BYTES,
-    _POLICY: 256 << 20,
+    _POLICY: 64 << 20,
     _CONTRACT: 1 << 20,
     _REPORT: REPORT_BYTES,
     _SMOKE: REPORT_BYTES,
@@ -145,8 +145,11 @@ def read_bundle(path: Path) -> Bundle:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's bytes, one more than a bundle may have at most. Raises BundleError if it cannot be read."""
+    """A file's bytes. Raises BundleError if it cannot be read or is larger than any bundle."""
     try:
+        size = path.stat().st_size
+        if size > LARGEST_FILE:
+            raise BundleError(f"{path.name}: {size} bytes; a bundle has at most {LARGEST_FILE}")
         with path.open("rb") as file:
             return file.read(LARGEST_FILE + 1)
     except OSError as error:

@@ -83,7 +83,7 @@ def load_signing_public(path: Path) -> str:
     return _value(read_key_file(path, private=False), "signing_public", path)
 
 
-def trust(keys: Path, name: str, public: str) -> Path:
+def trust_signer(keys: Path, name: str, public: str) -> Path:
     """Let a robot drive what ``public`` signs. Raises SandlotError if another key has that name."""
     path = keys / TRUSTED / f"{name}.pub"
     if path.exists() and load_signing_public(path) != public:

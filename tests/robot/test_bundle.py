@@ -66,6 +66,7 @@ def test_the_signature_is_ed25519() -> None:
     assert not signed_by("nonsense", b"\x72", signature) and not signed_by(OTHER_KEY.public, b"\x72", b"")
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_is_refused() -> None:
     data = bytearray(made())
     rng = random.Random(0)
@@ -78,6 +79,7 @@ def test_every_flipped_byte_is_refused() -> None:
     unpack(bytes(data))
 
 
+@pytest.mark.slow
 def test_every_length_but_its_own_is_refused() -> None:
     data = made()
     for size in range(len(data)):
@@ -193,7 +195,7 @@ def test_no_more_of_a_file_is_read_than_a_bundle_has(tmp_path: Path) -> None:
     path = tmp_path / "endless.bundle"
     with path.open("wb") as file:
         file.truncate(1 << 40)  # a hole: it takes no room on the disk
-    with pytest.raises(BundleError, match=r"endless.bundle: \d+ bytes or more"):
+    with pytest.raises(BundleError, match=r"endless.bundle: 1099511627776 bytes; a bundle has at most"):
         read_bundle(path)
     with pytest.raises(BundleError, match="cannot read"):
         read_bundle(tmp_path)

@@ -19,7 +19,7 @@ from robot.bundle import unpack
 from robot.deployed import Deployed, Deployments
 from robot.errors import BundleError, ContractMismatchError
 from robot.keys import write_private
-from robot.signing import load_signing_key, load_signing_public, load_trusted, make_signing_key, trust
+from robot.signing import load_signing_key, load_signing_public, load_trusted, make_signing_key, trust_signer
 
 TRUSTED = {KEY.public: "lab"}
 SECOND = datetime.timedelta(seconds=1)
@@ -210,11 +210,11 @@ def test_a_signing_key_is_secret_and_made_once(tmp_path: Path) -> None:
 
 def test_whom_a_robot_trusts_has_a_name(tmp_path: Path) -> None:
     assert load_trusted(tmp_path) == {}
-    trust(tmp_path, "lab", KEY.public)
-    trust(tmp_path, "lab", KEY.public)
+    trust_signer(tmp_path, "lab", KEY.public)
+    trust_signer(tmp_path, "lab", KEY.public)
     assert load_trusted(tmp_path) == TRUSTED
     with pytest.raises(Exception, match="holds another key"):
-        trust(tmp_path, "lab", OTHER_KEY.public)
+        trust_signer(tmp_path, "lab", OTHER_KEY.public)
     write_private(tmp_path / "curve.pub", f'public = "{"x" * 40}"\n')
     with pytest.raises(Exception, match="has no signing_public"):
         load_signing_public(tmp_path / "curve.pub")
