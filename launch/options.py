@@ -252,6 +252,8 @@ class RunOptions:
     """Where deployed bundles are (sandlot deploy)."""
     keys: Path = Path("~/.config/sandlot/keys")
     """Where this machine's keys are kept: whose bundles it trusts."""
+    key: str | None = None
+    """Name of this machine's key pair, for a robot that others may stop by network (sandlot stop)."""
     runs: Path = Path("runs")
     """Where the run's folder is made."""
     view: Literal["auto", "live", "plain", "none"] = "auto"

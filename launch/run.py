@@ -7,6 +7,7 @@ import datetime
 from launch import catalogue
 from launch.bundle import policy_of
 from launch.clearance import Clearance, deployed, of_file, require_loadable
+from launch.keys import stop_keys
 from launch.manifest import Setup
 from launch.options import RunOptions
 from launch.practice import conduct, finish, need, run_fast
@@ -28,7 +29,12 @@ def run(options: RunOptions) -> int:
     cleared, course = clear(options, spec)
     if warning := cleared.require(options.twin, options.bench_override):
         print(warning)
+    for source in spec.estop.sources:
+        if source.kind == "network" and not options.fast:
+            stop_keys(options.keys, options.key, source.port)
     setup = Setup(
+        keys=str(options.keys.expanduser()),
+        key=options.key or "",
         demonstration_laps=0,
         explore=False,
         evaluate_every=0,

@@ -131,6 +131,8 @@ class Session:
         """The secret that authenticates streamed policies: shared by both machines where the session names
         keys, else one of this session's own. Raises SandlotError if a shared one is absent."""
         setup = self.manifest.setup
+        if self.manifest.role == "run":
+            setup = Setup()  # nobody streams to it
         if setup.key:
             return load_session_key(Path(setup.keys) / SHARED_KEY)
         path = Path(setup.keys) / LOOPBACK_KEY if setup.keys else self.key_file

@@ -28,7 +28,7 @@ from robot.errors import BundleError, SandlotError
 from robot.layout import Struct
 from robot.plain_data import canonical_json, sha256
 from robot.signing import SIGNATURE_BYTES, SigningKey, signed_by
-from robot.validation_report import REPORT_BYTES, decode_report
+from robot.validation_report import REPORT_BYTES, ValidationReport, decode_report
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ _POLICY, _CONTRACT, _REPORT, _SMOKE, _PROVENANCE = (
     "smoke.json",
     "provenance.json",
 )
-_LIMITS: Final = {
+LIMITS: Final = {
     _MANIFEST: 1 << 16,
     _SIGNATURE: SIGNATURE_BYTES,
     _POLICY: 64 << 20,
@@ -55,7 +55,7 @@ _LIMITS: Final = {
     _PROVENANCE: 1 << 20,
 }
 """Largest size of each member [bytes], in the order in which they come."""
-LARGEST_FILE: Final = largest(_LIMITS)
+LARGEST_FILE: Final = largest(LIMITS)
 
 
 class Member(Struct):
@@ -122,13 +122,13 @@ def pack(
         signer=key.public,
         members=tuple(
             Member(name=name, sha256=sha256(files[name]), size=len(files[name]))
-            for name in _LIMITS
+            for name in LIMITS
             if name in files
         ),
     )
     said = canonical_json(manifest)
     files[_MANIFEST], files[_SIGNATURE] = said, key.sign(DOMAIN + said)
-    return write_archive(files, _LIMITS)
+    return write_archive(files, LIMITS)
 
 
 def unpack(data: bytes, name: str = "the bundle") -> Bundle:
@@ -157,7 +157,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _unpack(data: bytes) -> Bundle:
-    files = read_archive(data, _LIMITS, optional=(_SMOKE,))
+    files = read_archive(data, LIMITS, optional=(_SMOKE,))
     said = files[_MANIFEST]
     manifest = _decoded(said, BundleManifest, _MANIFEST)
     if manifest.schema != SCHEMA:
@@ -169,7 +169,7 @@ def _unpack(data: bytes) -> Bundle:
         )
     listed = tuple(
         Member(name=name, sha256=sha256(files[name]), size=len(files[name]))
-        for name in _LIMITS
+        for name in LIMITS
         if name in files and name not in (_MANIFEST, _SIGNATURE)
     )
     for ours, theirs in zip(listed, manifest.members, strict=False):
@@ -180,9 +180,9 @@ def _unpack(data: bytes) -> Bundle:
     content = Content(
         policy=files[_POLICY],
         contract=_decoded(files[_CONTRACT], TaskContract, _CONTRACT, TaskContract.plain),
-        report=decode_report(files[_REPORT]),
+        report=_report(files[_REPORT], _REPORT),
         provenance=_decoded(files[_PROVENANCE], Provenance, _PROVENANCE),
-        smoke=decode_report(files[_SMOKE]) if _SMOKE in files else None,
+        smoke=_report(files[_SMOKE], _SMOKE) if _SMOKE in files else None,
     )
     content.check()
     named = (manifest.robot, manifest.contract_hash, manifest.calibration_hash)
@@ -201,9 +201,19 @@ def _decoded(data: bytes, kind: type[T], name: str, plain: Callable[[T], object]
         found = msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BundleError(f"{name} cannot be read: {error}") from None
-    if canonical_json(plain(found)) != data:
-        raise BundleError(f"{name} is not in its canonical form; make the bundle anew")
+    _require_canonical(canonical_json(plain(found)), data, name)
     return found
+
+
+def _report(data: bytes, name: str) -> ValidationReport:
+    found = decode_report(data)
+    _require_canonical(found.encode(), data, name)
+    return found
+
+
+def _require_canonical(canonical: bytes, data: bytes, name: str) -> None:
+    if canonical != data:
+        raise BundleError(f"{name} is not in its canonical form; make the bundle anew")
 
 
 def parse_time(text: str) -> datetime.datetime:

@@ -7,9 +7,10 @@ import datetime
 import msgspec
 from small_session import CALIBRATION, CONTRACT, SPEC
 
-from robot.bundle import pack
+from robot.archive import read_archive, write_archive
+from robot.bundle import DOMAIN, LIMITS, BundleManifest, Member, pack
 from robot.bundle_content import Content, Provenance
-from robot.plain_data import sha256
+from robot.plain_data import canonical_json, sha256
 from robot.signing import SigningKey
 from robot.validation_report import GateResult, ValidationReport
 
@@ -78,3 +79,19 @@ def made(
 ) -> bytes:
     """A bundle's bytes; ``changes`` are to its content."""
     return pack(content(**changes), key, version, created, expires)
+
+
+def lied(files: dict[str, bytes] | None = None, **changes: object) -> bytes:
+    """A bundle by a maker who has the key and tells what is not so: ``files`` in place of its members,
+    ``changes`` to its manifest."""
+    honest = read_archive(made(), LIMITS, optional=("smoke.json",))
+    manifest = msgspec.json.decode(honest["manifest.json"], type=BundleManifest)
+    found = honest | (files or {})
+    members = tuple(
+        Member(name=name, sha256=sha256(found[name]), size=len(found[name]))
+        for name in LIMITS
+        if name in found and not name.startswith("manifest")
+    )
+    manifest = msgspec.structs.replace(manifest, **({"members": members} | changes))
+    said = (files or {}).get("manifest.json", canonical_json(manifest))
+    return write_archive(found | {"manifest.json": said, "manifest.sig": KEY.sign(DOMAIN + said)}, LIMITS)

@@ -11,7 +11,18 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_bundle import KEY, LATER, NOW, OTHER_KEY, POLICY, content, failed_report, made, report
+from small_bundle import (
+    KEY,
+    LATER,
+    NOW,
+    OTHER_KEY,
+    POLICY,
+    content,
+    failed_report,
+    lied,
+    made,
+    report,
+)
 from small_session import CONTRACT
 
 from robot.archive import BLOCK, ArchiveError, read_archive, write_archive
@@ -104,6 +115,46 @@ def test_a_member_of_another_bundle_is_refused() -> None:
     at = ours.index(POLICY)
     with pytest.raises(BundleError, match=r"policy.onnx is not what was signed"):
         unpack(ours[:at] + theirs[at : at + len(POLICY)] + ours[at + len(POLICY) :])
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (lied(robot="walker"), "its manifest speaks of"),
+        (lied(calibration_hash="ab" * 32), "its manifest speaks of"),
+        (lied(contract_hash="ab" * 32), "its manifest speaks of"),
+        (lied(members=()), "not those that were signed"),
+        (lied({"smoke.json": report(gate="smoke").encode()}, members=()), "not those that were signed"),
+        (lied({"policy.onnx": b"another"}), "of another policy"),
+        (lied({"report.json": report(robot="walker").encode()}), "of robot 'walker'"),
+        (lied({"report.json": failed_report(policy_sha256="ab" * 32).encode()}), "of another policy"),
+        (lied({"report.json": b" " + report().encode()}), "not in its canonical form"),
+        (lied({"contract.json": canonical_json(CONTRACT.plain()) + b"\n"}), "not in its canonical form"),
+        (lied({"provenance.json": b"{}"}), "not in its canonical form"),
+        (lied({"provenance.json": b'{"runs":""}'}), "unknown field `runs`"),
+        (lied({"provenance.json": b"[" * 100_000}), "cannot be read"),
+        (lied({"contract.json": b"\xff"}), "cannot be read"),
+        (lied({"report.json": b"{}"}), "not a validation report"),
+        (lied({"manifest.json": b"{}"}), "manifest.json cannot be read"),
+        (lied(version=0), "version 0"),
+        (lied(version=10**15), "version 1000000000000000"),
+        (lied(schema=2), "reads schema 1"),
+        (lied(expires="tomorrow"), "'tomorrow' is no time in UTC"),
+        (lied(created="2026-01-31T10:00:00"), "no time in UTC"),
+        (lied(created="2026-01-31T10:00:00+01:00"), "no time in UTC"),
+        (lied(signer=OTHER_KEY.public), "by somebody without the key"),
+        (lied(signer="nonsense"), "by somebody without the key"),
+    ],
+)
+def test_a_maker_who_lies_is_refused(data: bytes, expected: str) -> None:
+    """Who signs what is not so has the key, and perhaps our trust, but not a bundle."""
+    with pytest.raises(BundleError, match=expected) as refusal:
+        unpack(data)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_the_liar_has_the_right_tools() -> None:
+    assert lied() == made()
 
 
 @pytest.mark.parametrize(
