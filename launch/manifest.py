@@ -31,6 +31,7 @@ PACKAGES = (
     "onnxruntime",
     "mcap",
     "pyubx2",
+    "cryptography",
     "torch",
     "onnx",
     "mujoco",
@@ -47,7 +48,9 @@ class Setup(Struct):
     than take its mean; ``evaluate_every``: so many laps one is driven with the mean (0: never).
     ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``held_out``: share of
     the episodes kept from training (None: the learner's default). ``constraints``: limits to the task's
-    costs. ``policy``, ``resume``: paths, empty for none.
+    costs. ``policy``, ``resume``: paths, empty for none. ``bundle``: the path of the signed bundle whose
+    policy drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
+    ``bench_override``: why a policy that was not validated drives a robot, at reduced authority.
     """
 
     address: str = "127.0.0.1:5588"
@@ -64,6 +67,9 @@ class Setup(Struct):
     constraints: tuple[Constraint, ...] = ()
     policy: str = ""
     resume: str = ""
+    bundle: str = ""
+    trusted: str = ""
+    bench_override: str = ""
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""
@@ -81,7 +87,7 @@ class Manifest(Struct):
 
     session: str
     created: str
-    role: Literal["practice", "onboard", "learner"]
+    role: Literal["practice", "onboard", "learner", "run"]
     robot: str
     course_name: str
     twin: bool
