@@ -49,7 +49,9 @@ def run(
             drive = Drive(seed, Path(runs))
             estimate, truth, deviation, arrivals = _follow(drive, seconds)
         progress(f"drive {seed}: {drive.course} at up to {drive.top_speed:.1f} m/s")
-        cases.append(_Case(drive.course, drive.top_speed, asdict(drive.twin.car)))
+        twin = drive.twin
+        assert isinstance(twin, CarTwin)  # a drive has no surrogate
+        cases.append(_Case(drive.course, drive.top_speed, asdict(twin.car)))
         estimates.append(estimate)
         truths.append(truth)
         deviations.append(deviation)
