@@ -30,6 +30,7 @@ from sim.fleet_pilots import ScriptedPilots
 from sim.plant import Array
 from sim.randomisation import draw, nominal
 from sim.rollout import Setting, rollout
+from sim.twin import CarTwin
 
 LAGS_S = np.arange(0.0, 0.041, 0.001)
 """Lags that are tried [s]."""
