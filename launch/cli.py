@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command] = {
     "learner": Command(options.LearnerOptions, "launch.practice:learn"),
     "learn": Command(options.LearnOptions, "launch.learn:learn"),
     "run": Command(options.RunOptions, "launch.run:run"),
+    "validate": Command(options.ValidateOptions, "launch.validate:validate"),
     "bundle": Command(options.BundleOptions, "launch.bundle:bundle"),
     "deploy": Command(options.DeployOptions, "launch.deploy:deploy"),
     "operator": Command(options.OperatorOptions, "launch.practice:attend"),

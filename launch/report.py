@@ -68,12 +68,7 @@ def page(run: RunData, summary: Summary) -> str:
         ("Practice", "Failures end an episode; recoveries bring the robot back by itself.", practice(run)),
         ("The machine", "How punctual the guardian was, and how steadily it learned.", machine(run)),
     ]
-    body = "".join(
-        f"<section><h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>"
-        f"<div class='figures'>{''.join(pictures)}</div></section>"
-        for title, text, pictures in sections
-        if pictures
-    )
+    body = "".join(section(*each) for each in sections if each[2])
     where = f"on surrogate {manifest.surrogate.name}" if manifest.surrogate.name else "on the twin"
     where = where + (", simulated time" if manifest.fast else "") if manifest.twin else "on hardware"
     return (
@@ -86,8 +81,19 @@ def page(run: RunData, summary: Summary) -> str:
         )
         .replace("{{cards}}", "".join(cards(summary)))
         .replace("{{body}}", body)
-        .replace("{{laps}}", lap_table(run.laps))
-        .replace("{{details}}", details(run))
+        .replace(
+            "{{details}}",
+            f"<details><summary>All laps</summary>{lap_table(run.laps)}</details>\n"
+            "<details><summary>What this run was made of</summary>"
+            f"<table>{details(run)}</table></details>",
+        )
+    )
+
+
+def section(title: str, text: str, pictures: Iterable[str]) -> str:
+    return (
+        f"<section><h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>"
+        f"<div class='figures'>{''.join(pictures)}</div></section>"
     )
 
 
