@@ -7,6 +7,7 @@ thread, which other programs on the machine disturb least.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,9 +27,9 @@ from sim.fleet_guardian import FleetGuardian
 from sim.fleet_pilots import PolicyFile, PolicyPilots
 from sim.fleet_senses import FleetSenses
 from sim.randomisation import Draws, draw, randomised
-from sim.rollout import SETTLE_STEPS, START_NS, Rollout, Setting
+from sim.rollout import SETTLE_STEPS, START_NS, Rollout, Setting, rollout
 
-ROBOT, COURSE = "racer", "oval"
+ROBOT = "racer"
 UNITS = 256
 """Hidden units of each of the network's two layers: a large policy for such an observation."""
 TYPICAL_S = 20.0
@@ -38,23 +39,27 @@ SPEED = 1.0
 
 
 def run(
-    episodes: int, seconds: float, repeats: int, policy: Path | None, timestep: float, processors: int
+    course: str,
+    episodes: int,
+    seconds: float,
+    repeats: int,
+    policy: Path | None,
+    timestep: float,
+    processors: int,
 ) -> dict[str, float]:
     """Flat figures: shares of the bare physics' speed [1], steps a second, and episodes a minute."""
-    setting = course_setting(ROBOT, COURSE, seconds, timestep, threads=1)
+    setting = course_setting(ROBOT, course, seconds, timestep, threads=1)
     draws = draw(randomised(setting.spec, setting.course.length), episodes, seed=0)
-    with tempfile.TemporaryDirectory() as folder:
-        file = policy or follower(setting.contract, Path(folder) / "follower.onnx")
-        pilots = PolicyPilots(PolicyFile(file, setting.contract), setting.contract)
+    pilots = _pilots(setting, policy)
     started = time.process_time()
     fleet = _fleet(setting, draws)
     figures = {"set_up_cpu_s": time.process_time() - started}
     steps = round(seconds / timestep) * episodes
 
     def closed(threads: int) -> tuple[float, float, bytes]:
-        rollout = Rollout(replace(setting, threads=threads), pilots, draws)
+        ready = Rollout(replace(setting, threads=threads), pilots, draws)
         wall, cpu = time.perf_counter(), time.process_time()
-        results = rollout.run()
+        results = ready.run()
         made = float(results.rows["duration"].sum()) / timestep
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         return cpu / made, wall / made, results.rows.tobytes()
@@ -83,6 +88,33 @@ def run(
         "speed_up_over_one_thread": wall / wall_spread,
         "bit_identical": float(len({w[2] for w in (*whole, *spread)}) == 1),
     }
+
+
+def agreement(
+    course: str, episodes: int, policy: Path | None, timesteps: tuple[float, float]
+) -> dict[str, float]:
+    """What comes of whole randomised episodes at two timesteps [s] of the physics, the same draws in both."""
+    rows = []
+    for timestep in timesteps:
+        setting = course_setting(ROBOT, course, timestep=timestep)
+        draws = draw(randomised(setting.spec, setting.course.length), episodes, seed=0)
+        rows.append(rollout(setting, _pilots(setting, policy), draws).rows)
+    ours, theirs = rows
+    both = ours["success"] & theirs["success"]
+    difference = (ours["best_cycle"] - theirs["best_cycle"])[both]
+    return {
+        "successes": float(ours["success"].sum()),
+        "successes_against": float(theirs["success"].sum()),
+        "other_outcome": float((ours["success"] != theirs["success"]).sum()),
+        "lap_difference_mean_s": float(difference.mean()) if both.any() else math.nan,
+        "lap_difference_worst_s": float(np.abs(difference).max()) if both.any() else math.nan,
+    }
+
+
+def _pilots(setting: Setting, policy: Path | None) -> PolicyPilots:
+    with tempfile.TemporaryDirectory() as folder:
+        file = policy or follower(setting.contract, Path(folder) / "follower.onnx")
+        return PolicyPilots(PolicyFile(file, setting.contract), setting.contract)
 
 
 def follower(contract: TaskContract, path: Path) -> Path:

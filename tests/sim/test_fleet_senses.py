@@ -82,9 +82,8 @@ def test_sensors_say_what_the_devices_would() -> None:
     _, senses = make(errors())
     for tick in range(30):
         senses.tick(tick * TICK_NS)
-    values = dict(
-        zip([f"{s.name}.{n}" for s in SPEC.sensors for n in s.layout.names], senses.sensors[0], strict=True)
-    )
+    names = [f"{s.name}.{n}" for s in SPEC.sensors for n in s.layout.names]
+    values = dict(zip(names, senses.sensors[0], strict=True))
     assert values["drive.input_voltage"] == pytest.approx(SPEC.scalar("battery_voltage"), abs=0.2)
     assert values["drive.erpm"] == pytest.approx(0.0, abs=100.0)
     assert values["imu.specific_force_z"] == pytest.approx(9.8, abs=1.0)

@@ -8,7 +8,7 @@ from launch.bench.twin import run
 
 
 def test_shares_are_of_the_bare_physics() -> None:
-    figures = run(episodes=3, seconds=0.1, repeats=1, policy=None, timestep=0.002, processors=2)
+    figures = run("oval", 3, 0.1, 1, None, 0.002, 2)
     assert figures["bit_identical"] == 1.0
     shares = [figures[f"share_with_{what}"] for what in ("firmware", "safety_kernel", "policy")]
     assert all(0.0 < share < 1.2 for share in shares)
