@@ -96,12 +96,12 @@ class Rollout:
         self._per_step = spec.ticks_per_step
         self._timeout_ns = round(spec.safety.command_timeout_s * 1e9)
         self._generators = draws.generators()
-        self._fleet = CarFleet(
+        self.fleet = CarFleet(
             spec, setting.world, draws.truths(), setting.timestep, setting.threads, SETTLE_STEPS
         )
-        self._drive = FleetDrive(spec, self._fleet)
+        self._drive = FleetDrive(spec, self.fleet)
         self._senses = FleetSenses(
-            spec, self._fleet, self._drive, self._errors, self._generators, draws.column("estimate_error")
+            spec, self.fleet, self._drive, self._errors, self._generators, draws.column("estimate_error")
         )
         self._guardian = FleetGuardian(spec, n)
         self._true_monitors = FleetMonitors(spec, n)
@@ -182,7 +182,7 @@ class Rollout:
             axis=-1,
         )
         everyone = np.arange(len(draws))
-        self._fleet.place(everyone, poses, speeds)
+        self.fleet.place(everyone, poses, speeds)
         self._drive.start(everyone, speeds)
         self._senses.start()
         setpoint = np.tile(self._rest, (len(draws), 1))
@@ -225,7 +225,7 @@ class Rollout:
                     guardian.state[rows].astype(float),
                 )
             )
-        for car in driving[self._fleet.diverged[driving]].tolist():
+        for car in driving[self.fleet.diverged[driving]].tolist():
             self._end(car, Ending.DIVERGED)
         stopped = ~np.isin(guardian.state[self._driving], list(AUTHORITY))
         for car in self._driving[stopped].tolist():
