@@ -502,9 +502,9 @@ class BenchTwinOptions:
     sandlot bench twin --episodes 48 --against-timestep 0.001
     """
 
-    episodes: int = 128
+    episodes: int = 400
     """How many cars at once."""
-    seconds: float = 3.0
+    seconds: float = 2.0
     """How long they drive [s]."""
     repeats: int = 3
     """How often each is measured; the fastest counts."""

@@ -18,7 +18,6 @@ from robot.messages import SafetyState
 from robot.practice.course import Course
 from robot.practice.failures import Failure
 from robot.practice.lap_timer import LapTimer
-from robot.safety.state_machine import AUTHORITY
 from robot.spec import RobotSpec
 from robot.task import Task
 from sim.episode_results import Ending, EpisodeResults, Trajectory, episode_dtype
@@ -227,7 +226,7 @@ class Rollout:
             )
         for car in driving[self.fleet.diverged[driving]].tolist():
             self._end(car, Ending.DIVERGED)
-        stopped = ~np.isin(guardian.state[self._driving], list(AUTHORITY))
+        stopped = ~guardian.authority[self._driving]
         for car in self._driving[stopped].tolist():
             self._rows["limit"][car] = guardian.limit[car]
             self._rows["cause"][car] = guardian.cause[car]
