@@ -686,18 +686,25 @@ class BenchTwinOptions:
     """Closed-loop episodes of the twin, many at once, against the bare physics of the same cars.
 
     Example: sandlot bench twin --json
+
+    Whole episodes, to see whether a timestep gives the same results as a finer one:
+    sandlot bench twin --episodes 48 --against-timestep 0.001
     """
 
-    episodes: int = 128
+    episodes: int = 400
     """How many cars at once."""
-    seconds: float = 3.0
+    seconds: float = 2.0
     """How long they drive [s]."""
     repeats: int = 3
     """How often each is measured; the fastest counts."""
     policy: Path | None = None
     """A policy's file (None: a network of two layers of 256 that follows the course)."""
+    course: str = "oval"
+    """Which course they drive on."""
     timestep: float = 0.002
     """Of the physics [s]."""
+    against_timestep: float | None = None
+    """Drive whole episodes at both timesteps [s] and compare what comes of them, instead of measuring."""
     json: bool = False
     """Print one flat JSON object on the last line."""
 

@@ -199,12 +199,13 @@ class CarFleet:
         numpy's, which may differ from them in the last bit."""
         self.steering[cars] = angles
         length, half = self._wheelbase[cars], self._half_track[cars]
-        tangent = np.fromiter(map(math.tan, angles.tolist()), float, len(angles))
+        tangent = np.array(list(map(math.tan, angles.tolist())))
+        reach = length * tangent
         for hub, side in zip(self._hubs, (-half, half), strict=True):
-            ratio = length * tangent / (length + side * tangent)
-            turns = [math.atan(r) / 2 for r in ratio.tolist()]
-            hub[cars, 0] = list(map(math.cos, turns))
-            hub[cars, 3] = list(map(math.sin, turns))
+            turns = np.array(list(map(math.atan, (reach / (length + side * tangent)).tolist())))
+            halves = (turns / 2).tolist()
+            hub[cars, 0] = list(map(math.cos, halves))
+            hub[cars, 3] = list(map(math.sin, halves))
 
     def _settled(self, like: Sequence[int], steps: int) -> Array:
         """Generalised position of every car at rest on its tyres, shape (n, nq); cars of equal parameters

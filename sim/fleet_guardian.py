@@ -21,7 +21,7 @@ from robot.safety.limits import Limits
 from robot.safety.projection import Projection
 from robot.safety.signals import Signals
 from robot.safety.standstill import STILL_NS
-from robot.safety.state_machine import AUTHORITY, Inputs, KernelState, Request, Timing, step
+from robot.safety.state_machine import Inputs, KernelState, Request, Timing, step
 from robot.spec import RobotSpec
 from sim.fleet_hold import FleetHold
 from sim.plant import Array
@@ -122,6 +122,11 @@ class FleetGuardian:
         self.altered: Flags = np.zeros(size, bool)
         self.still: Flags = np.zeros(size, bool)
 
+    @property
+    def authority(self) -> Flags:
+        """Whose pilot's commands are actuated, if there are any, shape (size,)."""
+        return np.asarray((self.state == SafetyState.ACTIVE) | (self.state == SafetyState.REDUCED))
+
     def start(self, now_ns: int, setpoint: Array) -> None:
         """All robots are active from now on, with these setpoints in force, shape (size, n_actuators)."""
         state = SafetyState.ACTIVE
@@ -203,14 +208,16 @@ class FleetGuardian:
             asked = requests[np.arange(len(requests)), first]
             worse = asked > request
             request[worse], cause[worse], limit[worse] = asked[worse], Cause.LIMIT, first[worse]
-        broken = self._not_finite >= NOT_FINITE_LIMIT
-        silent = (now_ns - self._time_ns > self._timeout_ns) & np.isin(self.state, _TIMED)
-        for mask, asked_for, why in (
-            (broken, Request.CATEGORY1, np.full(len(request), Cause.COMMAND_NOT_FINITE)),
-            (silent & ~broken, Request.CATEGORY2, self._why),
-        ):
-            worse = mask & (request < asked_for)
-            request[worse], cause[worse], limit[worse] = asked_for, why[worse], -1
+        silent = now_ns - self._time_ns > self._timeout_ns
+        if silent.any() or self._not_finite.any():
+            broken = self._not_finite >= NOT_FINITE_LIMIT
+            silent &= np.isin(self.state, _TIMED) & ~broken
+            for mask, asked_for, why in (
+                (broken, Request.CATEGORY1, np.full(len(request), Cause.COMMAND_NOT_FINITE)),
+                (silent, Request.CATEGORY2, self._why),
+            ):
+                worse = mask & (request < asked_for)
+                request[worse], cause[worse], limit[worse] = asked_for, why[worse], -1
         self.request = request
         for robot in np.flatnonzero((request != Request.NONE) | (self.state != SafetyState.ACTIVE)).tolist():
             before = self.kernels[robot]
@@ -232,7 +239,7 @@ class FleetGuardian:
             self.state[robot], self.cause[robot] = after.state, after.cause
 
     def _act(self, state: Array, deviation: Array) -> tuple[Array, Flags]:
-        self._driving = np.isin(self.state, list(AUTHORITY)) & self.valid
+        self._driving = self.authority & self.valid
         requested = self.hold.target()
         with np.errstate(invalid="ignore"):
             safe = self._barrier.filter(requested, self._anchor, state, deviation)

@@ -64,7 +64,7 @@ class FleetSenses:
         self._part = np.minimum(ticks - self._whole, 1.0)
         self._elements = np.arange(layout.size)
         self._history: Array = np.zeros((HISTORY, n, layout.size))
-        """Newest first."""
+        """Of tick k at k modulo its length."""
         impacts = 1 + round(IMPACT_S * spec.rates.guardian_hz)
         self._blows: Array = np.zeros((impacts, n))
         self._seen_blows: Array = np.zeros((impacts, n))
@@ -125,16 +125,14 @@ class FleetSenses:
         draws, size = self._draws[:, at], self._layout.size
         self._observe(self.truth)
         history = self._history
-        history[1:] = history[:-1]
-        history[0] = self.truth
+        history[self._ticks % HISTORY] = self.truth
         if self._ticks == 0:
             history[:] = self.truth
         self._impacts(self._blows, self.truth)
 
-        older, oldest = (
-            history[self._whole, :, self._elements].T,
-            history[self._whole + 1, :, self._elements].T,
-        )
+        newer = (self._ticks - self._whole) % HISTORY
+        older = history[newer, :, self._elements].T
+        oldest = history[newer - 1, :, self._elements].T
         back, further = older - self.truth, oldest - self.truth
         for change in (back, further):
             change[:, self._heading] = np.remainder(change[:, self._heading] + np.pi, 2 * np.pi) - np.pi
@@ -185,7 +183,7 @@ class FleetSenses:
 
     def _fix(self, values: Array, noise: Array) -> None:
         """A satellite fix of some ticks ago: position, velocity (x, y, z each), accuracies, carrier fixed."""
-        layout, then = self._layout, self._history[FIX_LAG]
+        layout, then = self._layout, self._history[(self._ticks - FIX_LAG) % HISTORY]
         heading = then[:, self._heading]
         vx, vy = then[:, layout["velocity_body"]].T
         cosine, sine = np.cos(heading), np.sin(heading)

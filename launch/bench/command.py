@@ -158,16 +158,14 @@ def practice(options: BenchPracticeOptions) -> int:
 
 def twin(options: BenchTwinOptions) -> int:
     """Closed-loop episodes a minute. 1 if they differ with the number of threads."""
-    from launch.bench.twin import run
+    from launch.bench.twin import agreement, run
 
-    figures = run(
-        options.episodes,
-        options.seconds,
-        options.repeats,
-        options.policy,
-        options.timestep,
-        os.cpu_count() or 1,
-    )
+    course, episodes, policy, timestep = options.course, options.episodes, options.policy, options.timestep
+    if options.against_timestep is not None:
+        figures = agreement(course, episodes, policy, (timestep, options.against_timestep))
+        return _show("bench twin, timesteps", figures, options.json)
+    processors = os.cpu_count() or 1
+    figures = run(course, episodes, options.seconds, options.repeats, policy, timestep, processors)
     _show("bench twin", figures, options.json)
     return int(not figures["bit_identical"])
 
