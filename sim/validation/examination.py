@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robot.errors import SpecError
 from robot.validation_report import GateResult
+from sim.car import CarParameters, car_parameters, chassis_inertia
 from sim.episode_results import EpisodeResults
 from sim.fleet_pilots import Pilots, PolicyFile, PolicyPilots
 from sim.randomisation import Draws, draw, nominal, randomised
@@ -182,7 +184,7 @@ class _Examination:
         found = boundaries(
             lambda draws: self._drive("boundaries", draws),
             base,
-            outward(self._varied),
+            outward(self._varied, self._possible),
             {cell.label: cell for cell in cells[len(likely) :]},
             targets.cell_success,
         )
@@ -191,6 +193,15 @@ class _Examination:
         findings.gates.append(
             gates.worst_case_gate(cells[: len(likely)], cells[len(likely) :], words, targets)
         )
+
+    def _possible(self, name: str, value: float) -> bool:
+        if name not in {f.name for f in fields(CarParameters)}:
+            return True
+        try:
+            chassis_inertia(car_parameters(self._setting.spec, {name: value}))
+        except SpecError:
+            return False
+        return True
 
     def _timing(self) -> None:
         draws = draw(self._randomised, self._plan.cell, self._plan.seed)

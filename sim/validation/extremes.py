@@ -62,13 +62,18 @@ def points(parameters: Sequence[Parameter], percentiles: Sequence[float]) -> lis
     return [Point(p, p.quantile(q)) for p in parameters for q in percentiles]
 
 
-def outward(parameters: Sequence[Parameter]) -> list[list[Point]]:
-    """For each parameter and side the points beyond its range, the nearest first."""
+def outward(
+    parameters: Sequence[Parameter], possible: Callable[[str, float], bool] = lambda name, value: True
+) -> list[list[Point]]:
+    """For each parameter and side its edge and points beyond it, the nearest first, as far as a car can be so
+    (``possible``: of a parameter's name and value)."""
     found = []
     for p in parameters:
         for edge in (p.quantile(RARE[0]), p.quantile(RARE[1])):
             line = [edge] + [_possible(p, p.value + step * (edge - p.value)) for step in STEPS]
-            found.append([Point(p, v) for k, v in enumerate(line) if k == 0 or v != line[k - 1]])
+            new = [k == 0 or (v != line[k - 1] and possible(p.name, v)) for k, v in enumerate(line)]
+            reach = new.index(False) if False in new else len(line)
+            found.append([Point(p, v) for v in line[:reach]])
     return found
 
 

@@ -66,3 +66,9 @@ def test_boundaries_are_where_the_policy_fails_and_nowhere_else() -> None:
 def test_positive_quantities_stay_positive_outward() -> None:
     thin = Parameter("battery_resistance", "ohm", 0.02, "measured", sigma=0.01, least=0.002)
     assert all(point.value >= 0.002 for line in outward([thin]) for point in line)
+
+
+def test_no_car_is_built_that_cannot_be() -> None:
+    lines = outward([MASS], possible=lambda name, value: value > 2.6)
+    assert [len(line) for line in lines] == [1, 3]
+    assert all(point.value > 2.6 for line in lines for point in line)
