@@ -16,6 +16,7 @@ from launch.bundle import policy_of
 from launch.episodes import course_setting
 from launch.manifest import git_revision
 from launch.options import ValidateOptions
+from launch.parity import parity
 from launch.validation_page import page
 from robot.bundle import SUFFIX, read_bundle
 from robot.errors import SandlotError
@@ -54,7 +55,8 @@ def validate(options: ValidateOptions) -> int:
         highlight=False,
     )
     with ProgressView(console) as view:
-        findings = examine(policy, setting, plan, targets, against, view.watch)
+        trained = parity(options.source, setting.spec, options.seed)
+        findings = examine(policy, setting, plan, targets, trained, against, view.watch)
     report = ValidationReport(
         policy_sha256=digest,
         contract_hash=setting.contract.hash(),

@@ -30,7 +30,7 @@ from sim.validation.extremes import (
     varied,
 )
 from sim.validation.gates import Cell
-from sim.validation.network import contract_gate, network_gate, probe
+from sim.validation.network import Parity, contract_gate, network_gate, probe
 from sim.validation.targets import Targets
 
 Array = NDArray[np.float64]
@@ -94,15 +94,21 @@ class Findings:
 
 
 def examine(
-    policy: Path, setting: Setting, plan: Plan, targets: Targets, against: Path | None, watch: Watch
+    policy: Path,
+    setting: Setting,
+    plan: Plan,
+    targets: Targets,
+    parity: Parity,
+    against: Path | None,
+    watch: Watch,
 ) -> Findings:
-    """Try everything. Raises SandlotError only for what is not the policy's fault."""
+    """Try everything; ``against``: the policy that is deployed. Raises SandlotError only for what is not the
+    policy's fault."""
     findings, contract = Findings(), setting.contract
     findings.gates.append(contract_gate(policy, contract, setting.spec.calibration_hash()))
     if findings.gates[0].verdict == "fail":
         return findings
     found = probe(policy, contract, plan.seed)
-    parity = "parity with the training framework: not tried"
     findings.gates.append(network_gate(found, 1.0 / contract.policy_hz, targets, parity))
     findings.gates.append(
         gates.skipped("G2 twin validity", "the twin replays held-out logs of the robot", "no logs of a robot")

@@ -45,6 +45,15 @@ class NetworkProbe:
     latency_s: float
 
 
+@dataclass(frozen=True)
+class Parity:
+    """With the framework that trained it: the largest ``difference`` of an action (None: not compared), and
+    what was compared in words."""
+
+    difference: float | None
+    words: str
+
+
 def contract_gate(policy: Path, contract: TaskContract, calibration_hash: str) -> GateResult:
     """G0: the file can be loaded and was made for this very robot and task; each difference on a line."""
     rule = "observations, actions, units, rates, limits, slew and filter as the robot and the twin have them"
@@ -61,13 +70,13 @@ def contract_gate(policy: Path, contract: TaskContract, calibration_hash: str) -
     return GateResult("G0 contract", "pass", rule, detail=detail)
 
 
-def fuzzed(contract: TaskContract, seed: int) -> Observations:
+def fuzzed(contract: TaskContract, seed: int, spreads: Sequence[float] = SPREADS) -> Observations:
     """Finite observations of every size, shape (n, observation_size)."""
     offset, scale = contract.normaliser()
     rng = np.random.default_rng([seed, *b"fuzz"])
     shape = (PER_SPREAD, contract.observation_size)
     return np.concatenate(
-        [offset + scale * spread * rng.standard_normal(shape, np.float32) for spread in SPREADS]
+        [offset + scale * spread * rng.standard_normal(shape, np.float32) for spread in spreads]
     ).astype(np.float32)
 
 
@@ -102,8 +111,8 @@ def probe(policy: Path, contract: TaskContract, seed: int) -> NetworkProbe:
     )
 
 
-def network_gate(found: NetworkProbe, period_s: float, targets: Targets, parity: str) -> GateResult:
-    """G1. ``parity``: what is known of the export against the training framework, in words."""
+def network_gate(found: NetworkProbe, period_s: float, targets: Targets, parity: Parity) -> GateResult:
+    """G1."""
     faults: Sequence[str] = [
         text
         for text, bad in (
@@ -113,6 +122,10 @@ def network_gate(found: NetworkProbe, period_s: float, targets: Targets, parity:
             (
                 f"alone and in a batch differ by {found.batch_difference:.2g}",
                 not found.batch_difference <= targets.batch_difference,
+            ),
+            (
+                "it is not what was trained",
+                parity.difference is not None and not parity.difference <= targets.parity_difference,
             ),
         )
         if bad
@@ -125,11 +138,11 @@ def network_gate(found: NetworkProbe, period_s: float, targets: Targets, parity:
         "G1 ONNX",
         verdict(not faults and found.latency_s <= limit),
         "actions finite and in [-1, 1] for any finite observation, never out of range for others; alone as "
-        f"in a batch; p99 latency at most {targets.latency_share:.0%} of the policy's period; measured: "
+        f"in a batch and where it was trained; p99 latency at most {targets.latency_share:.0%} of the policy's period; measured: "
         "latency [ms]",
         found.latency_s * 1e3,
         limit * 1e3,
-        "; ".join([*(faults or [ordinary]), parity]),
+        "; ".join([*(faults or [ordinary]), f"parity: {parity.words}"]),
     )
 
 

@@ -22,6 +22,8 @@ class Targets:
     batch_difference: float = 1e-5
     """Largest difference of an action [-1, 1] in a batch and alone: float32 rounding of a few layers. The
     episodes here run in batches, the robot alone."""
+    parity_difference: float = 1e-5
+    """The same of the exported actor and the one in the training framework."""
     extra_delay: float = 0.02
     """What the policy must bear beyond the robot's own latency [s]: two guardian ticks, the p99.9 of a loaded
     onboard computer (sim.randomisation draws delays up to here)."""

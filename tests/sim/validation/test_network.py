@@ -15,7 +15,7 @@ from robot.contract import TaskContract, task_contract
 from robot.practice.course import load_course
 from robot.practice.lap_task import LapTask
 from robot.spec import load_spec
-from sim.validation.network import NetworkProbe, contract_gate, network_gate, probe
+from sim.validation.network import NetworkProbe, Parity, contract_gate, network_gate, probe
 from sim.validation.targets import Targets
 
 ROOT = Path(__file__).parents[3]
@@ -55,7 +55,7 @@ def good(tmp_path: Path) -> Path:
 
 
 def gate(found: NetworkProbe) -> str:
-    return network_gate(found, 0.05, TARGETS, "").verdict
+    return network_gate(found, 0.05, TARGETS, Parity(None, "skipped")).verdict
 
 
 def test_a_bounded_network_passes(good: Path) -> None:
@@ -96,6 +96,12 @@ def test_each_fault_alone_fails() -> None:
     ):
         assert gate(bad) == "fail"
     assert gate(replace(GOOD, latency_s=0.005)) == "pass"
+
+
+def test_an_export_that_is_not_what_was_trained_fails() -> None:
+    for difference, expected in ((1e-6, "pass"), (2e-5, "fail"), (float("nan"), "fail")):
+        found = network_gate(GOOD, 0.05, TARGETS, Parity(difference, ""))
+        assert found.verdict == expected
 
 
 def test_a_policy_for_this_contract_passes_and_another_calibration_is_told(good: Path) -> None:
