@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.drivers.vesc import OPTIONS, SERVO_STEPS
+from robot.errors import SandlotError
 from robot.spec import RobotSpec
 from sim.emulators.vesc import (
     SPEED_KD,
@@ -40,7 +41,10 @@ class FleetDrive:
         self._fleet = fleet
         self._physics_ms = round(fleet.timestep * 1e3)
         if abs(self._physics_ms - fleet.timestep * 1e3) > 1e-9 or self._physics_ms < 1:
-            raise ValueError(f"the physics' step must be whole milliseconds; got {fleet.timestep} s")
+            raise SandlotError(
+                f"the firmware runs every millisecond, so the physics' step must be whole ones; got "
+                f"{fleet.timestep} s; choose 0.001 or 0.002"
+            )
         self.time_ms = 0
         n = fleet.size
         speed, steering = (next(a for a in spec.actuators if a.name == s) for s in ("speed", "steering"))

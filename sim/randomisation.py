@@ -67,7 +67,7 @@ CONDITIONS = (
     Parameter("observation_dropped", "1", 0.0, "share of policy steps in which none arrives: no action"),
     Parameter("observation_repeated", "1", 0.0, "share of steps in which the one before arrives again"),
     Parameter("command_delay", "s", 0.003, "to the drive: bytes on a UART; `sandlot bench estimate`"),
-    Parameter("command_jitter", "s", 0.0, "added to that delay, uniform from 0 to this, each tick anew"),
+    Parameter("command_jitter", "s", 0.0, "added to that delay, uniform from 0 to this, each step anew"),
     Parameter("command_dropped", "1", 0.0, "share of the pilot's commands that the guardian never gets"),
 )
 """What an episode is made of beside the car itself, with what it is nominally."""

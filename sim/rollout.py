@@ -29,6 +29,7 @@ from sim.fleet_guardian import FleetGuardian, FleetMonitors
 from sim.fleet_pilots import Pilots
 from sim.fleet_senses import FleetSenses
 from sim.fleet_tasks import fleet_tasks
+from sim.lateness import Lateness
 from sim.plant import Array
 from sim.randomisation import Draws
 from sim.world import World
@@ -39,8 +40,6 @@ TIMESTEP = 0.002
 """Of the physics [s]; docs/VALIDATION.md shows that it gives what 1 ms gives."""
 SETTLE_STEPS = 200
 """In which a car comes to rest on its tyres: they swing at 22 Hz, well damped."""
-REMEMBERED = 64
-"""Ticks of estimates that are kept for a late pilot."""
 _FAILURES = {
     Failure.CRASH: Ending.CRASH,
     Failure.FLIP: Ending.FLIP,
@@ -93,7 +92,6 @@ class Rollout:
         self._period_ns = round(1e9 / spec.rates.guardian_hz)
         self._period_ms = round(1e3 / spec.rates.guardian_hz)
         self._per_step = spec.ticks_per_step
-        self._timeout_ns = round(spec.safety.command_timeout_s * 1e9)
         self._generators = draws.generators()
         self.fleet = CarFleet(
             spec, setting.world, draws.truths(), setting.timestep, setting.threads, SETTLE_STEPS
@@ -102,6 +100,7 @@ class Rollout:
         self._senses = FleetSenses(
             spec, self.fleet, self._drive, self._errors, self._generators, draws.column("estimate_error")
         )
+        self._lateness = Lateness(spec, draws, self._generators)
         self._guardian = FleetGuardian(spec, n)
         self._true_monitors = FleetMonitors(spec, n)
         self._certain = np.zeros_like(self._senses.deviation)
@@ -122,9 +121,6 @@ class Rollout:
         self._command: Array = np.tile(self._rest, (n, 1))
         self._spoken: NDArray[np.bool_] = np.zeros(n, bool)
         self._spoken_ns: NDArray[np.int64] = np.zeros(n, np.int64)
-        self._remembered: Array = np.zeros((REMEMBERED, n, spec.state_layout.size))
-        self._seen: NDArray[np.int64] = np.full(n, -1, np.int64)
-        """The tick whose estimate the pilot saw last."""
         self._before: Array = np.zeros((n, spec.state_layout.size))
         """The truth one policy step ago."""
         self._start_cycles: Array = np.zeros(n)
@@ -190,22 +186,21 @@ class Rollout:
         now = np.full(len(draws), START_NS)
         self._guardian.offer(START_NS, np.ones(len(draws), bool), now, setpoint)
         self._action[:] = self._precise(self._map.from_units(setpoint[:, self._index]))
-        self._jitter = _Chances(self._generators, 5)
 
     def _tick(self, tick: int) -> None:
         now = START_NS + tick * self._period_ns
         senses, guardian, driving = self._senses, self._guardian, self._driving
         senses.tick(now)
-        self._remembered[tick % REMEMBERED] = senses.estimate
+        self._lateness.remember(tick, senses.estimate)
+        if tick % self._per_step == 0:
+            self._lateness.throw()
         guardian.offer(now, self._spoken, self._spoken_ns, self._command)
         self._spoken[:] = False
         sent_before = guardian.sent.copy()
         allowed, brakes = guardian.tick(
             now, senses.estimate, senses.deviation, senses.sensors, senses.times_ns, senses.sequences
         )
-        chances = self._jitter.next() if tick % self._per_step == 0 else self._jitter.now
-        delay = self._draws.column("command_delay") + self._draws.column("command_jitter") * chances[:, 4]
-        sent = self._drive.command(allowed, np.rint(delay * 1e3).astype(np.int64), brakes)
+        sent = self._drive.command(allowed, self._lateness.on_the_wire_ms(), brakes)
         guardian.went(sent)
         self._judge_limits(now, sent_before)
         self._ticks[driving] += 1
@@ -289,19 +284,9 @@ class Rollout:
     def _act(self, tick: int) -> None:
         """Let the pilots see and act: late, not at all, or on what they saw before, as the episode has it."""
         now = START_NS + tick * self._period_ns
-        draws, chances = self._draws, self._jitter.now
-        delay = draws.column("observation_delay") + draws.column("observation_jitter") * chances[:, 0]
-        late = np.ceil(delay * self._spec.rates.guardian_hz - 1e-9).astype(np.int64)
-        newest = np.maximum(np.maximum(self._seen, tick - np.minimum(late, REMEMBERED - 1)), 0)
-        repeated = (chances[:, 1] < draws.column("observation_repeated")) & (self._seen >= 0)
-        newest = np.where(repeated, self._seen, newest)
-        arrived = chances[:, 2] >= draws.column("observation_dropped")
-        alive = arrived & ((tick - newest) * self._period_ns <= self._timeout_ns)
-        cars = self._driving[alive[self._driving]]
+        cars, states = self._lateness.seen(tick, self._driving)
         if not len(cars):
             return
-        self._seen[cars] = newest[cars]
-        states = self._remembered[newest[cars] % REMEMBERED, cars]
         previous = self._action[cars]
         observations = self._tasks.observe(cars, states, previous)
         action = self._pilots.act(now, states, observations, previous, cars)
@@ -314,8 +299,8 @@ class Rollout:
         self._action[cars] = action
         self._command[cars] = self._rest
         self._command[cars[:, None], self._index] = self._map.to_units(action)
-        got = cars[chances[cars, 3] >= draws.column("command_dropped")[cars]]
-        self._spoken[got], self._spoken_ns[got] = True, now
+        delivered = self._lateness.delivered(cars)
+        self._spoken[delivered], self._spoken_ns[delivered] = True, now
 
     def _precise(self, action: Array) -> Array:
         """At a row's precision, as the pilot takes it."""
@@ -349,24 +334,3 @@ class Rollout:
             trajectories.append(Trajectory(number, time_s, truth, estimate, allowed, action, states))
         limits = tuple(limit.name for limit in self._spec.safety.limits)
         return EpisodeResults(rows, self._draws.names, limits, self._draws.seed, tuple(trajectories))
-
-
-class _Chances:
-    """Uniform numbers of each episode's own generator, a row of ``width`` per policy step."""
-
-    BLOCK = 64
-
-    def __init__(self, generators: Sequence[np.random.Generator], width: int) -> None:
-        # Apart from the senses' stream, which takes blocks of its own.
-        self._generators = [g.spawn(1)[0] for g in generators]
-        self._width, self._at = width, self.BLOCK
-        self._block: Array = np.zeros((0, 0, 0))
-        self.now: Array = np.zeros((len(self._generators), width))
-
-    def next(self) -> Array:
-        if self._at == self.BLOCK:
-            self._block = np.stack([g.random((self.BLOCK, self._width)) for g in self._generators])
-            self._at = 0
-        self.now = self._block[:, self._at]
-        self._at += 1
-        return self.now
