@@ -22,8 +22,8 @@ CHECKPOINTS = "checkpoints"
 
 
 def parity(policy: Path, spec: RobotSpec, seed: int) -> Parity:
-    """Of the run that this is, or in whose folder the policy lies; without a difference, and saying why, where there is no
-    checkpoint or no framework to compare with."""
+    """Of the run that this is, or in whose folder the policy lies; without a difference, and why, where
+    there is no checkpoint or no framework to compare with."""
     session = _session(policy)
     if session is None or not (session.learner / CHECKPOINTS).is_dir():
         return Parity(None, "skipped, no checkpoint of a run beside the policy")

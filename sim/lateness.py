@@ -67,10 +67,13 @@ class Lateness:
 
     def delivered(self, cars: Cars) -> Cars:
         """Whose commands of this step reach the guardian, of these cars."""
-        lost = self._chances[cars, LOST] < self._draws.column("command_dropped")[cars]
-        return cars[~lost]
+        kept = self._chances[cars, LOST] >= self._draws.column("command_dropped")[cars]
+        delivered: Cars = cars[kept]
+        return delivered
 
     def on_the_wire_ms(self) -> NDArray[np.int64]:
         """How long this tick's commands take to the drives [ms], shape (n,)."""
         jitter = self._draws.column("command_jitter") * self._chances[:, WIRE]
-        return np.rint((self._draws.column("command_delay") + jitter) * 1e3).astype(np.int64)
+        delay = self._draws.column("command_delay") + jitter
+        milliseconds: NDArray[np.int64] = np.rint(delay * 1e3).astype(np.int64)
+        return milliseconds

@@ -138,8 +138,8 @@ def network_gate(found: NetworkProbe, period_s: float, targets: Targets, parity:
         "G1 ONNX",
         verdict(not faults and found.latency_s <= limit),
         "actions finite and in [-1, 1] for any finite observation, never out of range for others; alone as "
-        f"in a batch and where it was trained; p99 latency at most {targets.latency_share:.0%} of the policy's period; measured: "
-        "latency [ms]",
+        f"in a batch and where it was trained; p99 latency at most {targets.latency_share:.0%} of the "
+        "policy's period; measured: latency [ms]",
         found.latency_s * 1e3,
         limit * 1e3,
         "; ".join([*(faults or [ordinary]), f"parity: {parity.words}"]),
