@@ -90,6 +90,14 @@ def broken(observations: Observations, seed: int) -> Observations:
     return found
 
 
+def largest_difference(alone: NDArray[np.float32], batch: NDArray[np.float32]) -> float:
+    """Of actions that should be the same; infinite if one is finite where the other is not."""
+    finite = np.isfinite(alone)
+    if (finite != np.isfinite(batch)).any():
+        return float("inf")
+    return float(np.abs(alone[finite] - batch[finite]).max(initial=0.0))
+
+
 def probe(policy: Path, contract: TaskContract, seed: int) -> NetworkProbe:
     """Run the file on fuzzed observations, alone and in batches, and time it alone."""
     single, many = Policy(policy, contract), PolicyFile(policy, contract)
@@ -97,12 +105,9 @@ def probe(policy: Path, contract: TaskContract, seed: int) -> NetworkProbe:
     actions = many(observations)
     chosen = np.random.default_rng(seed).choice(len(observations), ALONE, replace=False)
     alone = np.array([single.act(o, noise).copy() for o in observations[chosen]])
-    both = np.isfinite(alone) & np.isfinite(actions[chosen])
-    difference = np.abs(np.where(both, alone - actions[chosen], 0.0))
-    same = (np.isfinite(alone) == np.isfinite(actions[chosen])).all()
     finite = np.isfinite(actions).all(axis=1)
     return NetworkProbe(
-        batch_difference=float(difference.max()) if same else float("inf"),
+        batch_difference=largest_difference(alone, actions[chosen]),
         tried=len(observations),
         not_finite=int((~finite).sum()),
         outside=int(_outside(actions).sum()),

@@ -15,7 +15,14 @@ from robot.contract import TaskContract, task_contract
 from robot.practice.course import load_course
 from robot.practice.lap_task import LapTask
 from robot.spec import load_spec
-from sim.validation.network import NetworkProbe, Parity, contract_gate, network_gate, probe
+from sim.validation.network import (
+    NetworkProbe,
+    Parity,
+    contract_gate,
+    largest_difference,
+    network_gate,
+    probe,
+)
 from sim.validation.targets import Targets
 
 ROOT = Path(__file__).parents[3]
@@ -81,6 +88,12 @@ def test_a_network_without_bounds_is_found(tmp_path: Path) -> None:
     found = probe(save(tmp_path / "unbounded.onnx", unbounded), CONTRACT, seed=0)
     assert found.outside > 0
     assert found.broken_outside > 0
+
+
+def test_alone_and_in_a_batch_must_agree_on_what_is_finite() -> None:
+    alone = np.array([[0.5, np.nan], [-0.25, 1.0]], np.float32)
+    assert largest_difference(alone, alone + np.float32(0.25)) == 0.25
+    assert largest_difference(alone, np.nan_to_num(alone)) == float("inf")
 
 
 def test_each_fault_alone_fails() -> None:
