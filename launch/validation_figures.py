@@ -87,7 +87,7 @@ def margins(limits: Sequence[tuple[str, Floats]]) -> bytes:
             shares = np.clip(limits[k][1], -0.2, 1.2)
             axis.plot(shares, np.full(len(shares), row), "|", color=BLUE, alpha=0.15, markersize=8)
             colour = RED if least[k] < 0.0 else INK
-            axis.plot(max(least[k], -0.2), row, "o", color=colour, markersize=4)
+            axis.plot(np.clip(least[k], -0.2, 1.2), row, "o", color=colour, markersize=4)
         axis.axvline(0.0, color=RED, linewidth=1.2)
         axis.set_yticks(range(len(limits)), [limits[k][0] for k in np.argsort(least)[::-1].tolist()])
         axis.set_xlabel("least margin of each episode (dot: of all)")

@@ -124,7 +124,7 @@ def worst_case_gate(cells: Sequence[Cell], extremes: Sequence[Cell], words: Sequ
     holes = [cell.label for cell in cells if cell.rate < targets.cell_success]
     beyond = [cell.label for cell in extremes if cell.rate < targets.cell_success]
     told = [f"fails at {', '.join(holes)}"] if holes else []
-    told += [f"and farther out at {', '.join(beyond)}"] if beyond else []
+    told += [f"fails at a 1st or 99th percentile, {', '.join(beyond)}"] if beyond else []
     told += words or ["no boundary found within the ranges searched"]
     return GateResult(
         "G5 worst case",
