@@ -405,6 +405,10 @@ class DoctorOptions:
     """Where runs would be written."""
     twin: bool = False
     """Leave the robot's own ports out: this machine only runs the twin."""
+    deployed: Path = Path("~/.local/share/sandlot/deployed")
+    """Where deployed bundles are (sandlot deploy)."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept: whose bundles it trusts."""
     json: bool = False
     """Print the findings as one JSON object on the last line."""
 
