@@ -67,6 +67,7 @@ COMMANDS: dict[str, Command] = {
     "bench kill": Command(options.BenchKillOptions, "launch.bench.command:kill"),
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),
+    "bench surrogates": Command(options.BenchSurrogatesOptions, "launch.bench.command:surrogates"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),
     "experiment constraint": Command(
         options.ExperimentConstraintOptions, "launch.experiments.constraint:constraint"

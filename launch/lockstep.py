@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,9 +27,11 @@ from robot.clock import SimulatedClock
 from robot.courier import Courier
 from robot.direct_link import direct_link_pair
 from robot.frame_file import DiskFullError
-from robot.interface import load_class, make_driver
+from robot.interface import make_driver
 from robot.messages import Event, SafetyState
 from sim.emulators.rig import Rig
+from sim.plant import Twin
+from sim.surrogate import make_twin
 from sim.world import load_world
 
 if TYPE_CHECKING:
@@ -52,14 +54,16 @@ class Lockstep:
     second, whatever happened."""
 
     def __init__(self, session: Session, truth: dict[str, float] | None = None) -> None:
-        """``truth``: where the twin's hidden parameters differ from the calibration, by name."""
+        """``truth``: where the twin's hidden parameters differ from the calibration, by name, besides what
+        the session's surrogate says."""
         self.session = session
         spec, contract, manifest = session.spec, session.contract, session.manifest
         self.clock = SimulatedClock(START_NS)
         self.board = session.board(create=True)
-        plant = load_class(spec.twin, f"{spec.name}: twin")
-        self.twin: Any = plant(spec, load_world(session.world), session.generator("plant"), truth)
-        ports = Rig(spec, self.twin, session.generator("emulators")).ports(self.clock)
+        surrogate, world = manifest.surrogate, load_world(session.world)
+        self.twin: Twin = make_twin(spec, world, session.generator("plant"), surrogate, truth)
+        rig = Rig(spec, self.twin, session.generator("emulators"), delays=surrogate.delays)
+        ports = rig.ports(self.clock)
         drivers = [make_driver(spec, device, ports[device.name]) for device in spec.devices]
         self.guardian = make_guardian(session, drivers, self.board, self.clock)
         self.policies = make_policies(session, self.board, self.clock, background=False)

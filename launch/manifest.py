@@ -19,6 +19,7 @@ from learners.lagrangian import Constraint
 from robot.errors import SandlotError
 from robot.layout import Struct
 from robot.plain_data import decode_struct
+from sim.surrogate import Surrogate
 
 FILE = "manifest.toml"
 PACKAGES = (
@@ -82,7 +83,7 @@ class Setup(Struct):
 
 class Manifest(Struct):
     """``learner`` (its settings), ``spec`` and ``course`` are plain data as they were used, after every
-    override and default."""
+    override and default. ``surrogate``: what was driven in place of the twin, if it has a name."""
 
     session: str
     created: str
@@ -103,6 +104,7 @@ class Manifest(Struct):
     spec: dict[str, Any]
     course: dict[str, Any]
     learner: dict[str, Any] = msgspec.field(default_factory=dict)
+    surrogate: Surrogate = Surrogate()
 
     def save(self, directory: Path) -> None:
         """Write ``manifest.toml`` whole or not at all."""

@@ -19,6 +19,8 @@ class PracticeOptions:
     Starts the robot's processes and a learner on this machine, shows what happens, ends by itself.
 
     Example: sandlot practice racer --course oval --minutes 5 --seed 1
+
+    Rehearsal on a robot that is not the twin: sandlot practice racer --surrogate slippery
     """
 
     robot: Annotated[str, Positional] = "racer"
@@ -37,6 +39,9 @@ class PracticeOptions:
     """On the twin: a person enables motion as the robot's file says, instead of a simulated one."""
     world: str | None = None
     """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
+    surrogate: str | None = None
+    """Drive another robot than the twin, which nothing onboard is told: a name (sim/surrogates: slippery,
+    heavy, worn, late, bicycle, stranger) or a TOML file."""
     demonstration_laps: int = 3
     """Laps of the scripted slow driver before the policy drives; they are the prior data."""
     policy: Path | None = None
@@ -92,6 +97,9 @@ class OnboardOptions:
     """On the twin: a person enables motion as the robot's file says, instead of a simulated one."""
     world: str | None = None
     """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
+    surrogate: str | None = None
+    """With --twin: drive another robot in its place, which nothing onboard is told: a name (sim/surrogates:
+    slippery, heavy, worn, late, bicycle, stranger) or a TOML file."""
     minutes: float = 20.0
     """Practice time [min]; 0 for no limit."""
     seed: int = 0
@@ -670,6 +678,30 @@ class BenchCalmOptions:
 
 
 @dataclass(frozen=True)
+class BenchSurrogatesOptions:
+    """How far surrogates are from the twin: the same commands sent to each, with nobody correcting.
+
+    Example: sandlot bench surrogates --png surrogates.png
+    """
+
+    names: Annotated[tuple[str, ...], Positional] = (
+        "bicycle",
+        "slippery",
+        "heavy",
+        "worn",
+        "late",
+        "stranger",
+    )
+    """Surrogates: names (sim/surrogates) or TOML files."""
+    robot: str = "racer"
+    """A robot's name or its TOML file."""
+    png: Path | None = None
+    """Draw them all into this file."""
+    json: bool = False
+    """Print one JSON object a car."""
+
+
+@dataclass(frozen=True)
 class BenchFaultsOptions:
     """Faults of every kind injected while the robot drives, and what becomes of it; resumable.
 
@@ -722,6 +754,8 @@ class BenchPracticeOptions:
     """Seeds, a session each."""
     minutes: float = 20.0
     """Practice time of each session [min]."""
+    surrogate: str | None = None
+    """Drive another robot than the twin: a name (sim/surrogates) or a TOML file."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
     csv: Path = Path("benchmarks/practice.csv")
@@ -782,8 +816,8 @@ class ExperimentPriorOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentReturnsOptions(ExperimentOptions):
-    """SAC and DroQ, ours and others', on Hopper, HalfCheetah and cheetah-run: a row of a CSV for each
-    evaluation, and a picture of each environment; many hours, resumable.
+    """SAC, DroQ and ten critics, ours and others', on Hopper, HalfCheetah and cheetah-run: a row of a CSV for
+    each evaluation, and a picture of each environment; many hours, resumable.
 
     Example: sandlot experiment returns --csv runs/returns.csv --seeds 0 1 2
     """

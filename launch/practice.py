@@ -65,6 +65,10 @@ def practise(options: PracticeOptions) -> int:
         raise SandlotError(
             "--fast runs on simulated time and cannot drive hardware; leave one of the two out"
         )
+    if options.surrogate and options.hardware:
+        raise SandlotError(
+            "--surrogate takes the twin's place and --hardware drives the robot; leave one out"
+        )
     if options.attended and (options.fast or options.hardware):
         raise SandlotError(
             "--attended puts a person beside the twin in real time; leave out --fast, and on hardware there "
@@ -97,6 +101,7 @@ def practise(options: PracticeOptions) -> int:
         minutes=options.minutes,
         world=options.world,
         setup=_cleared(setup, options) if options.hardware else setup,
+        surrogate=options.surrogate,
     )
     if options.fast:
         return finish(session, run_fast(session, options.view), options.report, options.json)
@@ -110,6 +115,8 @@ def onboard(options: OnboardOptions) -> int:
 
     if options.twin:
         need("mujoco")
+    elif options.surrogate:
+        raise SandlotError("--surrogate takes the twin's place; add --twin, or leave it out")
     elif options.attended:
         raise SandlotError("--attended puts a person beside the twin; on hardware there is a person anyway")
     robot_keys(options.keys, options.key, options.learner_key, options.learner)
@@ -133,6 +140,7 @@ def onboard(options: OnboardOptions) -> int:
         minutes=options.minutes,
         world=options.world,
         setup=setup if options.twin else _cleared(setup, options),
+        surrogate=options.surrogate,
     )
     session.key()
     ending = conduct(session, options.view, with_learner=False)
@@ -352,6 +360,8 @@ def _person(session: Session, board: Board, warn: Warn) -> Operator:
 def _view(session: Session, kind: str) -> View:
     manifest = session.manifest
     where = "twin" if manifest.twin else "hardware"
+    if manifest.surrogate.name:
+        where = f"surrogate {manifest.surrogate.name}"
     spec = session.spec
     units = {name: field.unit for field in spec.estimator.state for name in field.element_names()}
     header = Header(

@@ -64,11 +64,12 @@ class Stop:
 
 
 def emulator(session: Session, stop: Stop) -> None:
-    """The twin behind pseudo-terminals."""
+    """The twin, or its surrogate, behind pseudo-terminals."""
     from sim.emulators.bench import run_bench
 
     _realtime(EMULATOR_PRIORITY)
-    run_bench(session.spec, session.world, session.ports, session.manifest.seed)
+    manifest = session.manifest
+    run_bench(session.spec, session.world, session.ports, manifest.seed, surrogate=manifest.surrogate)
 
 
 def guardian(session: Session, stop: Stop) -> None:

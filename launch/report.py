@@ -74,7 +74,8 @@ def page(run: RunData, summary: Summary) -> str:
         for title, text, pictures in sections
         if pictures
     )
-    where = "on the twin" + (", simulated time" if manifest.fast else "") if manifest.twin else "on hardware"
+    where = f"on surrogate {manifest.surrogate.name}" if manifest.surrogate.name else "on the twin"
+    where = where + (", simulated time" if manifest.fast else "") if manifest.twin else "on hardware"
     return (
         PAGE.replace("{{title}}", html.escape(f"{manifest.robot} on {manifest.course_name}"))
         .replace(
@@ -261,6 +262,8 @@ def details(run: RunData) -> str:
         if run.log.complete
         else f"cut off; {run.log.lost_bytes} bytes at its end are not whole",
     }
+    if surrogate := manifest.surrogate.lines(run.session.spec):
+        rows["surrogate"] = "; ".join(surrogate)
     return "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
 
 

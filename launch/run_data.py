@@ -120,6 +120,7 @@ class RunData:
         return {
             "robot": manifest.robot,
             "course": manifest.course_name,
+            "surrogate": manifest.surrogate.name or None,
             "seed": manifest.seed,
             "bench_override": manifest.setup.bench_override or None,
             "practice_min": round(self.minutes, 3),

@@ -33,6 +33,7 @@ from robot.plain_data import decode_struct
 from robot.practice.course import Course, CourseFile, load_course
 from robot.spec import RobotSpec, at_site, load_spec, reduced
 from robot.task import Task
+from sim.surrogate import Surrogate, load_surrogate
 
 SHARED_MEMORY = Path("/dev/shm")
 PORTS = "ports"
@@ -177,12 +178,17 @@ def create_session(
     minutes: float = 0.0,
     world: str | None = None,
     setup: Setup | None = None,
+    surrogate: str | None = None,
 ) -> Session:
-    """Make a run's folder and its manifest. ``attended``: a person enables motion on the twin too. Under a
-    bench override the robot has reduced authority. Raises SpecError for an unknown robot, course or cost."""
+    """Make a run's folder and its manifest. ``attended``: a person enables motion on the twin too;
+    ``surrogate``: drive that in place of the twin. Under a bench override the robot has reduced authority.
+    Raises SpecError for an unknown robot, course, surrogate or cost."""
     spec_path, course_path = catalogue.find("robots", robot), catalogue.find("courses", course)
     world_path = _world(world, course_path.stem) if twin else None
     setup = setup or Setup()
+    stand_in = Surrogate() if surrogate is None else load_surrogate(catalogue.find("surrogates", surrogate))
+    if stand_in.name and not twin:
+        raise SpecError(f"surrogate {stand_in.name} takes the twin's place, and this session has no twin")
     session = secrets.token_hex(6)
     course_data = load_course(course_path)
     spec = at_site(load_spec(spec_path), course_data.file.site)
@@ -200,6 +206,7 @@ def create_session(
         spec = on_twin(spec, board_directory(session, directory) / PORTS, attended)
         if fast:  # simulated time has no network either
             spec = msgspec.structs.replace(spec, estop=Estop())
+        stand_in.truths(spec)  # an unknown parameter is refused here, not by a process that dies
     if setup.bundle:
         shutil.copyfile(setup.bundle, directory / BUNDLE)
         setup = msgspec.structs.replace(setup, bundle=str(directory / BUNDLE))
@@ -225,6 +232,7 @@ def create_session(
         learner=without_none(msgspec.to_builtins(setup.learner_config())),
         spec=without_none(msgspec.to_builtins(spec)),
         course=without_none(msgspec.to_builtins(course_data.file)),
+        surrogate=stand_in,
     )
     manifest.save(directory)
     made = Session(directory, manifest)

@@ -42,7 +42,7 @@ def test_the_average_forgets() -> None:
 
 def learner(contract: TaskContract, make_rows: Callable[..., Rows], seed: int = 0) -> Learner:
     made = Learner(contract, AvtdConfig(**SMALL), seed)
-    unseen = next(k for k in range(1, 1000) if held_out("s", k, 0.1))
+    unseen = next(k for k in range(1, 1000) if held_out(k, 0.1))
     for number, episode in enumerate((0, unseen)):
         made.add("s", make_rows(60, number, Actor.POLICY, episode))
     return made
@@ -80,7 +80,7 @@ def test_who_acts_is_who_was_best_on_unseen_episodes(
 def test_candidates_learn_as_they_would_alone(contract: TaskContract, make_rows: Callable[..., Rows]) -> None:
     together = learner(contract, make_rows)
     alone = Learner(contract, LearnerConfig(**SMALL, dropout=0.01), 0)
-    unseen = next(k for k in range(1, 1000) if held_out("s", k, 0.1))
+    unseen = next(k for k in range(1, 1000) if held_out(k, 0.1))
     for number, episode in enumerate((0, unseen)):
         alone.add("s", make_rows(60, number, Actor.POLICY, episode))
     for one in (together, alone):
