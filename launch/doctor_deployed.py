@@ -23,11 +23,11 @@ def policy(spec: RobotSpec, folder: Path, keys: Path, course: str) -> Iterator[F
         if not Deployments(folder.expanduser() / spec.name).state().current:
             yield Finding("deployed", "skipped", "no policy; practice needs none, sandlot run does")
             return
-        bundle, cleared = deployed(spec, folder, keys, now, course)
+        installed = deployed(spec, folder, keys)
     except SandlotError as error:
         yield Finding("deployed", "warning", str(error), "sandlot run will refuse it.")
         return
-    expires = bundle.manifest.expires
+    cleared, expires = installed.clearance(spec, now, course), installed.bundle.manifest.expires
     for objection in cleared.objections:
         yield Finding("deployed", "warning", f"{cleared.name}: {objection}", "sandlot run will refuse it.")
     if not cleared.objections:

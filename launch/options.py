@@ -248,6 +248,9 @@ class RunOptions:
     log and the report say so."""
     twin: bool = False
     """Drive the twin behind emulated serial ports instead of the robot."""
+    surrogate: str | None = None
+    """With --twin: drive another robot in its place, which nothing onboard is told: a name (sim/surrogates)
+    or a TOML file."""
     fast: bool = False
     """The twin in lockstep on simulated time."""
     attended: bool = False

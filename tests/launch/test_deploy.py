@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,13 +34,14 @@ from launch.options import (
     PracticeOptions,
     RunOptions,
 )
-from launch.practice import onboard, practise
+from launch.practice import onboard, plans, practise
 from launch.processes import make_policies
 from launch.report import cards
 from launch.run import run
 from launch.run_data import RunData
 from launch.running import ALIVE_NS, running
 from launch.session import contract_of, create_session, make_task, open_session
+from launch.supervisor import CONFIGURATION_ERROR
 from robot.board import Board
 from robot.bundle import pack, read_bundle
 from robot.clock import MonotonicClock
@@ -385,6 +387,23 @@ def test_the_pilot_asks_again(desk: Desk) -> None:
     with pytest.raises(BundleError, match="does not trust"):
         make_policies(session, board, MonotonicClock(), background=False)
     session.remove_board()
+
+
+def test_what_the_pilot_refuses_never_has_a_guardian(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process ends with the code that says that starting it again will not help, in one sentence."""
+    desk.deploy(str(desk.bundle(1)))
+    setup = Setup(demonstration_laps=0, bundle=str(desk.installed.path(1)), trusted=str(desk.keys))
+    monkeypatch.undo()  # a process looks into the machine's own memory
+    session = create_session("racer", "oval", role="run", runs=desk.runs, twin=False, setup=setup)
+    board = session.board(create=True)
+    started = {plan.name: plan for plan in plans(session, board, with_learner=False)}
+    names = list(started)
+    assert names.index("pilot") < names.index("guardian") and "learner" not in names
+    (desk.keys / "trusted" / "lab.pub").unlink()
+    done = subprocess.run(started["pilot"].command, capture_output=True, text=True, check=False, timeout=60)
+    session.remove_board()
+    assert done.returncode == CONFIGURATION_ERROR, done.stderr
+    assert "does not trust" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize("command", ["run", "practice", "onboard"])

@@ -190,6 +190,7 @@ def test_killed_at_any_moment_it_is_the_old_one_or_the_new(tmp_path: Path) -> No
             most += 1
             folder.install(made(9), NOW, sync=False)
             assert folder.state().current == 9 and folder.state().previous == state.current
+            assert len(list(folder.folder.iterdir())) == 3, "what a kill left behind goes with the next"
         assert found == {2, new} and most > 3
 
 
