@@ -248,6 +248,9 @@ class RunOptions:
     log and the report say so."""
     twin: bool = False
     """Drive the twin behind emulated serial ports instead of the robot."""
+    surrogate: str | None = None
+    """With --twin: drive another robot in its place, which nothing onboard is told: a name (sim/surrogates)
+    or a TOML file."""
     fast: bool = False
     """The twin in lockstep on simulated time."""
     attended: bool = False
@@ -413,6 +416,10 @@ class DoctorOptions:
     """Where runs would be written."""
     twin: bool = False
     """Leave the robot's own ports out: this machine only runs the twin."""
+    deployed: Path = Path("~/.local/share/sandlot/deployed")
+    """Where deployed bundles are (sandlot deploy)."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept: whose bundles it trusts."""
     json: bool = False
     """Print the findings as one JSON object on the last line."""
 
