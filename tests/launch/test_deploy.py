@@ -54,6 +54,9 @@ from robot.signing import load_signing_key, load_signing_public, make_signing_ke
 from robot.spec import load_spec
 from robot.validation_report import ValidationReport
 
+# A robot's sessions are looked for on the whole machine: these tests are in each other's way.
+pytestmark = pytest.mark.xdist_group("robot_sessions")
+
 SPEC = load_spec(find("robots", "racer"))
 CONTRACT = contract_of(SPEC, make_task(SPEC, load_course(find("courses", "oval"))))
 POLICY = line_follower(CONTRACT, 3.5, SPEC.calibration_hash())
@@ -459,7 +462,6 @@ def test_a_permission_that_outlasts_letting_go_is_none_on_the_bench(tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lockstep")
 def test_the_deployed_policy_drives_the_twin_and_is_judged(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -476,7 +478,6 @@ def test_the_deployed_policy_drives_the_twin_and_is_judged(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lockstep")
 def test_under_a_bench_override_no_setpoint_leaves_the_reduced_range(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
