@@ -63,6 +63,7 @@ COMMANDS: dict[str, Command] = {
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),
+    "experiment avtd": Command(options.ExperimentAvtdOptions, "launch.experiments.command:avtd"),
     "experiment constraint": Command(
         options.ExperimentConstraintOptions, "launch.experiments.constraint:constraint"
     ),

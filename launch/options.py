@@ -614,6 +614,15 @@ class ExperimentOptions:
 
 
 @dataclass(frozen=True)
+class ExperimentAvtdOptions(ExperimentOptions):
+    """AVTD against each of its regularisers alone, on a task whose observations are mostly noise: a row of a
+    CSV for each evaluation, and a picture; resumable.
+
+    Example: sandlot experiment avtd --csv benchmarks/avtd.csv --seeds 0 1 2
+    """
+
+
+@dataclass(frozen=True)
 class ExperimentOfflineOptions(ExperimentOptions):
     """BC, IQL and IDQL on data with two modes: a row of a CSV each, and a picture; resumable.
 
