@@ -585,25 +585,6 @@ class BenchPracticeOptions:
 
 
 @dataclass(frozen=True)
-class ExperimentConstraintOptions:
-    """PID against plain Lagrangian on Point-Circle: overshoot and swing of the cost.
-
-    What the CSV already has is not done again.
-
-    Example: sandlot experiment constraint --seeds 0 1 2 --csv benchmarks/constraint.csv
-    """
-
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """A run of each method for each."""
-    steps: int = 12_000
-    """Environment steps of a run."""
-    csv: Path = Path("constraint.csv")
-    """Rows are appended here; the picture is written beside it."""
-    json: bool = False
-    """Print the summary as one JSON object on the last line."""
-
-
-@dataclass(frozen=True)
 class ExperimentOptions:
     """What the experiments that compare cases over seeds have in common."""
 
@@ -619,6 +600,15 @@ class ExperimentAvtdOptions(ExperimentOptions):
     CSV for each evaluation, and a picture; resumable.
 
     Example: sandlot experiment avtd --csv benchmarks/avtd.csv --seeds 0 1 2
+    """
+
+
+@dataclass(frozen=True)
+class ExperimentConstraintOptions(ExperimentOptions):
+    """PID against plain Lagrangian on Point-Circle, each with its best integral gain: overshoot and swing of
+    the cost; a row of a CSV for each episode, and a picture; resumable.
+
+    Example: sandlot experiment constraint --csv benchmarks/constraint.csv --seeds 1 2 3
     """
 
 

@@ -49,8 +49,9 @@ CANDIDATES: Final = (
     Regulariser(name="weight decay", weight_decay=1.0),
 )
 CASES: Final[Mapping[str, Sequence[Regulariser]]] = {
-    **{one.name: (one,) for one in (*CANDIDATES, Regulariser(name="spectral norm", spectral_norm=True))},
+    **{one.name: (one,) for one in CANDIDATES},
     "avtd": CANDIDATES,
+    "spectral norm": (Regulariser(name="spectral norm", spectral_norm=True),),
 }
 
 

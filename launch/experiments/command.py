@@ -13,6 +13,14 @@ def avtd(options: ExperimentOptions) -> int:
     return 0
 
 
+def constraint(options: ExperimentOptions) -> int:
+    """PID against plain Lagrangian."""
+    from launch.experiments import constraint as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
+
+
 def offline(options: ExperimentOptions) -> int:
     """BC, IQL and IDQL on two modes."""
     from launch.experiments import offline as experiment
