@@ -631,8 +631,8 @@ class ExperimentPriorOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentReturnsOptions(ExperimentOptions):
-    """SAC and DroQ, ours and others', on Hopper, HalfCheetah and cheetah-run: a row of a CSV for each
-    evaluation, and a picture of each environment; many hours, resumable.
+    """SAC, DroQ and ten critics, ours and others', on Hopper, HalfCheetah and cheetah-run: a row of a CSV for
+    each evaluation, and a picture of each environment; many hours, resumable.
 
     Example: sandlot experiment returns --csv runs/returns.csv --seeds 0 1 2
     """

@@ -81,7 +81,7 @@ class Experience:
         if not len(rows):
             return
         self.steps += int(np.count_nonzero(~rows["last"]))
-        kind = self._kinds(session, rows)
+        kind = self._kinds(rows)
         before = np.concatenate([[self._tails.get(session, _NONE)], kind[:-1]])
         self._tails[session] = int(kind[-1])
         for number, replay in (
@@ -97,11 +97,11 @@ class Experience:
         acted = (kind != _NONE) & ~rows["last"]
         self.rewards.add(rows["reward"][acted], rows["terminated"][acted])
 
-    def _kinds(self, session: str, rows: NDArray[np.void]) -> NDArray[np.int64]:
+    def _kinds(self, rows: NDArray[np.void]) -> NDArray[np.int64]:
         actor = rows["actor"]
         kind = np.where(actor == int(Actor.POLICY), _PRACTICE, _NONE)
         kind[np.isin(actor, PRIOR_ACTORS)] = _PRIOR
-        kind[(kind != _NONE) & held_out_rows(session, rows, self.config.held_out)] = _HELD_OUT
+        kind[(kind != _NONE) & held_out_rows(rows, self.config.held_out)] = _HELD_OUT
         return kind
 
     def batch(self, rng: np.random.Generator) -> Batch:

@@ -33,7 +33,7 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "batch": 64,
     "updates_per_step": 10,
     "warmup": 300,
-    "held_out": 0.25,  # so that there is an episode to judge by from the first update on
+    "held_out": 0.25,  # there are few episodes to judge by
     "discount": 0.95,
     "learning_rate": 1e-3,
     "initial_temperature": 0.1,
@@ -68,7 +68,7 @@ def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None], s
 
 
 def summary(found: Sequence[Mapping[str, str]]) -> list[str]:
-    """A line for each case: returns of each seed, over the whole run and in its last quarter, and for how
+    """A line for each case: returns of each seed, over the whole run and in its last third, and for how
     much of the time each candidate acted."""
     said = []
     for case in CASES:
@@ -77,7 +77,7 @@ def summary(found: Sequence[Mapping[str, str]]) -> list[str]:
         for seed in sorted({row["seed"] for row in mine}):
             returns = [float(row["return_mean"]) for row in mine if row["seed"] == seed]
             whole.append(float(np.mean(returns)))
-            late.append(float(np.mean(returns[-max(len(returns) // 4, 1) :])))
+            late.append(float(np.mean(returns[-max(len(returns) // 3, 1) :])))
         if mine:
             said.append(f"{case}: mean return {_listed(whole)}, late {_listed(late)}{_acted(case, mine)}")
     return said

@@ -46,6 +46,7 @@ SETTINGS: Final[Mapping[str, Any]] = {
     "matmul": "float32",
     "layer_norm": True,  # RLPD's critics
     "actor_value": "mean",
+    "held_out": 0.0,
 }
 """Of SAC."""
 SMOOTH: Final = 5

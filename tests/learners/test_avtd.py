@@ -45,7 +45,7 @@ def learner(
     contract: TaskContract, make_rows: Callable[..., Rows], seed: int = 0, config: LearnerConfig = FOUR
 ) -> Learner:
     made = Learner(contract, config, seed)
-    unseen = next(k for k in range(1, 1000) if held_out("s", k, 0.1))
+    unseen = next(k for k in range(1, 1000) if held_out(k, 0.1))
     for number, episode in enumerate((0, unseen)):
         made.add("s", make_rows(60, number, Actor.POLICY, episode))
     return made

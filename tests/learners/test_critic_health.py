@@ -24,16 +24,16 @@ Rows = NDArray[np.void]
 Make = Callable[..., Rows]
 
 
-def chosen(session: str, share: float, wanted: bool = True) -> int:
+def chosen(share: float, wanted: bool = True) -> int:
     """The first episode of a session that is held out, or is not."""
-    return next(k for k in range(1, 10_000) if held_out(session, k, share) == wanted)
+    return next(k for k in range(1, 10_000) if held_out(k, share) == wanted)
 
 
-def test_the_share_of_episodes_is_held_out_and_never_the_first() -> None:
-    for share in (0.05, 0.1):
-        found = np.mean([held_out(f"robot {s}", k, share) for s in range(20) for k in range(1, 1000)])
-        assert found == pytest.approx(share, rel=0.05)
-    assert not any(held_out(f"robot {s}", 0, 0.99) for s in range(100))
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.1, 0.3, 0.99])
+def test_the_share_of_episodes_is_held_out_evenly_and_never_the_first(share: float) -> None:
+    found = np.cumsum([held_out(k, share) for k in range(1, 1001)])
+    assert np.abs(found - share * np.arange(1, 1001)).max() <= 0.5 + 1e-9
+    assert not held_out(0, share)
 
 
 def test_whole_episodes_are_never_trained_on(contract: TaskContract, make_rows: Make) -> None:
@@ -42,7 +42,7 @@ def test_whole_episodes_are_never_trained_on(contract: TaskContract, make_rows: 
     for k in range(30):
         rows = make_rows(10, k, (Actor.POLICY, Actor.SCRIPT)[k % 2], k)
         rows["reward"] = k
-        marks[held_out("s", k, 0.3)].add(float(k))
+        marks[held_out(k, 0.3)].add(float(k))
         for row in np.split(rows, 11):  # as they come, one by one
             experience.add("s", row)
     rng = np.random.default_rng(0)
@@ -55,9 +55,9 @@ def test_whole_episodes_are_never_trained_on(contract: TaskContract, make_rows: 
 
 
 def test_of_a_long_episode_only_the_beginning_is_held_out(contract: TaskContract, make_rows: Make) -> None:
-    episode = chosen("s", 0.05)
+    episode = chosen(0.05)
     rows = make_rows(LONGEST + 500, 0, Actor.POLICY, episode)
-    assert held_out_rows("s", rows, 0.05).sum() == LONGEST
+    assert held_out_rows(rows, 0.05).sum() == LONGEST
     experience = Experience(contract, LearnerConfig())
     for part in np.split(rows, [3, LONGEST, LONGEST + 1]):
         experience.add("s", part)
@@ -149,8 +149,8 @@ def test_looking_changes_nothing(
         monkeypatch.setattr("learners.critic_health.EVERY", every)
         config = LearnerConfig(hidden=(16, 16), batch=16, updates_per_step=2, dropout=dropout, warmup=0)
         learner = Learner(contract, config, 3)
-        learner.add("s", make_rows(60, 1, Actor.POLICY, chosen("s", 0.05, wanted=False)))
-        learner.add("s", make_rows(60, 1, Actor.POLICY, chosen("s", 0.05)))
+        learner.add("s", make_rows(60, 1, Actor.POLICY, chosen(0.05, wanted=False)))
+        learner.add("s", make_rows(60, 1, Actor.POLICY, chosen(0.05)))
         learner.pretrain(6)
         return learner.export(1), learner.metrics
 
@@ -164,7 +164,7 @@ def test_held_out_episodes_are_looked_at_seldom_and_at_once(contract: TaskContra
     learner = Learner(contract, config, 3)
     learner.add("s", make_rows(60))
     assert "held_out_error" not in learner.step()
-    learner.add("s", make_rows(60, 1, Actor.POLICY, chosen("s", 0.05)))
+    learner.add("s", make_rows(60, 1, Actor.POLICY, chosen(0.05)))
     seen = [learner.step().get("held_out_error") for _ in range(2 * EVERY)]
     assert [k for k in range(1, 2 * EVERY) if seen[k] != seen[k - 1]] == [EVERY - 1, 2 * EVERY - 1]
 

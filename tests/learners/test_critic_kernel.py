@@ -123,7 +123,7 @@ def test_a_run_s_critics_are_examined_and_nothing_is_changed(
     path = home / "journal" / "rows.journal" if robot else home / "rows.journal"
     journal = Journal(path, contract.step_dtype())
     learner = Learner(contract, LearnerConfig(hidden=(16, 16), batch=32, warmup=0, updates_per_step=2), 0)
-    unseen = next(k for k in range(1, 1000) if held_out("s", k, 0.05))
+    unseen = next(k for k in range(1, 1000) if held_out(k, 0.05))
     for number, episode in enumerate((0, unseen)):
         rows = make_rows(50, number, Actor.POLICY, episode)
         journal.append("s", 51 * number, rows)

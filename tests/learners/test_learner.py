@@ -19,7 +19,7 @@ Rows = NDArray[np.void]
 Experience = list[tuple[str, Rows]]
 SETTINGS = {"hidden": (32, 32), "batch": 32, "warmup": 60, "updates_per_step": 2, "critics": 3}
 SMALL = LearnerConfig(**SETTINGS)
-HELD_OUT = next(k for k in range(1, 1000) if held_out("t", k, SMALL.held_out))
+HELD_OUT = next(k for k in range(1, 1000) if held_out(k, SMALL.held_out))
 
 
 def everything(learner: Learner) -> dict[str, object]:
