@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 INK, SOFT, GRID = "#1d2433", "#6b7485", "#e3e7ee"
 BLUE, ORANGE, RED, GREEN, PURPLE = "#2f6fde", "#e8853b", "#d64550", "#2e9e6b", "#8458c9"
-COLOURS = (BLUE, SOFT, RED, GREEN, PURPLE, INK)
+COLOURS = (BLUE, SOFT, RED, GREEN, PURPLE)
 SPEED_MAP = "plasma"
 
 STYLE: dict[str, Any] = {

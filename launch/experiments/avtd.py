@@ -51,7 +51,6 @@ CANDIDATES: Final = (
 CASES: Final[Mapping[str, Sequence[Regulariser]]] = {
     **{one.name: (one,) for one in CANDIDATES},
     "avtd": CANDIDATES,
-    "spectral norm": (Regulariser(name="spectral norm", spectral_norm=True),),
 }
 
 
@@ -169,11 +168,11 @@ def _drawn(csv_file: Path) -> bytes:
         for one in CANDIDATES
     ]
     return panels(
-        f"{NAME}: a line per seed; who acted for avtd, mean of the seeds",
+        f"{NAME}: a line per seed",
         "environment steps",
         [
             Panel("return", lines(found, CASES, "return_mean")),
             Panel("held-out error", lines(found, CASES, "held_out_error")),
-            Panel("share of acting", shares),
+            Panel("acted in avtd", shares),
         ],
     )
