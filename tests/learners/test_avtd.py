@@ -20,6 +20,7 @@ from robot.messages import Actor
 
 Rows = NDArray[np.void]
 SMALL = {"hidden": (16, 16), "batch": 16, "warmup": 0, "updates_per_step": 2, "held_out": 0.5}
+FOUR = AvtdConfig(**SMALL)
 NAN = math.nan
 
 
@@ -39,8 +40,10 @@ def test_the_average_forgets() -> None:
     assert average == pytest.approx((1.0 - SMOOTHING) ** 3)
 
 
-def learner(contract: TaskContract, make_rows: Callable[..., Rows], seed: int = 0) -> Learner:
-    made = Learner(contract, AvtdConfig(**SMALL), seed)
+def learner(
+    contract: TaskContract, make_rows: Callable[..., Rows], seed: int = 0, config: LearnerConfig = FOUR
+) -> Learner:
+    made = Learner(contract, config, seed)
     for number in range(2):  # of two episodes the second is held out
         made.add("s", make_rows(60, number, Actor.POLICY, number))
     return made
@@ -76,15 +79,22 @@ def test_who_acts_is_who_was_best_on_unseen_episodes(
 
 
 def test_candidates_learn_as_they_would_alone(contract: TaskContract, make_rows: Callable[..., Rows]) -> None:
-    together = learner(contract, make_rows)
-    alone = Learner(contract, LearnerConfig(**SMALL, dropout=0.01), 0)
-    for number in range(2):  # of two episodes the second is held out
-        alone.add("s", make_rows(60, number, Actor.POLICY, number))
-    for one in (together, alone):
-        one.pretrain(3)
+    every = (*FOUR.regularisers, Regulariser(name="spectral norm", spectral_norm=True))
+    together = learner(contract, make_rows, config=AvtdConfig(**SMALL, regularisers=every))
+    together.pretrain(3)
     arrays = together.algorithm.arrays()
-    for name, array in alone.algorithm.arrays().items():
-        np.testing.assert_array_equal(arrays[f"candidate2.{name}"], array)
+    settings = (
+        {"layer_norm": False},
+        {},
+        {"dropout": 0.01},
+        {"layer_norm": False, "weight_decay": 0.01},
+        {"layer_norm": False, "spectral_norm": True},
+    )
+    for k, own in enumerate(settings):
+        alone = learner(contract, make_rows, config=LearnerConfig(**SMALL, **own))
+        alone.pretrain(3)
+        for name, array in alone.algorithm.arrays().items():
+            np.testing.assert_array_equal(arrays[f"candidate{k}.{name}"], array)
 
 
 def test_resuming_equals_never_having_stopped(

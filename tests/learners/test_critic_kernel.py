@@ -56,6 +56,26 @@ def test_the_kernel_is_the_jacobian_s_gram_matrix(hidden: tuple[int, ...], layer
     torch.testing.assert_close(tangent_kernel(weights, len(hidden), inputs), jacobian @ jacobian.t())
 
 
+def test_spectral_norm_is_in_the_kernel_and_its_direction_is_no_weight() -> None:
+    shapes = Critics(1, 4, (5, 6), spectral_norm=True).shapes
+    generator = torch.Generator().manual_seed(0)
+    one = {n: torch.randn(s[1:], dtype=torch.float64, generator=generator) for n, s in shapes.items()}
+    inputs, direction = torch.randn(9, 4, dtype=torch.float64), one.pop("direction1")
+
+    def stretch(weight: Tensor) -> Tensor:
+        return torch.einsum("i,io->o", direction, weight).square().sum().sqrt()
+
+    def values(*tensors: Tensor) -> Tensor:
+        weights = dict(zip(one, tensors, strict=True))
+        weights["weight1"] = weights["weight1"] / stretch(weights["weight1"])
+        return torch.stack([value(weights, 2, row) for row in inputs])
+
+    jacobians = torch.autograd.functional.jacobian(values, tuple(one.values()))
+    jacobian = torch.cat([j.flatten(1) for j in jacobians], 1)
+    found = tangent_kernel(one | {"direction1": direction}, 2, inputs)
+    torch.testing.assert_close(found, jacobian @ jacobian.t())
+
+
 def test_a_small_step_moves_values_as_the_kernel_says() -> None:
     weights, inputs = critic((6, 5)), torch.randn(8, 4, dtype=torch.float64)
 
