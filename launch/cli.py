@@ -42,6 +42,9 @@ COMMANDS: dict[str, Command] = {
     "onboard": Command(options.OnboardOptions, "launch.practice:onboard"),
     "learner": Command(options.LearnerOptions, "launch.practice:learn"),
     "learn": Command(options.LearnOptions, "launch.learn:learn"),
+    "run": Command(options.RunOptions, "launch.run:run"),
+    "bundle": Command(options.BundleOptions, "launch.bundle:bundle"),
+    "deploy": Command(options.DeployOptions, "launch.deploy:deploy"),
     "operator": Command(options.OperatorOptions, "launch.practice:attend"),
     "stop": Command(options.StopOptions, "launch.stop:stop"),
     "course from-demo": Command(options.FromDemoOptions, "launch.course:from_demo"),
@@ -52,6 +55,8 @@ COMMANDS: dict[str, Command] = {
     "keys make": Command(options.KeysMakeOptions, "launch.keys:make"),
     "keys allow": Command(options.KeysAllowOptions, "launch.keys:allow"),
     "keys session": Command(options.KeysSessionOptions, "launch.keys:session"),
+    "keys signing": Command(options.KeysSigningOptions, "launch.keys:signing"),
+    "keys trust": Command(options.KeysTrustOptions, "launch.keys:trust"),
     "keys show": Command(options.KeysShowOptions, "launch.keys:show"),
     "bench loop": Command(options.BenchLoopOptions, "launch.bench.command:loop"),
     "bench tick": Command(options.BenchTickOptions, "launch.bench.command:tick"),
@@ -64,6 +69,7 @@ COMMANDS: dict[str, Command] = {
     "bench estimate": Command(options.BenchEstimateOptions, "launch.bench.command:estimate"),
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),
+    "bench surrogates": Command(options.BenchSurrogatesOptions, "launch.bench.command:surrogates"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),
     "experiment constraint": Command(
         options.ExperimentConstraintOptions, "launch.experiments.constraint:constraint"

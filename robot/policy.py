@@ -85,13 +85,7 @@ class Policy:
 
     def _check(self, contract: TaskContract, calibration_hash: str | None) -> None:
         name, found = self.path.name, self.metadata
-        try:
-            theirs = msgspec.convert(found.contract, TaskContract)
-        except msgspec.ValidationError as error:
-            raise PolicyError(
-                f"{name}: the contract in its metadata cannot be read: {error}; export it anew"
-            ) from None
-        require_same(contract, theirs, f"policy {name}")
+        require_same(contract, _contract(found, self.path), f"policy {name}")
         if found.contract_hash != contract.hash():
             raise PolicyError(
                 f"{name}: its contract hash {found.contract_hash[:12]} does not belong to the contract it "
@@ -102,6 +96,11 @@ class Policy:
                 f"{name}: made under calibration {found.calibration_hash[:12]}, the robot now has "
                 f"{calibration_hash[:12]}; it must pass the quick gate again before it may drive"
             )
+
+
+def carried_contract(path: Path) -> TaskContract:
+    """The contract that a policy file says it was made for. Raises PolicyError if it says nothing."""
+    return _contract(_metadata(open_session(path), path), path)
 
 
 def open_session(path: Path) -> Any:
@@ -118,6 +117,15 @@ def open_session(path: Path) -> Any:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise PolicyError(
             f"{path.name} is not a policy onnxruntime can load: {reason}; export it anew"
+        ) from None
+
+
+def _contract(metadata: PolicyMetadata, path: Path) -> TaskContract:
+    try:
+        return msgspec.convert(metadata.contract, TaskContract)
+    except msgspec.ValidationError as error:
+        raise PolicyError(
+            f"{path.name}: the contract in its metadata cannot be read: {error}; export it anew"
         ) from None
 
 

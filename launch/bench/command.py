@@ -21,6 +21,7 @@ from launch.options import (
     BenchLoopOptions,
     BenchPolicyOptions,
     BenchPracticeOptions,
+    BenchSurrogatesOptions,
     BenchTickOptions,
     BenchTransportOptions,
     BenchTwinOptions,
@@ -131,6 +132,7 @@ def practice(options: BenchPracticeOptions) -> int:
     say = Console(stderr=options.json).print
     for seed in options.seeds:
         where = f"{options.robot} on {options.course}, {options.driver}, seed {seed}, {options.minutes:g} min"
+        where += f", surrogate {options.surrogate}" if options.surrogate else ""
         say(f"{where}: running")
         row = run(
             options.robot,
@@ -142,6 +144,7 @@ def practice(options: BenchPracticeOptions) -> int:
             options.csv,
             options.runs,
             options.keep,
+            options.surrogate,
         )
         if row is None:
             say(f"{where}: already in {options.csv}")
@@ -177,6 +180,26 @@ def estimate(options: BenchEstimateOptions) -> int:
         save(file, options.out)
         say(f"written to {options.out}")
     return _show("bench estimate", figures, options.json)
+
+
+def surrogates(options: BenchSurrogatesOptions) -> int:
+    """The twin and its surrogates on the same commands, a column each."""
+    from launch.bench.surrogates import picture, run
+
+    courses, measured = run(options.robot, options.names)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    table.add_column("", no_wrap=True)
+    for course in courses:
+        table.add_column(course.name, justify="right", no_wrap=True)
+    for name in measured[0]:
+        table.add_row(name, *(f"{figures[name]:.3g}" for figures in measured))
+    Console(stderr=options.json).print(table)
+    if options.png is not None:
+        options.png.write_bytes(picture(courses))
+    if options.json:
+        for course, figures in zip(courses, measured, strict=True):
+            print(json.dumps({"car": course.name} | figures))
+    return 0
 
 
 def calm(options: BenchCalmOptions) -> int:

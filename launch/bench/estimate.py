@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -30,6 +30,7 @@ from sim.fleet_pilots import ScriptedPilots
 from sim.plant import Array
 from sim.randomisation import draw, nominal
 from sim.rollout import Setting, rollout
+from sim.twin import CarTwin
 
 LAGS_S = np.arange(0.0, 0.041, 0.001)
 """Lags that are tried [s]."""
@@ -49,7 +50,7 @@ def run(
             drive = Drive(seed, Path(runs))
             estimate, truth, deviation, arrivals = _follow(drive, seconds)
         progress(f"drive {seed}: {drive.course} at up to {drive.top_speed:.1f} m/s")
-        cases.append(_Case(drive.course, drive.top_speed, asdict(drive.twin.car)))
+        cases.append(_Case(drive.course, drive.top_speed, asdict(cast(CarTwin, drive.twin).car)))
         estimates.append(estimate)
         truths.append(truth)
         deviations.append(deviation)

@@ -12,7 +12,6 @@ from torch import Tensor
 from learners.config import LearnerConfig
 from learners.critic_kernel import kernel_figures, tangent_kernel, value
 from learners.critic_report import examine, judge
-from learners.held_out import held_out
 from learners.journal import Journal
 from learners.learner import Learner
 from learners.networks import Critics
@@ -102,10 +101,10 @@ def test_a_run_s_critics_are_examined_and_nothing_is_changed(
     home = tmp_path / "learner" if robot else tmp_path
     path = home / "journal" / "rows.journal" if robot else home / "rows.journal"
     journal = Journal(path, contract.step_dtype())
-    learner = Learner(contract, LearnerConfig(hidden=(16, 16), batch=32, warmup=0, updates_per_step=2), 0)
-    unseen = next(k for k in range(1, 1000) if held_out("s", k, 0.05))
-    for number, episode in enumerate((0, unseen)):
-        rows = make_rows(50, number, Actor.POLICY, episode)
+    config = LearnerConfig(hidden=(16, 16), batch=32, warmup=0, updates_per_step=2, held_out=0.5)
+    learner = Learner(contract, config, 0)
+    for number in range(2):  # the second is held out
+        rows = make_rows(50, number, Actor.POLICY, number)
         journal.append("s", 51 * number, rows)
         learner.add("s", rows)
     journal.close()
