@@ -654,6 +654,56 @@ class BenchKillOptions:
 
 
 @dataclass(frozen=True)
+class BenchTwinOptions:
+    """Closed-loop episodes of the twin, many at once, against the bare physics of the same cars.
+
+    Example: sandlot bench twin --json
+
+    Whole episodes, to see whether a timestep gives the same results as a finer one:
+    sandlot bench twin --episodes 48 --against-timestep 0.001
+    """
+
+    episodes: int = 400
+    """How many cars at once."""
+    seconds: float = 2.0
+    """How long they drive [s]."""
+    repeats: int = 3
+    """How often each is measured; the fastest counts."""
+    policy: Path | None = None
+    """A policy's file (None: a network of two layers of 256 that follows the course)."""
+    course: str = "oval"
+    """Which course they drive on."""
+    timestep: float = 0.002
+    """Of the physics [s]."""
+    against_timestep: float | None = None
+    """Drive whole episodes at both timesteps [s] and compare what comes of them, instead of measuring."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchEstimateOptions:
+    """How wrong the estimated state is, element by element, on the twin in lockstep.
+
+    Example: sandlot bench estimate --json
+
+    As the file that the validation's error model is read from:
+    sandlot bench estimate --out sim/estimates/racer.toml
+    """
+
+    drives: int = 8
+    """How many scripted drives, each with a car, a course and a speed of its own."""
+    seconds: float = 40.0
+    """How long each is [s]."""
+    seed: int = 0
+    """The first drive's seed; the others count on from it."""
+    out: Path | None = None
+    """Where to write the error model (None: nowhere)."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchCalmOptions:
     """Normal driving on the twin in lockstep with every monitor on: false stops, and margins.
 

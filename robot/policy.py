@@ -52,7 +52,7 @@ class Policy:
 
     def __init__(self, path: Path, contract: TaskContract, calibration_hash: str | None = None) -> None:
         self.path = path
-        self._session = _open(path)
+        self._session = open_session(path)
         self.metadata = _metadata(self._session, path)
         self.version = self.metadata.version
         self._check(contract, calibration_hash)
@@ -100,10 +100,11 @@ class Policy:
 
 def carried_contract(path: Path) -> TaskContract:
     """The contract that a policy file says it was made for. Raises PolicyError if it says nothing."""
-    return _contract(_metadata(_open(path), path), path)
+    return _contract(_metadata(open_session(path), path), path)
 
 
-def _open(path: Path) -> Any:
+def open_session(path: Path) -> Any:
+    """A policy's file in onnxruntime, on one thread that never spins. Raises PolicyError."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

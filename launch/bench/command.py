@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 
 import msgspec
@@ -12,6 +13,7 @@ from rich.table import Table
 from launch.manifest import machine
 from launch.options import (
     BenchCalmOptions,
+    BenchEstimateOptions,
     BenchFaultsOptions,
     BenchFramesOptions,
     BenchKillOptions,
@@ -22,6 +24,7 @@ from launch.options import (
     BenchSurrogatesOptions,
     BenchTickOptions,
     BenchTransportOptions,
+    BenchTwinOptions,
 )
 from robot.errors import SandlotError
 
@@ -151,6 +154,32 @@ def practice(options: BenchPracticeOptions) -> int:
         if options.json:
             print(json.dumps(dict(row)))
     return 0
+
+
+def twin(options: BenchTwinOptions) -> int:
+    """Closed-loop episodes a minute. 1 if they differ with the number of threads."""
+    from launch.bench.twin import agreement, run
+
+    course, episodes, policy, timestep = options.course, options.episodes, options.policy, options.timestep
+    if options.against_timestep is not None:
+        figures = agreement(course, episodes, policy, (timestep, options.against_timestep))
+        return _show("bench twin, timesteps", figures, options.json)
+    processors = os.cpu_count() or 1
+    figures = run(course, episodes, options.seconds, options.repeats, policy, timestep, processors)
+    _show("bench twin", figures, options.json)
+    return int(not figures["bit_identical"])
+
+
+def estimate(options: BenchEstimateOptions) -> int:
+    """Errors of the estimated state."""
+    from launch.bench.estimate import run, save
+
+    say = Console(stderr=options.json).print
+    file, figures = run(options.drives, options.seconds, options.seed, progress=say)
+    if options.out is not None:
+        save(file, options.out)
+        say(f"written to {options.out}")
+    return _show("bench estimate", figures, options.json)
 
 
 def surrogates(options: BenchSurrogatesOptions) -> int:
