@@ -63,12 +63,25 @@ class Clearance:
         )
 
 
-def deployed(
-    spec: RobotSpec, folder: Path, keys: Path, now: datetime.datetime, course: str = ""
-) -> tuple[Bundle, Clearance]:
-    """The policy that is deployed on this robot. ``folder``: of all robots' deployments. ``course``: where it
-    would drive (empty: not known yet). Raises BundleError or ContractMismatchError if there is none that is
-    ours."""
+@dataclass(frozen=True)
+class Installed:
+    """The bundle that is deployed on a robot, where it lies, and when it was installed (UTC, ISO 8601)."""
+
+    bundle: Bundle
+    path: Path
+    since: str
+
+    def clearance(self, spec: RobotSpec, now: datetime.datetime, course: str) -> Clearance:
+        """For driving on ``course``."""
+        against = objections(self.bundle, spec.calibration_hash(), now, course, self.since)
+        return Clearance(
+            f"the deployed policy (version {self.bundle.manifest.version})", against, bundle=self.path
+        )
+
+
+def deployed(spec: RobotSpec, folder: Path, keys: Path) -> Installed:
+    """What is deployed on this robot. ``folder``: of all robots' deployments. Raises BundleError or
+    ContractMismatchError if there is nothing that is ours."""
     installed = Deployments(folder.expanduser() / spec.name)
     state = installed.state()
     if not state.current:
@@ -78,24 +91,20 @@ def deployed(
         )
     bundle = installed.bundle(state.current)
     require_ours(bundle, spec, load_trusted(keys.expanduser()))
-    against = objections(bundle, spec.calibration_hash(), now, course, state.installed)
-    return bundle, Clearance(
-        f"the deployed policy (version {state.current})", against, installed.path(state.current)
-    )
+    return Installed(bundle, installed.path(state.current), state.installed)
 
 
 def of_file(
     policy: Path, spec: RobotSpec, folder: Path, keys: Path, now: datetime.datetime, course: str
 ) -> Clearance:
     """The policy in an ONNX file: the deployed one, if it is the same to the last byte."""
-    name = f"policy {policy.name}"
+    alone = Clearance(f"policy {policy.name}", (UNVALIDATED,), file=policy)
     try:
-        bundle, cleared = deployed(spec, folder, keys, now, course)
+        installed = deployed(spec, folder, keys)
     except (BundleError, ContractMismatchError):
-        return Clearance(name, (UNVALIDATED,), file=policy)
-    if sha256(policy.read_bytes()) == sha256(bundle.content.policy):
-        return cleared
-    return Clearance(name, (UNVALIDATED,), file=policy)
+        return alone
+    same = sha256(policy.read_bytes()) == sha256(installed.bundle.content.policy)
+    return installed.clearance(spec, now, course) if same else alone
 
 
 def require_loadable(policy: bytes, contract: TaskContract, name: str) -> None:

@@ -72,8 +72,9 @@ COMMANDS: dict[str, Command] = {
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),
     "bench surrogates": Command(options.BenchSurrogatesOptions, "launch.bench.command:surrogates"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),
+    "experiment avtd": Command(options.ExperimentAvtdOptions, "launch.experiments.command:avtd"),
     "experiment constraint": Command(
-        options.ExperimentConstraintOptions, "launch.experiments.constraint:constraint"
+        options.ExperimentConstraintOptions, "launch.experiments.command:constraint"
     ),
     "experiment offline": Command(options.ExperimentOfflineOptions, "launch.experiments.command:offline"),
     "experiment prior": Command(options.ExperimentPriorOptions, "launch.experiments.command:prior"),

@@ -248,6 +248,9 @@ class RunOptions:
     log and the report say so."""
     twin: bool = False
     """Drive the twin behind emulated serial ports instead of the robot."""
+    surrogate: str | None = None
+    """With --twin: drive another robot in its place, which nothing onboard is told: a name (sim/surrogates)
+    or a TOML file."""
     fast: bool = False
     """The twin in lockstep on simulated time."""
     attended: bool = False
@@ -448,6 +451,10 @@ class DoctorOptions:
     """Where runs would be written."""
     twin: bool = False
     """Leave the robot's own ports out: this machine only runs the twin."""
+    deployed: Path = Path("~/.local/share/sandlot/deployed")
+    """Where deployed bundles are (sandlot deploy)."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept: whose bundles it trusts."""
     json: bool = False
     """Print the findings as one JSON object on the last line."""
 
@@ -850,25 +857,6 @@ class BenchPracticeOptions:
 
 
 @dataclass(frozen=True)
-class ExperimentConstraintOptions:
-    """PID against plain Lagrangian on Point-Circle: overshoot and swing of the cost.
-
-    What the CSV already has is not done again.
-
-    Example: sandlot experiment constraint --seeds 0 1 2 --csv benchmarks/constraint.csv
-    """
-
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """A run of each method for each."""
-    steps: int = 12_000
-    """Environment steps of a run."""
-    csv: Path = Path("constraint.csv")
-    """Rows are appended here; the picture is written beside it."""
-    json: bool = False
-    """Print the summary as one JSON object on the last line."""
-
-
-@dataclass(frozen=True)
 class ExperimentOptions:
     """What the experiments that compare cases over seeds have in common."""
 
@@ -876,6 +864,24 @@ class ExperimentOptions:
     """Where the rows go; a row that is there is not run again. The picture lies beside it."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds, a run of every case each."""
+
+
+@dataclass(frozen=True)
+class ExperimentAvtdOptions(ExperimentOptions):
+    """AVTD against each of its regularisers alone, on a task whose observations are mostly noise: a row of a
+    CSV for each evaluation, and a picture; resumable.
+
+    Example: sandlot experiment avtd --csv benchmarks/avtd.csv --seeds 0 1 2
+    """
+
+
+@dataclass(frozen=True)
+class ExperimentConstraintOptions(ExperimentOptions):
+    """PID against plain Lagrangian on Point-Circle, each with its best integral gain: overshoot and swing of
+    the cost; a row of a CSV for each episode, and a picture; resumable.
+
+    Example: sandlot experiment constraint --csv benchmarks/constraint.csv --seeds 1 2 3
+    """
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def run(options: RunOptions) -> int:
         seed=options.seed,
         minutes=options.minutes,
         world=options.world,
+        surrogate=options.surrogate,
         setup=cleared.enter(setup, options.keys),
     )
     print(f"{cleared.name} drives {spec.name} on {session.course.name}, without exploring")
@@ -67,12 +68,13 @@ def clear(options: RunOptions, spec: RobotSpec) -> tuple[Clearance, str]:
     no robot and no twin can drive: not whole, of nobody we trust, or for another contract."""
     now = datetime.datetime.now(datetime.UTC)
     if options.policy is None:
-        bundle, cleared = deployed(spec, options.deployed, options.keys, now)
+        installed = deployed(spec, options.deployed, options.keys)
+        bundle = installed.bundle
         chosen = options.course or bundle.content.report.course or COURSE
         course = load_course(catalogue.find("courses", chosen))
         contract = contract_of(spec, make_task(spec, course))
         require_ours(bundle, spec, load_trusted(options.keys.expanduser()), contract)
-        _, cleared = deployed(spec, options.deployed, options.keys, now, course.name)
+        cleared = installed.clearance(spec, now, course.name)
         policy = bundle.content.policy
     else:
         chosen = options.course or COURSE
@@ -86,8 +88,8 @@ def clear(options: RunOptions, spec: RobotSpec) -> tuple[Clearance, str]:
 
 
 def _check(options: RunOptions) -> None:
-    if (options.fast or options.attended) and not options.twin:
-        raise SandlotError("--fast and --attended are for the twin: add --twin")
+    if (options.fast or options.attended or options.surrogate) and not options.twin:
+        raise SandlotError("--fast, --attended and --surrogate are for the twin: add --twin")
     if options.fast and options.attended:
         raise SandlotError("--attended puts a person beside the twin in real time; leave out --fast")
     if options.minutes < 0 or (options.fast and options.minutes == 0):

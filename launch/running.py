@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from launch.session import RUN_LINK, SHARED_MEMORY, Session, open_session
+from launch.manifest import FILE as MANIFEST
+from launch.session import Session, links_to_runs, open_session
 from robot.clock import Clock
 from robot.errors import SandlotError
 from robot.messages import SafetyState
@@ -25,16 +25,16 @@ class Running:
     state: SafetyState
 
 
-def running(robot: str, clock: Clock, memory: Path = SHARED_MEMORY) -> Iterator[Running]:
+def running(robot: str, clock: Clock) -> Iterator[Running]:
     """The sessions in which the robot itself is driven; the twin's are of no concern. Raises SandlotError for
     one that cannot be looked into."""
-    for link in sorted(memory.glob(f"sandlot-*/{RUN_LINK}")):
+    for link in links_to_runs():
         try:
-            session = open_session(link.resolve())
-            if session.manifest.twin or session.manifest.robot != robot:
+            if not _drives(robot, link):
                 continue
+            session = open_session(link.resolve())
             record = session.board().state.read()
-        except (SandlotError, OSError, msgspec.MsgspecError) as error:
+        except (SandlotError, OSError, ValueError) as error:
             if not link.is_symlink():
                 continue  # it has just ended
             raise SandlotError(
@@ -45,9 +45,19 @@ def running(robot: str, clock: Clock, memory: Path = SHARED_MEMORY) -> Iterator[
             yield Running(session, SafetyState(int(record["safety_state"][0])))
 
 
-def require_standing_by(robot: str, clock: Clock, memory: Path = SHARED_MEMORY) -> None:
+def _drives(robot: str, link: Path) -> bool:
+    """Whether a session is this robot's own, of whatever version of Sandlot it is; one whose folder is gone
+    is nobody's."""
+    manifest = link / MANIFEST
+    if not manifest.exists():
+        return False
+    plain = tomllib.loads(manifest.read_text())
+    return plain.get("robot") == robot and plain.get("twin") is not True
+
+
+def require_standing_by(robot: str, clock: Clock) -> None:
     """Raise SandlotError unless the robot is in STANDBY or not driven by any session on this machine."""
-    for found in running(robot, clock, memory):
+    for found in running(robot, clock):
         if found.state != SafetyState.STANDBY:
             raise SandlotError(
                 f"{robot} is in {found.state.name} in the session {found.session.directory}; a policy is "

@@ -155,6 +155,11 @@ def board_directory(session: str, directory: Path) -> Path:
     return directory / "board"
 
 
+def links_to_runs() -> list[Path]:
+    """Of every session on this machine that has shared memory now, the link in it to its run's folder."""
+    return sorted(SHARED_MEMORY.glob(f"sandlot-*/{RUN_LINK}"))
+
+
 def open_session(directory: Path) -> Session:
     """The session of a run's folder. Raises SandlotError if it is none."""
     return Session(directory.resolve(), load_manifest(directory))

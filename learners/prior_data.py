@@ -13,7 +13,7 @@ from torch import Tensor
 
 from learners.config import CommonConfig
 from learners.frames import Frames
-from learners.held_out import SHARE_OF_CAPACITY, held_out_rows
+from learners.held_out import SHARE_OF_CAPACITY, HeldOut
 from learners.replay import Replay, Transitions
 from learners.sac import Batch
 from learners.value_bound import RewardRange
@@ -59,6 +59,7 @@ class Experience:
         self._pictures_needed = bool(contract.images) and frames is None
         self.steps = 0
         """Environment steps ever added: rows with an action."""
+        self._held_out = HeldOut(config.held_out)
         self._tails: dict[str, int] = {}
 
     @property
@@ -81,7 +82,7 @@ class Experience:
         if not len(rows):
             return
         self.steps += int(np.count_nonzero(~rows["last"]))
-        kind = self._kinds(rows)
+        kind = self._kinds(session, rows)
         before = np.concatenate([[self._tails.get(session, _NONE)], kind[:-1]])
         self._tails[session] = int(kind[-1])
         for number, replay in (
@@ -97,11 +98,11 @@ class Experience:
         acted = (kind != _NONE) & ~rows["last"]
         self.rewards.add(rows["reward"][acted], rows["terminated"][acted])
 
-    def _kinds(self, rows: NDArray[np.void]) -> NDArray[np.int64]:
+    def _kinds(self, session: str, rows: NDArray[np.void]) -> NDArray[np.int64]:
         actor = rows["actor"]
         kind = np.where(actor == int(Actor.POLICY), _PRACTICE, _NONE)
         kind[np.isin(actor, PRIOR_ACTORS)] = _PRIOR
-        kind[(kind != _NONE) & held_out_rows(rows, self.config.held_out)] = _HELD_OUT
+        kind[(kind != _NONE) & self._held_out.rows(session, rows)] = _HELD_OUT
         return kind
 
     def batch(self, rng: np.random.Generator) -> Batch:

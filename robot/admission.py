@@ -58,7 +58,7 @@ def objections(
     found += [_failed(report) for report in (content.report, content.smoke) if report and report.failed()]
     if not found and "fail" in (content.report.verdict, content.newest.verdict):
         found.append("its validation's verdict is fail; train or repair it and validate again")
-    if bundle.manifest.calibration_hash != calibration_hash:
+    if calibration_hash not in {report.calibration_hash for report in (content.report, content.newest)}:
         found.append(
             "the robot's calibration changed since it was validated "
             f"({bundle.manifest.calibration_hash[:12]} then, {calibration_hash[:12]} now); {SMOKE}"

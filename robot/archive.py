@@ -11,7 +11,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Collection, Mapping
 
-from robot.errors import SandlotError
+from robot.errors import BundleError
 
 BLOCK = tarfile.BLOCKSIZE
 _SIZE = slice(124, 135)
@@ -20,7 +20,7 @@ _NAME = slice(0, 100)
 _END = bytes(2 * BLOCK)
 
 
-class ArchiveError(SandlotError):
+class ArchiveError(BundleError):
     """Bytes are not an archive of these members."""
 
 

@@ -102,7 +102,8 @@ class Deployments:
     def _commit(self, after: Deployed, sync: bool) -> None:
         write_atomically(self.folder / FILE, canonical_json(after), sync=sync)
         kept = {self.path(after.current), self.path(after.previous)}
-        for path in self.folder.glob(f"*{SUFFIX}"):
+        leftovers = self.folder.glob(".*.partial")  # of an installation that was killed
+        for path in (*self.folder.glob(f"*{SUFFIX}"), *leftovers):
             if path not in kept:
                 path.unlink(missing_ok=True)
 

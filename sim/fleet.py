@@ -78,8 +78,10 @@ class CarFleet:
         self.diverged: NDArray[np.bool_] = np.zeros(self.size, bool)
         """Whose physics has failed; its values mean nothing."""
         self.steering: Array = np.zeros(self.size)
-        """The angles that the servos have really reached [rad], left positive."""
-        self._servo_angle: Array = np.zeros(self.size)
+        """The angles that the wheels have really reached [rad], left positive."""
+        self._wanted: Array = np.zeros(self.size)
+        self._servo: Array = np.zeros(self.size)
+        """Commanded angles of the servos, and where they are [rad]."""
         self._servo_gain, self._servo_offset = self._each("servo_gain"), self._each("servo_offset")
         self._gear = self._each("gear_ratio")
         self._limit, self._radius = self._each("steering_limit"), self._each("wheel_radius")
@@ -87,6 +89,7 @@ class CarFleet:
         self._half_track = self._each("track_width") / 2
         self._lag = np.array([1.0 - math.exp(-timestep / car.steering_time_constant) for car in self.cars])
         self._turn = self._each("steering_rate") * timestep
+        self._play = self._each("steering_backlash") / 2
         everyone = np.arange(self.size)
         self._steer(everyone, np.zeros(self.size))
         self._rest = self._settled([distinct[car] for car in self.cars], settle_steps)
@@ -98,18 +101,18 @@ class CarFleet:
     def servo(self, position: Array) -> None:
         """Commanded servo pulses, 0 to 1, from now on."""
         angle = (np.minimum(np.maximum(position, 0.0), 1.0) - self._servo_offset) / self._servo_gain
-        self._servo_angle = np.minimum(np.maximum(angle, -self._limit), self._limit)
+        self._wanted = np.minimum(np.maximum(angle, -self._limit), self._limit)
 
     def step(self, cars: Numbers | None = None) -> None:
         """One timestep of the cars with these sorted numbers, or of all; the others stand still in time."""
         speeds = self._wheel_speeds
         self._torque[:] = self.motor.step(0.25 * (speeds[0] + speeds[1] + speeds[2] + speeds[3]))
-        change = self._lag * (self._servo_angle - self.steering)
-        turning = np.flatnonzero(change)
-        if turning.size:
-            most = self._turn[turning]
-            limited = np.minimum(np.maximum(change[turning], -most), most)
-            self._steer(turning, self.steering[turning] + limited)
+        change = self._lag * (self._wanted - self._servo)
+        if change.any():
+            servo = self._servo = self._servo + np.minimum(np.maximum(change, -self._turn), self._turn)
+            angle = np.minimum(np.maximum(self.steering, servo - self._play), servo + self._play)
+            turning = np.flatnonzero(angle != self.steering)
+            self._steer(turning, angle[turning])
         self._advance(cars, 1)
 
     def _advance(self, cars: Numbers | None, steps: int) -> None:
@@ -174,7 +177,7 @@ class CarFleet:
         [rad], shape (n, 3); ``speeds``: rolling forward so fast [m/s], shape (n,)."""
         batch, rest = self.batch, self._rest[cars]
         self.motor.rest(cars)
-        self._servo_angle[cars] = 0.0
+        self._wanted[cars] = self._servo[cars] = 0.0
         self._steer(cars, np.zeros(len(cars)))
         position = rest.copy()
         position[:, :2] = poses[:, :2]

@@ -144,7 +144,7 @@ def nominal(spec: RobotSpec) -> tuple[Parameter, ...]:
         car.append(Parameter(f.name, unit, getattr(calibrated, f.name), reason))
     hand = {"start_offset": 0.05, "start_heading": 0.05}
     conditions = [
-        replace(p, sigma=hand[p.name], reason="a hand's accuracy, sim.twin.HAND") if p.name in hand else p
+        replace(p, sigma=hand[p.name], reason="a hand's accuracy, sim.hand") if p.name in hand else p
         for p in CONDITIONS
     ]
     return (*car, *conditions)

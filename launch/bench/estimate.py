@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -50,9 +50,7 @@ def run(
             drive = Drive(seed, Path(runs))
             estimate, truth, deviation, arrivals = _follow(drive, seconds)
         progress(f"drive {seed}: {drive.course} at up to {drive.top_speed:.1f} m/s")
-        twin = drive.twin
-        assert isinstance(twin, CarTwin)  # a drive has no surrogate
-        cases.append(_Case(drive.course, drive.top_speed, asdict(twin.car)))
+        cases.append(_Case(drive.course, drive.top_speed, asdict(cast(CarTwin, drive.twin).car)))
         estimates.append(estimate)
         truths.append(truth)
         deviations.append(deviation)

@@ -5,6 +5,22 @@ from __future__ import annotations
 from launch.options import ExperimentOptions
 
 
+def avtd(options: ExperimentOptions) -> int:
+    """AVTD and each of its regularisers alone."""
+    from launch.experiments import avtd as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
+
+
+def constraint(options: ExperimentOptions) -> int:
+    """PID against plain Lagrangian."""
+    from launch.experiments import constraint as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
+
+
 def offline(options: ExperimentOptions) -> int:
     """BC, IQL and IDQL on two modes."""
     from launch.experiments import offline as experiment

@@ -16,9 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from launch.bench.practice import append, rows
+from launch.experiments.cases import lines
 
 ENVIRONMENTS: Final = ("Hopper-v5", "HalfCheetah-v5", "dm_control/cheetah-run")
 EVALUATE_EVERY: Final = 5_000
@@ -121,11 +120,5 @@ def _picture(csv_file: Path, environment: str) -> Path:
 def _drawn(environment: str, found: Sequence[dict[str, str]]) -> bytes:
     from launch.figures import curves
 
-    groups = []
-    for case in CASES:
-        lines = []
-        for seed in sorted({row["seed"] for row in found if row["case"] == case}):
-            mine = [row for row in found if (row["case"], row["seed"]) == (case, seed)]
-            lines.append(np.array([(float(row["step"]), float(row["return_mean"])) for row in mine]))
-        groups.append((case, lines))
+    groups = lines(found, CASES, "return_mean")
     return curves(f"{environment}: a line per seed", groups, [], ("environment steps", "return"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,19 +17,31 @@ import pytest
 from line_follower import line_follower
 from small_bundle import failed_report, report
 
+from launch import keys
 from launch.bundle import bundle, duration
 from launch.catalogue import find
 from launch.clearance import verified
 from launch.deploy import deploy
+from launch.doctor_deployed import policy as policy_findings
 from launch.manifest import Setup
-from launch.options import BundleOptions, DeployOptions, OnboardOptions, PracticeOptions, RunOptions
-from launch.practice import onboard, practise
+from launch.options import (
+    BundleOptions,
+    DeployOptions,
+    KeysShowOptions,
+    KeysSigningOptions,
+    KeysTrustOptions,
+    OnboardOptions,
+    PracticeOptions,
+    RunOptions,
+)
+from launch.practice import onboard, plans, practise
 from launch.processes import make_policies
 from launch.report import cards
 from launch.run import run
 from launch.run_data import RunData
 from launch.running import ALIVE_NS, running
 from launch.session import contract_of, create_session, make_task, open_session
+from launch.supervisor import CONFIGURATION_ERROR
 from robot.board import Board
 from robot.bundle import pack, read_bundle
 from robot.clock import MonotonicClock
@@ -40,6 +53,9 @@ from robot.practice.course import load_course
 from robot.signing import load_signing_key, load_signing_public, make_signing_key, trust_signer
 from robot.spec import load_spec
 from robot.validation_report import ValidationReport
+
+# A robot's sessions are looked for on the whole machine: these tests are in each other's way.
+pytestmark = pytest.mark.xdist_group("robot_sessions")
 
 SPEC = load_spec(find("robots", "racer"))
 CONTRACT = contract_of(SPEC, make_task(SPEC, load_course(find("courses", "oval"))))
@@ -103,7 +119,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    memory = tmp_path / "shm"  # the machine's own is everybody's
+    memory.mkdir()
+    monkeypatch.setattr("launch.session.SHARED_MEMORY", memory)
     made = Desk(tmp_path)
     _, public = make_signing_key(made.keys, "lab")
     trust_signer(made.keys, "lab", load_signing_public(public))
@@ -202,6 +221,41 @@ def test_a_new_calibration_needs_the_smoke_gate_and_no_more(desk: Desk) -> None:
     assert desk.installed.state().current == 2
 
 
+def test_the_doctor_says_whether_it_may_drive(desk: Desk) -> None:
+    def told(robot: str = "racer") -> list[tuple[str, str]]:
+        return [
+            (f.status, f.text)
+            for f in policy_findings(load_spec(find("robots", robot)), desk.deployed, desk.keys, "oval")
+        ]
+
+    assert told()[0][0] == "skipped"
+    desk.deploy(str(desk.bundle(1)))
+    ((status, text),) = told()
+    assert status == "ok" and "version 1" in text
+    trimmed = find("robots", "racer").read_text().replace("{ value = 0.330", "{ value = 0.331")
+    ((status, text),) = told(str(desk.file("racer.toml", trimmed.encode())))
+    assert status == "warning" and "calibration changed" in text
+    (desk.keys / "trusted" / "lab.pub").unlink()
+    ((status, text),) = told()
+    assert status == "warning" and "does not trust" in text
+
+
+def test_signing_keys_are_made_trusted_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lab, robot = tmp_path / "lab", tmp_path / "robot"
+    keys.signing(KeysSigningOptions("lab", lab))
+    keys.trust(KeysTrustOptions(lab / "signing" / "lab.pub", robot))
+    capsys.readouterr()
+    shown = []
+    for folder in (lab, robot):
+        keys.show(KeysShowOptions(folder, json=True))
+        out = capsys.readouterr().out
+        assert load_signing_key(lab, "lab").secret not in out
+        shown.append(json.loads(out))
+    public = load_signing_key(lab, "lab").public
+    assert (shown[0]["signing"], shown[0]["trusted"]) == ({"lab": public}, {})
+    assert (shown[1]["signing"], shown[1]["trusted"]) == ({}, {"lab": public})
+
+
 @pytest.fixture
 def hardware_board(desk: Desk) -> Iterator[Board]:
     session = create_session("racer", "oval", role="run", runs=desk.runs, twin=False)
@@ -238,6 +292,20 @@ def test_whoever_drives_the_twin_is_in_nobodys_way(desk: Desk) -> None:
     assert not list(running("racer", MonotonicClock()))
     session.remove_board()
     assert not list(running("racer", MonotonicClock()))
+
+
+def test_a_session_that_cannot_be_looked_into_is_in_the_way(desk: Desk) -> None:
+    """Another version's of this robot, say; but not one of the twin, nor one whose folder is gone."""
+    for twin in (True, False):
+        session = create_session("racer", "oval", role="run", runs=desk.runs, twin=twin)
+        session.board(create=True)
+        path = session.directory / "manifest.toml"
+        path.write_text("anything_new = 3\n" + path.read_text())
+    one = str(desk.bundle(1))
+    with pytest.raises(SandlotError, match=r"cannot be looked into .*anything_new.*remove that folder"):
+        desk.deploy(one)
+    shutil.rmtree(session.directory)
+    desk.deploy(one)
 
 
 def forged(desk: Desk, created: datetime.datetime, expires: datetime.datetime, **changes: object) -> None:
@@ -324,6 +392,23 @@ def test_the_pilot_asks_again(desk: Desk) -> None:
     session.remove_board()
 
 
+def test_what_the_pilot_refuses_never_has_a_guardian(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process ends with the code that says that starting it again will not help, in one sentence."""
+    desk.deploy(str(desk.bundle(1)))
+    setup = Setup(demonstration_laps=0, bundle=str(desk.installed.path(1)), trusted=str(desk.keys))
+    monkeypatch.undo()  # a process looks into the machine's own memory
+    session = create_session("racer", "oval", role="run", runs=desk.runs, twin=False, setup=setup)
+    board = session.board(create=True)
+    started = {plan.name: plan for plan in plans(session, board, with_learner=False)}
+    names = list(started)
+    assert names.index("pilot") < names.index("guardian") and "learner" not in names
+    (desk.keys / "trusted" / "lab.pub").unlink()
+    done = subprocess.run(started["pilot"].command, capture_output=True, text=True, check=False, timeout=60)
+    session.remove_board()
+    assert done.returncode == CONFIGURATION_ERROR, done.stderr
+    assert "does not trust" in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize("command", ["run", "practice", "onboard"])
 def test_a_policy_that_is_only_a_file_does_not_drive_a_robot(
     desk: Desk, command: str, monkeypatch: pytest.MonkeyPatch
@@ -377,7 +462,6 @@ def test_a_permission_that_outlasts_letting_go_is_none_on_the_bench(tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lockstep")
 def test_the_deployed_policy_drives_the_twin_and_is_judged(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -394,7 +478,6 @@ def test_the_deployed_policy_drives_the_twin_and_is_judged(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("lockstep")
 def test_under_a_bench_override_no_setpoint_leaves_the_reduced_range(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,7 +64,7 @@ SMOKED = {"smoke": report(gate="smoke", calibration_hash="ab" * 32)}
         ({}, LATER, CALIBRATION, "", "expired at 2026-05-01T10:00:00"),
         ({}, NOW - CLOCK_SLACK - SECOND, CALIBRATION, "", "made at 2026-01-31T10:00:00.*set the clock"),
         ({}, NOW, "cd" * 32, "", "sandlot validate BUNDLE --gate smoke"),
-        (SMOKED, NOW, CALIBRATION, "", r"calibration changed.*\(abababababab then"),
+        (SMOKED, NOW, "cd" * 32, "", r"calibration changed.*\(abababababab then, cdcdcdcdcdcd now"),
         ({"report": failed_report()}, NOW, CALIBRATION, "", r"failed the full gate: G3 \(it falls off\)"),
         ({"report": report(verdict="fail")}, NOW, CALIBRATION, "", "verdict is fail"),
         ({"smoke": failed_report(gate="smoke")}, NOW, CALIBRATION, "", "failed the smoke gate"),
@@ -81,6 +81,7 @@ def test_what_is_not_validated_is_objected_to(
 def test_a_smoke_gate_under_the_new_calibration_is_enough() -> None:
     bundle = unpack(made(**SMOKED))
     assert objections(bundle, "ab" * 32, NOW) == ()
+    assert objections(bundle, CALIBRATION, NOW) == (), "and back: the full gate was passed under that"
 
 
 def test_a_clock_that_went_back_since_the_installation_is_noticed() -> None:
@@ -190,6 +191,7 @@ def test_killed_at_any_moment_it_is_the_old_one_or_the_new(tmp_path: Path) -> No
             most += 1
             folder.install(made(9), NOW, sync=False)
             assert folder.state().current == 9 and folder.state().previous == state.current
+            assert len(list(folder.folder.iterdir())) == 3, "what a kill left behind goes with the next"
         assert found == {2, new} and most > 3
 
 

@@ -19,7 +19,12 @@ TRUTHS = (
     {},
     {"mass": 3.9, "tyre_friction": 0.8, "servo_offset": 0.52, "battery_voltage": 10.9},
     {"wheel_radius": 0.0512, "front_axle": 0.151, "centre_of_mass_height": 0.071, "width": 0.313},
-    {"motor_torque_constant": 0.0029, "steering_time_constant": 0.12, "rolling_resistance": 0.03},
+    {
+        "motor_torque_constant": 0.0029,
+        "steering_time_constant": 0.12,
+        "steering_backlash": 0.03,
+        "rolling_resistance": 0.03,
+    },
 )
 
 
