@@ -105,9 +105,7 @@ def tail_gate(results: EpisodeResults, nominal: EpisodeResults, targets: Targets
         f"least {targets.tail_share:g}"
     )
     if not mean > 0.0:
-        why = (
-            f"the nominal mean return is {mean:.4g}; a share of it says nothing, and the policy does nothing"
-        )
+        why = f"the nominal mean return is {mean:.4g}; a share of it says nothing: the policy earns nothing"
         return GateResult("G4 tail", "fail", rule, None, targets.tail_share, why)
     bound, tail = tail_mean_bound(scores, seed) / mean, tail_mean(scores)
     detail = f"worst tenth {tail:.4g}, nominal mean {mean:.4g}"
