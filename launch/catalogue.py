@@ -1,4 +1,5 @@
-"""Robots, courses and the twin's worlds by name: the TOML files that come with Sandlot, or one's own."""
+"""Robots, courses, the twin's worlds and its surrogates by name: the TOML files that come with Sandlot, or
+one's own."""
 
 from __future__ import annotations
 
@@ -11,17 +12,18 @@ FOLDERS = {
     "robots": HOME / "robots",
     "courses": HOME / "courses",
     "worlds": HOME.parent / "sim" / "worlds",
+    "surrogates": HOME.parent / "sim" / "surrogates",
 }
 
 
 def names(kind: str) -> list[str]:
-    """Every name of ``kind`` ("robots", "courses" or "worlds")."""
+    """Every name of ``kind``, a key of ``FOLDERS``."""
     return sorted(path.stem for path in FOLDERS[kind].glob("*.toml"))
 
 
 def find(kind: str, name: str) -> Path:
-    """The TOML file of a robot, a course or a world. Raises SpecError with the nearest names for an unknown
-    one."""
+    """The TOML file of that ``kind``, a key of ``FOLDERS``. Raises SpecError with the nearest names for an
+    unknown one."""
     if name.endswith(".toml") or "/" in name:
         path = Path(name)
         if path.is_file():

@@ -212,6 +212,8 @@ class Conductor:
             # Again and again: another operator on the same mailbox may have written over a single press.
             self._operator.halt(self._clock.now_ns())
             guardian = self._supervisor.children.get("guardian")
+            if guardian is not None and guardian.process is None:
+                return True  # it was never started, so nothing ever moved
             if guardian is None or not guardian.alive:
                 return False
             state = self._reader.state()

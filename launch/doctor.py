@@ -25,6 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from launch import catalogue
+from launch import doctor_deployed as deployed
 from launch import doctor_people as people
 from launch.finding import Finding, Status
 from launch.manifest import load_manifest
@@ -52,7 +53,7 @@ WITHOUT = {
 }
 LISTEN_S = 1.5
 """How long a device may take to name its firmware [s]; a receiver at 10 Hz needs a few of its periods."""
-ONBOARD = ("numpy", "msgspec", "zmq", "serial", "onnxruntime", "mcap", "lz4", "pyubx2")
+ONBOARD = ("numpy", "msgspec", "zmq", "serial", "onnxruntime", "mcap", "lz4", "pyubx2", "cryptography")
 SLOW_CLOCKS = ("hpet", "acpi_pm", "jiffies", "refined-jiffies")
 LOG_HOURS = 1.0
 
@@ -100,6 +101,7 @@ def examine(options: DoctorOptions) -> Iterator[Finding]:
         yield from people.enable(spec, options.twin)
         yield from people.estops(spec, options.twin)
         yield from people.proof(spec)
+        yield from deployed.policy(spec, options.deployed, options.keys, options.course)
     yield from realtime()
     yield from clocks()
     if spec is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 INK, SOFT, GRID = "#1d2433", "#6b7485", "#e3e7ee"
 BLUE, ORANGE, RED, GREEN, PURPLE = "#2f6fde", "#e8853b", "#d64550", "#2e9e6b", "#8458c9"
+COLOURS = (BLUE, SOFT, RED, GREEN, PURPLE)
 SPEED_MAP = "plasma"
 
 STYLE: dict[str, Any] = {
@@ -253,18 +254,32 @@ def curves(
 ) -> bytes:
     """Lines over one axis, each (n, 2), a colour for each group and a line for each of its runs; ``lines``
     to compare with, dashed."""
+    return panels(title, labels[0], [Panel(labels[1], groups, lines)])
+
+
+class Panel(NamedTuple):
+    """One axis of ``panels``."""
+
+    label: str
+    groups: Sequence[tuple[str, Sequence[Floats]]]
+    lines: Sequence[tuple[str, float]] = ()
+
+
+def panels(title: str, label: str, parts: Sequence[Panel]) -> bytes:
+    """``curves`` above each other, of the same groups in the same order: the first one names them."""
     with mpl.rc_context(STYLE):
-        figure = _figure(6.4, 4.2)
-        axis = figure.subplots()
-        for (name, runs), colour in zip(groups, (BLUE, SOFT, RED, GREEN, PURPLE), strict=False):
-            for k, run in enumerate(runs):
-                axis.plot(*run.T, color=colour, linewidth=1.4, alpha=0.8, label="" if k else name)
-        for name, value in lines:
-            axis.axhline(value, color=ORANGE, linewidth=1.2, linestyle=(0, (6, 3)), label=name)
-        axis.set_title(title)
-        axis.set_xlabel(labels[0])
-        axis.set_ylabel(labels[1])
-        axis.legend()
+        figure = _figure(6.4, 4.2 + 2.1 * (len(parts) - 1))
+        axes = figure.subplots(len(parts), squeeze=False, sharex=True)[:, 0]
+        for axis, part in zip(axes, parts, strict=True):
+            for (name, runs), colour in zip(part.groups, COLOURS, strict=False):
+                for k, run in enumerate(runs):
+                    axis.plot(*run.T, color=colour, linewidth=1.4, alpha=0.8, label="" if k else name)
+            for name, value in part.lines:
+                axis.axhline(value, color=ORANGE, linewidth=1.2, linestyle=(0, (6, 3)), label=name)
+            axis.set_ylabel(part.label)
+        axes[0].set_title(title)
+        axes[0].legend()
+        axes[-1].set_xlabel(label)
         return png(figure)
 
 

@@ -2,7 +2,8 @@
 
 In the keys folder: ``NAME.key`` (this machine's secret), ``NAME.pub`` (to give away), ``allowed/`` (the
 public keys of those who may connect), ``session.key`` (the secret that authenticates streamed policies, on
-both machines), ``stop/`` (the public keys of those who may only stop this robot).
+both machines), ``stop/`` (the public keys of those who may only stop this robot); ``signing/`` (this
+machine's keys for bundles) and ``trusted/`` (the public keys of those whose bundles this robot drives).
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from launch.options import KeysAllowOptions, KeysMakeOptions, KeysSessionOptions, KeysShowOptions
+from launch.options import (
+    KeysAllowOptions,
+    KeysMakeOptions,
+    KeysSessionOptions,
+    KeysShowOptions,
+    KeysSigningOptions,
+    KeysTrustOptions,
+)
 from launch.session import SHARED_KEY
 from robot.errors import SandlotError, nearest
 from robot.keys import (
@@ -22,6 +30,7 @@ from robot.keys import (
     make_session_key,
     write_pair,
 )
+from robot.signing import SIGNING, load_signing_public, load_trusted, make_signing_key, trust_signer
 from robot.transport import endpoints, is_local, new_pair
 
 ALLOWED = "allowed"
@@ -60,22 +69,43 @@ def session(options: KeysSessionOptions) -> int:
     return 0
 
 
+def signing(options: KeysSigningOptions) -> int:
+    """Make a signing key and say what to do with its public half."""
+    private, public = make_signing_key(options.keys.expanduser(), options.name)
+    print(f"made {private} (secret, stays here) and {public}")
+    print(f"give {public.name} to each robot and run there: sandlot keys trust {public.name}")
+    return 0
+
+
+def trust(options: KeysTrustOptions) -> int:
+    """Copy a maker's public key, and only that, into the list of those who are trusted."""
+    public = load_signing_public(options.file)
+    trust_signer(options.keys.expanduser(), options.file.stem, public)
+    print(f"this robot drives what {options.file.stem} signs ({public})")
+    return 0
+
+
 def show(options: KeysShowOptions) -> int:
     """List own pairs and allowed peers; never a secret."""
     folder = options.keys.expanduser()
     own = {path.stem: load_public(path) for path in sorted(folder.glob("*.pub"))}
     peers = {path.stem: load_public(path) for path in sorted((folder / ALLOWED).glob("*.pub"))}
     stoppers = {path.stem: load_public(path) for path in sorted((folder / STOPPERS).glob("*.pub"))}
+    signs = {path.stem: load_signing_public(path) for path in sorted((folder / SIGNING).glob("*.pub"))}
+    trusted = {name: public for public, name in load_trusted(folder).items()}
     shared = (folder / SHARED_KEY).exists()
     if options.json:
-        print(
-            json.dumps(
-                {"folder": str(folder), "own": own, "allowed": peers, "stop": stoppers, "session_key": shared}
-            )
-        )
+        found = {"folder": str(folder), "own": own, "allowed": peers, "stop": stoppers, "signing": signs}
+        print(json.dumps({**found, "trusted": trusted, "session_key": shared}))
         return 0
     print(f"keys in {folder}")
-    for title, listed in (("this machine", own), ("may connect", peers), ("may stop", stoppers)):
+    for title, listed in (
+        ("this machine", own),
+        ("may connect", peers),
+        ("may stop", stoppers),
+        ("signs bundles", signs),
+        ("trusted", trusted),
+    ):
         for name, public in listed.items():
             print(f"  {title:<13} {name:<16} {public}")
         if not listed:

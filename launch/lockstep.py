@@ -10,10 +10,11 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from launch.clearance import told
 from launch.manifest import FILE as MANIFEST
 from launch.operator import SimulatedOperator
 from launch.processes import make_guardian, make_pilot, make_policies, server_config
@@ -22,17 +23,20 @@ from launch.snapshot import Reader, Snapshot
 from launch.status_log import EVERY_S as STATUS_S
 from launch.status_log import FILE as STATUS
 from launch.status_log import StatusLog
-from learners.journal import Journal
-from learners.learner import Learner
-from learners.server import LearnerServer
 from robot.clock import SimulatedClock
 from robot.courier import Courier
 from robot.direct_link import direct_link_pair
 from robot.frame_file import DiskFullError
-from robot.interface import load_class, make_driver
-from robot.messages import SafetyState
+from robot.interface import make_driver
+from robot.messages import Event, SafetyState
 from sim.emulators.rig import Rig
+from sim.plant import Twin
+from sim.surrogate import make_twin
 from sim.world import load_world
+
+if TYPE_CHECKING:
+    from learners.server import LearnerServer
+    from robot.direct_link import DirectLearnerLink
 
 START_NS = 1_000_000_000
 """Simulated time at the start: not 0, which records use for "never"."""
@@ -50,26 +54,29 @@ class Lockstep:
     second, whatever happened."""
 
     def __init__(self, session: Session, truth: dict[str, float] | None = None) -> None:
-        """``truth``: where the twin's hidden parameters differ from the calibration, by name."""
+        """``truth``: where the twin's hidden parameters differ from the calibration, by name, besides what
+        the session's surrogate says."""
         self.session = session
         spec, contract, manifest = session.spec, session.contract, session.manifest
         self.clock = SimulatedClock(START_NS)
         self.board = session.board(create=True)
-        plant = load_class(spec.twin, f"{spec.name}: twin")
-        self.twin: Any = plant(spec, load_world(session.world), session.generator("plant"), truth)
-        ports = Rig(spec, self.twin, session.generator("emulators")).ports(self.clock)
+        surrogate, world = manifest.surrogate, load_world(session.world)
+        self.twin: Twin = make_twin(spec, world, session.generator("plant"), surrogate, truth)
+        rig = Rig(spec, self.twin, session.generator("emulators"), delays=surrogate.delays)
+        ports = rig.ports(self.clock)
         drivers = [make_driver(spec, device, ports[device.name]) for device in spec.devices]
         self.guardian = make_guardian(session, drivers, self.board, self.clock)
         self.policies = make_policies(session, self.board, self.clock, background=False)
         self.pilot = make_pilot(session, self.policies, self.board, self.clock)
         self.operator = SimulatedOperator(self.board.operator, self.twin.place)
         robot_end, learner_end = direct_link_pair()
+        learns = manifest.role != "run"
         self.courier = Courier(
             spec,
             contract,
             self.board,
             session.directory,
-            robot_end,
+            robot_end if learns else None,
             self.clock,
             session.key(),
             manifest.session,
@@ -77,21 +84,33 @@ class Lockstep:
             about={"manifest": (session.directory / MANIFEST).read_text()},
             sync_s=None,
         )
-        self.learner = Learner(contract, session.learner_config(), manifest.seed, manifest.calibration_hash)
-        journal = Journal(session.learner / "journal" / "rows.journal", contract.step_dtype())
-        self.server = LearnerServer(
-            learner_end,
-            self.learner,
+        for kind, value, text in told(session):
+            self.courier.recorder.event("courier", Event(self.clock.now_ns(), kind, value, text))
+        self.server = self._learner(learner_end) if learns else None
+        self._reader = Reader(self.board, spec)
+        self._status = StatusLog(session.directory / STATUS)
+        self.practised_s = 0.0
+        """Time since the robot was first free to move [s]."""
+
+    def _learner(self, link: DirectLearnerLink) -> LearnerServer:
+        """Needs torch, which a session in which nobody learns does without."""
+        from learners.journal import Journal
+        from learners.learner import Learner
+        from learners.server import LearnerServer
+
+        session, manifest = self.session, self.session.manifest
+        config = session.learner_config()
+        learner = Learner(session.contract, config, manifest.seed, manifest.calibration_hash)
+        journal = Journal(session.learner / "journal" / "rows.journal", session.contract.step_dtype())
+        return LearnerServer(
+            link,
+            learner,
             journal,
             session.learner,
             self.clock,
             session.key(),
             msgspec.structs.replace(server_config(manifest.setup), sync_s=None),
         )
-        self._reader = Reader(self.board, spec)
-        self._status = StatusLog(session.directory / STATUS)
-        self.practised_s = 0.0
-        """Time since the robot was first free to move [s]."""
 
     def run(self, minutes: float, progress: Progress | None = None) -> None:
         """Practise for so long, counted from the first moment the robot was free to move [min]."""
@@ -133,8 +152,9 @@ class Lockstep:
     def _exchange(self) -> None:
         """Rows up, learning, policies down."""
         self.courier.pump()
-        self.server.pump()
-        self.courier.pump()
+        if self.server is not None:
+            self.server.pump()
+            self.courier.pump()
         if self.courier.disk_full:
             raise DiskFullError("the disk is full: the robot was stopped; make room and start again")
 
@@ -155,7 +175,8 @@ class Lockstep:
             self.guardian.close()
             with contextlib.suppress(DiskFullError):
                 self._exchange()
-            self.server.close()
+            if self.server is not None:
+                self.server.close()
             self.courier.close()
             self._note(last=True)
             self.policies.close()

@@ -20,6 +20,7 @@ from learners.range_growth import WHOLE, RangeGrowth
 from robot.errors import SandlotError
 from robot.layout import Struct
 from robot.plain_data import decode_struct
+from sim.surrogate import Surrogate
 
 FILE = "manifest.toml"
 PACKAGES = (
@@ -31,6 +32,7 @@ PACKAGES = (
     "onnxruntime",
     "mcap",
     "pyubx2",
+    "cryptography",
     "torch",
     "onnx",
     "mujoco",
@@ -47,8 +49,10 @@ class Setup(Struct):
     than take its mean; ``evaluate_every``: so many laps one is driven with the mean (0: never).
     ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``held_out``: share of
     the episodes kept from training (None: the learner's default). ``constraints``: limits to the task's
-    costs. ``growth``: of the action range. ``policy``, ``initial`` (networks of the
-    learner), ``resume``: paths, empty for none.
+    costs. ``growth``: of the action range. ``policy``, ``initial`` (networks of the learner), ``resume``:
+    paths, empty for none. ``bundle``: the path of the signed bundle whose
+    policy drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
+    ``bench_override``: why a policy that was not validated drives a robot, at reduced authority.
     """
 
     address: str = "127.0.0.1:5588"
@@ -67,6 +71,9 @@ class Setup(Struct):
     policy: str = ""
     initial: str = ""
     resume: str = ""
+    bundle: str = ""
+    trusted: str = ""
+    bench_override: str = ""
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""
@@ -80,11 +87,11 @@ class Setup(Struct):
 
 class Manifest(Struct):
     """``learner`` (its settings), ``spec`` and ``course`` are plain data as they were used, after every
-    override and default."""
+    override and default. ``surrogate``: what was driven in place of the twin, if it has a name."""
 
     session: str
     created: str
-    role: Literal["practice", "onboard", "learner"]
+    role: Literal["practice", "onboard", "learner", "run"]
     robot: str
     course_name: str
     twin: bool
@@ -101,6 +108,7 @@ class Manifest(Struct):
     spec: dict[str, Any]
     course: dict[str, Any]
     learner: dict[str, Any] = msgspec.field(default_factory=dict)
+    surrogate: Surrogate = Surrogate()
 
     def save(self, directory: Path) -> None:
         """Write ``manifest.toml`` whole or not at all."""

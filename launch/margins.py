@@ -27,7 +27,7 @@ class Margins:
 
     def __init__(self, spec: RobotSpec) -> None:
         self._limits = spec.safety.limits
-        self._spans = [_span(limit) for limit in spec.safety.limits]
+        self._spans = [span(limit) for limit in spec.safety.limits]
 
     def nearest_first(self, values: NDArray[np.float64]) -> tuple[Margin, ...]:
         """``values``: the ``margin`` of a state record, shape (n_limits,)."""
@@ -38,7 +38,8 @@ class Margins:
         return tuple(sorted(found, key=lambda m: -np.inf if np.isnan(m.share) else m.share))
 
 
-def _span(limit: Limit) -> float:
+def span(limit: Limit) -> float:
+    """From the limit to where it is farthest away, in the limit's unit."""
     if limit.lower is not None and limit.upper is not None:
         return (limit.upper - limit.lower) / 2.0
     bound = limit.upper if limit.lower is None else limit.lower

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class PracticeOptions:
     Starts the robot's processes and a learner on this machine, shows what happens, ends by itself.
 
     Example: sandlot practice racer --course oval --minutes 5 --seed 1
+
+    Rehearsal on a robot that is not the twin: sandlot practice racer --surrogate slippery
     """
 
     robot: Annotated[str, Positional] = "racer"
@@ -37,10 +39,20 @@ class PracticeOptions:
     """On the twin: a person enables motion as the robot's file says, instead of a simulated one."""
     world: str | None = None
     """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
+    surrogate: str | None = None
+    """Drive another robot than the twin, which nothing onboard is told: a name (sim/surrogates: slippery,
+    heavy, worn, late, bicycle, stranger) or a TOML file."""
     demonstration_laps: int = 3
     """Laps of the scripted slow driver before the policy drives; they are the prior data."""
     policy: Path | None = None
-    """An ONNX policy to start from, until the learner has a better one."""
+    """An ONNX policy to start from, until the learner has a better one. On hardware: the deployed one's file,
+    or with --bench-override any."""
+    bench_override: str = ""
+    """On hardware, why an unvalidated --policy may drive: at REDUCED limits, a person holding enable."""
+    deployed: Path = Path("~/.local/share/sandlot/deployed")
+    """Where deployed bundles are (sandlot deploy)."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept: whose bundles it trusts."""
     update_ratio: int | None = None
     """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
     held_out: float | None = None
@@ -91,6 +103,9 @@ class OnboardOptions:
     """On the twin: a person enables motion as the robot's file says, instead of a simulated one."""
     world: str | None = None
     """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
+    surrogate: str | None = None
+    """With --twin: drive another robot in its place, which nothing onboard is told: a name (sim/surrogates:
+    slippery, heavy, worn, late, bicycle, stranger) or a TOML file."""
     minutes: float = 20.0
     """Practice time [min]; 0 for no limit."""
     seed: int = 0
@@ -98,7 +113,12 @@ class OnboardOptions:
     demonstration_laps: int = 3
     """Laps of the scripted slow driver before the policy drives."""
     policy: Path | None = None
-    """An ONNX policy to start from, until the learner has a better one."""
+    """An ONNX policy to start from, until the learner has a better one. On hardware: the deployed one's file,
+    or with --bench-override any."""
+    bench_override: str = ""
+    """On hardware, why an unvalidated --policy may drive: at REDUCED limits, a person holding enable."""
+    deployed: Path = Path("~/.local/share/sandlot/deployed")
+    """Where deployed bundles are (sandlot deploy)."""
     runs: Path = Path("runs")
     """Where the run's folder is made."""
     view: Literal["auto", "live", "plain", "none"] = "auto"
@@ -219,6 +239,152 @@ class LearnOptions:
 
 
 @dataclass(frozen=True)
+class RunOptions:
+    """Drive the deployed policy, without exploring or learning, and say how well it did.
+
+    Example: sandlot run racer
+
+    On the twin: sandlot run racer --twin --minutes 2
+
+    Another policy, on the twin freely: sandlot run racer --twin --policy runs/racer/latest
+
+    Exit code 0 if it drove, 1 if it may not: nothing is armed then.
+    """
+
+    robot: Annotated[str, Positional] = "racer"
+    """A robot's name (launch/robots) or its TOML file."""
+    course: str | None = None
+    """A course's name (launch/courses) or its TOML file (None: the one it was validated on, else oval)."""
+    minutes: float = 5.0
+    """How long to drive [min]; 0 for no limit."""
+    policy: Path | None = None
+    """Instead of the deployed policy: an ONNX file or a run's folder. On a robot only with
+    --bench-override."""
+    bench_override: str = ""
+    """Why a policy that was not validated may drive a robot: at REDUCED limits, a person holding enable. The
+    log and the report say so."""
+    twin: bool = False
+    """Drive the twin behind emulated serial ports instead of the robot."""
+    surrogate: str | None = None
+    """With --twin: drive another robot in its place, which nothing onboard is told: a name (sim/surrogates)
+    or a TOML file."""
+    fast: bool = False
+    """The twin in lockstep on simulated time."""
+    attended: bool = False
+    """On the twin: a person enables motion as the robot's file says, instead of a simulated one."""
+    world: str | None = None
+    """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
+    seed: int = 0
+    """Seed of every random number in the session."""
+    deployed: Path = Path("~/.local/share/sandlot/deployed")
+    """Where deployed bundles are (sandlot deploy)."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept: whose bundles it trusts."""
+    key: str | None = None
+    """Name of this machine's key pair, for a robot that others may stop by network (sandlot stop)."""
+    runs: Path = Path("runs")
+    """Where the run's folder is made."""
+    view: Literal["auto", "live", "plain", "none"] = "auto"
+    """Terminal view: live on a terminal, plain lines otherwise."""
+    report: bool = True
+    """Make report.html at the end."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class ValidateOptions:
+    """Ask the twin whether a policy may drive a robot: many episodes behind the safety kernel, gate by gate.
+
+    Example: sandlot validate runs/racer/latest --robot racer --course oval
+
+    After a new calibration, in two minutes: sandlot validate racer.bundle --gate smoke
+
+    Against what is deployed: sandlot validate new.onnx --against deployed.onnx
+
+    Exit code 0 if it passed, 1 if not. The report is what sandlot bundle signs.
+    """
+
+    source: Annotated[Path, Positional]
+    """A run's folder, an ONNX policy, or a bundle."""
+    robot: str = "racer"
+    """A robot's name (launch/robots) or its TOML file."""
+    course: str = "oval"
+    """A course's name (launch/courses) or its TOML file."""
+    gate: Literal["smoke", "full"] = "full"
+    """How much is tried: everything, or what only the measured values can have changed."""
+    episodes: int | None = None
+    """How many nominal and as many randomised episodes (None: 400, of the smoke gate 59)."""
+    seed: int = 0
+    """Seed of every random number: the same seed drives the same episodes."""
+    against: Path | None = None
+    """The policy that is deployed: it drives the same episodes, and the candidate must not be worse."""
+    out: Path | None = None
+    """The folder for report.json, report.html and episodes.npz (None: validation/ROBOT-COURSE-GATE-HASH)."""
+    threads: int = 0
+    """Processors to use; 0 takes all. The result is the same."""
+    json: bool = False
+    """Print the report as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BundleOptions:
+    """Make one signed file of a policy, its contract, its validation reports and where it came from.
+
+    Example: sandlot bundle runs/racer/latest --report report.json --key lab -o racer.bundle
+
+    After a new calibration: sandlot bundle racer.bundle --report smoke.json --key lab -o newer.bundle
+    """
+
+    source: Annotated[Path, Positional]
+    """A run's folder, an ONNX policy, or an earlier bundle whose policy was validated anew."""
+    report: tuple[Path, ...]
+    """What sandlot validate wrote of this policy: of the full gate, and of the smoke gate if the calibration
+    changed since."""
+    key: str
+    """Name of the signing key (sandlot keys signing)."""
+    output: Annotated[Path | None, arg(aliases=("-o",))] = None
+    """Where to write it (None: ROBOT-VERSION.bundle here)."""
+    expires: str = "90d"
+    """How long a robot may drive it: a number of days (90d), weeks (4w) or hours (12h)."""
+    version: int | None = None
+    """Must be higher than that of any bundle deployed before (None: the time, as in 20260131100000)."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept."""
+    json: bool = False
+    """Print what was made as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class DeployOptions:
+    """Install a bundle on this robot, go back to the one before it, or list what is installed.
+
+    Example: sandlot deploy racer.bundle racer
+
+    Back to the one before: sandlot deploy --rollback racer
+
+    What is installed: sandlot deploy --list racer
+
+    The robot must stand in STANDBY, or not run at all. Exit code 1 if the bundle is refused.
+    """
+
+    bundle: Annotated[str | None, Positional] = None
+    """The bundle's file; nothing with --rollback and --list."""
+    robot: Annotated[str | None, Positional] = None
+    """A robot's name or its TOML file (None: racer)."""
+    rollback: bool = False
+    """Return to the bundle that was deployed before: the only way to an older one."""
+    list: bool = False
+    """Say what is installed, what its gates found, until when it may drive, and whether it may now."""
+    deployed: Path = Path("~/.local/share/sandlot/deployed")
+    """Where deployed bundles are, a folder for each robot."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept: whose bundles it trusts."""
+    json: bool = False
+    """Print what is installed as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class OperatorOptions:
     """Attend a session that runs without a keyboard: enable motion as the robot's file says.
 
@@ -302,6 +468,10 @@ class DoctorOptions:
     """Where runs would be written."""
     twin: bool = False
     """Leave the robot's own ports out: this machine only runs the twin."""
+    deployed: Path = Path("~/.local/share/sandlot/deployed")
+    """Where deployed bundles are (sandlot deploy)."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept: whose bundles it trusts."""
     json: bool = False
     """Print the findings as one JSON object on the last line."""
 
@@ -356,6 +526,32 @@ class KeysSessionOptions:
     Example: sandlot keys session
     """
 
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept."""
+
+
+@dataclass(frozen=True)
+class KeysSigningOptions:
+    """Make a key that signs policy bundles; robots drive what a key they trust has signed.
+
+    Example: sandlot keys signing lab
+    """
+
+    name: Annotated[str, Positional]
+    """The key's name: who vouches for policies."""
+    keys: Path = Path("~/.config/sandlot/keys")
+    """Where this machine's keys are kept."""
+
+
+@dataclass(frozen=True)
+class KeysTrustOptions:
+    """Let this robot drive what the owner of a key has signed.
+
+    Example: sandlot keys trust lab.pub
+    """
+
+    file: Annotated[Path, Positional]
+    """The public key file NAME.pub that 'sandlot keys signing' wrote."""
     keys: Path = Path("~/.config/sandlot/keys")
     """Where this machine's keys are kept."""
 
@@ -510,6 +706,56 @@ class BenchKillOptions:
 
 
 @dataclass(frozen=True)
+class BenchTwinOptions:
+    """Closed-loop episodes of the twin, many at once, against the bare physics of the same cars.
+
+    Example: sandlot bench twin --json
+
+    Whole episodes, to see whether a timestep gives the same results as a finer one:
+    sandlot bench twin --episodes 48 --against-timestep 0.001
+    """
+
+    episodes: int = 400
+    """How many cars at once."""
+    seconds: float = 2.0
+    """How long they drive [s]."""
+    repeats: int = 3
+    """How often each is measured; the fastest counts."""
+    policy: Path | None = None
+    """A policy's file (None: a network of two layers of 256 that follows the course)."""
+    course: str = "oval"
+    """Which course they drive on."""
+    timestep: float = 0.002
+    """Of the physics [s]."""
+    against_timestep: float | None = None
+    """Drive whole episodes at both timesteps [s] and compare what comes of them, instead of measuring."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchEstimateOptions:
+    """How wrong the estimated state is, element by element, on the twin in lockstep.
+
+    Example: sandlot bench estimate --json
+
+    As the file that the validation's error model is read from:
+    sandlot bench estimate --out sim/estimates/racer.toml
+    """
+
+    drives: int = 8
+    """How many scripted drives, each with a car, a course and a speed of its own."""
+    seconds: float = 40.0
+    """How long each is [s]."""
+    seed: int = 0
+    """The first drive's seed; the others count on from it."""
+    out: Path | None = None
+    """Where to write the error model (None: nowhere)."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchCalmOptions:
     """Normal driving on the twin in lockstep with every monitor on: false stops, and margins.
 
@@ -534,6 +780,30 @@ class BenchCalmOptions:
     """The first session's seed; the others count on from it."""
     json: bool = False
     """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchSurrogatesOptions:
+    """How far surrogates are from the twin: the same commands sent to each, with nobody correcting.
+
+    Example: sandlot bench surrogates --png surrogates.png
+    """
+
+    names: Annotated[tuple[str, ...], Positional] = (
+        "bicycle",
+        "slippery",
+        "heavy",
+        "worn",
+        "late",
+        "stranger",
+    )
+    """Surrogates: names (sim/surrogates) or TOML files."""
+    robot: str = "racer"
+    """A robot's name or its TOML file."""
+    png: Path | None = None
+    """Draw them all into this file."""
+    json: bool = False
+    """Print one JSON object a car."""
 
 
 @dataclass(frozen=True)
@@ -589,6 +859,8 @@ class BenchPracticeOptions:
     """Seeds, a session each."""
     minutes: float = 20.0
     """Practice time of each session [min]."""
+    surrogate: str | None = None
+    """Drive another robot than the twin: a name (sim/surrogates) or a TOML file."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
     csv: Path = Path("benchmarks/practice.csv")
@@ -599,25 +871,6 @@ class BenchPracticeOptions:
     """Keep the sessions' folders (about 40 MB for 20 min)."""
     json: bool = False
     """Print the rows of this call as one JSON object a line."""
-
-
-@dataclass(frozen=True)
-class ExperimentConstraintOptions:
-    """PID against plain Lagrangian on Point-Circle: overshoot and swing of the cost.
-
-    What the CSV already has is not done again.
-
-    Example: sandlot experiment constraint --seeds 0 1 2 --csv benchmarks/constraint.csv
-    """
-
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """A run of each method for each."""
-    steps: int = 12_000
-    """Environment steps of a run."""
-    csv: Path = Path("constraint.csv")
-    """Rows are appended here; the picture is written beside it."""
-    json: bool = False
-    """Print the summary as one JSON object on the last line."""
 
 
 @dataclass(frozen=True)
@@ -640,11 +893,29 @@ class ExperimentAlarmOptions(ExperimentOptions):
 
 
 @dataclass(frozen=True)
+class ExperimentAvtdOptions(ExperimentOptions):
+    """AVTD against each of its regularisers alone, on a task whose observations are mostly noise: a row of a
+    CSV for each evaluation, and a picture; resumable.
+
+    Example: sandlot experiment avtd --csv benchmarks/avtd.csv --seeds 0 1 2
+    """
+
+
+@dataclass(frozen=True)
 class ExperimentGrowthOptions(ExperimentOptions):
     """The whole action range, a growing and a fixed part of it, on a load that hangs and one that stands: a
     row of a CSV for each evaluation, a table and a picture; resumable.
 
     Example: sandlot experiment growth --csv benchmarks/growth.csv --seeds 0 1 2
+    """
+
+
+@dataclass(frozen=True)
+class ExperimentConstraintOptions(ExperimentOptions):
+    """PID against plain Lagrangian on Point-Circle, each with its best integral gain: overshoot and swing of
+    the cost; a row of a CSV for each episode, and a picture; resumable.
+
+    Example: sandlot experiment constraint --csv benchmarks/constraint.csv --seeds 1 2 3
     """
 
 
@@ -667,8 +938,8 @@ class ExperimentPriorOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentReturnsOptions(ExperimentOptions):
-    """SAC and DroQ, ours and others', on Hopper, HalfCheetah and cheetah-run: a row of a CSV for each
-    evaluation, and a picture of each environment; many hours, resumable.
+    """SAC, DroQ and ten critics, ours and others', on Hopper, HalfCheetah and cheetah-run: a row of a CSV for
+    each evaluation, and a picture of each environment; many hours, resumable.
 
     Example: sandlot experiment returns --csv runs/returns.csv --seeds 0 1 2
     """

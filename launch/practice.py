@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import importlib.util
 import json
 import os
@@ -15,9 +16,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from rich.console import Console
 
+from launch import catalogue
 from launch.attendance import AttendingOperator, Warn
 from launch.conductor import PERIOD_NS, VIEW_NS, Conductor, Ending, EventLog, StopSignals
 from launch.keyboard import Keyboard
@@ -37,6 +40,8 @@ from learners.range_growth import parse_growth
 from robot.board import Board
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError
+from robot.practice.course import load_course
+from robot.spec import load_spec
 
 STARTING_S = 30.0
 """A process that is not ready by then never will be, even on a Pi that imports for the first time [s]."""
@@ -61,6 +66,10 @@ def practise(options: PracticeOptions) -> int:
         raise SandlotError(
             "--fast runs on simulated time and cannot drive hardware; leave one of the two out"
         )
+    if options.surrogate and options.hardware:
+        raise SandlotError(
+            "--surrogate takes the twin's place and --hardware drives the robot; leave one out"
+        )
     if options.attended and (options.fast or options.hardware):
         raise SandlotError(
             "--attended puts a person beside the twin in real time; leave out --fast, and on hardware there "
@@ -70,7 +79,7 @@ def practise(options: PracticeOptions) -> int:
         raise SandlotError(
             f"--minutes {options.minutes:g}: more than 0 was expected (0, for no limit, not with --fast)"
         )
-    _need("torch", "onnx", *(() if options.hardware else ("mujoco",)))
+    need("torch", "onnx", *(() if options.hardware else ("mujoco",)))
     setup = Setup(
         address=f"127.0.0.1:{free_ports()}",
         demonstration_laps=options.demonstration_laps,
@@ -81,6 +90,7 @@ def practise(options: PracticeOptions) -> int:
         policy=_path(options.policy, "policy"),
         initial=_path(options.initial, "initial"),
         resume=_path(options.resume, "resume"),
+        bench_override=options.bench_override,
     )
     session = create_session(
         options.robot,
@@ -93,10 +103,11 @@ def practise(options: PracticeOptions) -> int:
         seed=options.seed,
         minutes=options.minutes,
         world=options.world,
-        setup=setup,
+        setup=_cleared(setup, options) if options.hardware else setup,
+        surrogate=options.surrogate,
     )
     if options.fast:
-        return finish(session, _run_fast(session, options.view), options.report, options.json)
+        return finish(session, run_fast(session, options.view), options.report, options.json)
     ending = conduct(session, options.view, with_learner=True)
     return finish(session, ending, options.report, options.json)
 
@@ -106,7 +117,9 @@ def onboard(options: OnboardOptions) -> int:
     from launch.keys import robot_keys
 
     if options.twin:
-        _need("mujoco")
+        need("mujoco")
+    elif options.surrogate:
+        raise SandlotError("--surrogate takes the twin's place; add --twin, or leave it out")
     elif options.attended:
         raise SandlotError("--attended puts a person beside the twin; on hardware there is a person anyway")
     robot_keys(options.keys, options.key, options.learner_key, options.learner)
@@ -117,6 +130,7 @@ def onboard(options: OnboardOptions) -> int:
         learner_key=options.learner_key,
         demonstration_laps=options.demonstration_laps,
         policy=_path(options.policy, "policy"),
+        bench_override=options.bench_override,
     )
     session = create_session(
         options.robot,
@@ -128,11 +142,29 @@ def onboard(options: OnboardOptions) -> int:
         seed=options.seed,
         minutes=options.minutes,
         world=options.world,
-        setup=setup,
+        setup=setup if options.twin else _cleared(setup, options),
+        surrogate=options.surrogate,
     )
     session.key()
     ending = conduct(session, options.view, with_learner=False)
     return finish(session, ending, options.report, options.json)
+
+
+def _cleared(setup: Setup, options: PracticeOptions | OnboardOptions) -> Setup:
+    """How a robot starts with --policy, if it may: with the deployed bundle, or with a file under a bench
+    override. Raises PolicyError if it may not. Streamed policies are another matter: the session's key
+    authenticates them."""
+    if not setup.policy:
+        return setup
+    from launch.clearance import of_file
+
+    spec = load_spec(catalogue.find("robots", options.robot))
+    course = load_course(catalogue.find("courses", options.course)).name
+    now = datetime.datetime.now(datetime.UTC)
+    cleared = of_file(Path(setup.policy), spec, options.deployed, options.keys, now, course)
+    if warning := cleared.require(twin=False, bench_override=setup.bench_override):
+        print(warning)
+    return cleared.enter(setup, options.keys)
 
 
 def learn(options: LearnerOptions) -> int:
@@ -140,7 +172,7 @@ def learn(options: LearnerOptions) -> int:
     from launch.keys import learner_keys
     from launch.processes import Stop, learner
 
-    _need("torch", "onnx")
+    need("torch", "onnx")
     learner_keys(options.keys, options.key, options.bind)
     setup = Setup(
         address=options.bind,
@@ -210,13 +242,18 @@ def plans(session: Session, board: Board, with_learner: bool) -> list[Plan]:
     if session.manifest.twin:
         links = [session.ports / device.name for device in session.spec.devices]
         made.append(plan("emulator", lambda: all(link.exists() for link in links)))
+    pilot = plan("pilot", lambda: board.pilot.sequence > 0)
+    verifies = session.manifest.role == "run"
+    if verifies:  # what the pilot refuses to drive never gets as far as a guardian
+        made.append(pilot)
     # A guardian that a person has to enable may come up before its operator; its state is what tells.
     made.append(plan("guardian", lambda: board.state.sequence > 0, stop_s=_standstill_s(session)))
     wired = [board.estops[source.name] for source in wired_estops(session)]
     if wired:
         made.append(plan("estop", lambda: all(mailbox.sequence > 0 for mailbox in wired)))
     made.append(plan("courier", stop_s=DRAINING_S))
-    made.append(plan("pilot", lambda: board.pilot.sequence > 0))
+    if not verifies:
+        made.append(pilot)
     if with_learner:
         made.append(plan("learner", stop_s=DRAINING_S))
     return made
@@ -241,7 +278,7 @@ def conduct(session: Session, view_kind: str, with_learner: bool) -> Ending:
         return conductor.run()
 
 
-def _run_fast(session: Session, view_kind: str) -> Ending:
+def run_fast(session: Session, view_kind: str) -> Ending:
     """The whole session in this thread. Ctrl-C and SIGTERM end it as they end any other."""
     from launch.lockstep import Lockstep, practise_lockstep
 
@@ -328,11 +365,13 @@ def _person(session: Session, board: Board, warn: Warn) -> Operator:
 def _view(session: Session, kind: str) -> View:
     manifest = session.manifest
     where = "twin" if manifest.twin else "hardware"
+    if manifest.surrogate.name:
+        where = f"surrogate {manifest.surrogate.name}"
     spec = session.spec
     units = {name: field.unit for field in spec.estimator.state for name in field.element_names()}
     header = Header(
         title=f"{manifest.robot} on {session.course.name}",
-        detail=f"{where}, seed {manifest.seed}",
+        detail=f"{where}, seed {manifest.seed}{_bench(session)}",
         folder=str(session.directory),
         speed_unit=units[spec.stop.standstill],
         minutes=manifest.minutes,
@@ -341,15 +380,28 @@ def _view(session: Session, kind: str) -> View:
     return make_view(kind, Console(), header, BrailleMap(np.column_stack((x, y))))
 
 
+def _bench(session: Session) -> str:
+    reason = session.manifest.setup.bench_override
+    return f", BENCH OVERRIDE at REDUCED limits: {reason}" if reason else ""
+
+
 def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -> int:
     """Say how it ended and where everything is; make the report."""
     policies = sorted(session.policies.glob("*.onnx"))
     if policies:
         shutil.copyfile(policies[-1], session.directory / "policy.onnx")
-    print(f"session ended: {ending.reason}")
+    print(f"session ended: {ending.reason}{_bench(session)}")
     if not ending.standstill:
         print("the guardian did not confirm a standstill; the drive's own timeout stops the robot")
     summary: dict[str, object] = {"run": str(session.directory), "ending": ending.reason}
+    if session.manifest.role == "run" and session.log.exists():
+        from launch.evaluation import evaluate
+        from launch.run_data import RunData
+
+        judged = evaluate(RunData(session))
+        summary["evaluation"] = msgspec.to_builtins(judged)
+        for line in judged.lines():
+            print(f"  {line}")
     if with_report and importlib.util.find_spec("matplotlib") is None:
         print(f"no report: matplotlib is not installed here; elsewhere: sandlot report {session.directory}")
     elif with_report and session.log.exists():
@@ -369,7 +421,7 @@ def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -
     return 1 if ending.error is not None else 0
 
 
-def _need(*modules: str) -> None:
+def need(*modules: str) -> None:
     """Raise ModuleNotFoundError for what is not installed, before anything is begun."""
     for name in modules:
         if importlib.util.find_spec(name) is None:

@@ -24,7 +24,7 @@ from launch.session import Session, open_session
 from launch.supervisor import CONFIGURATION_ERROR, SUPERVISOR
 from robot.board import Board
 from robot.clock import Clock, MonotonicClock, Ticker
-from robot.errors import ContractMismatchError, SandlotError, SpecError
+from robot.errors import BundleError, ContractMismatchError, PolicyError, SandlotError, SpecError
 from robot.interface import Driver, load_class, make_driver
 from robot.messages import Event
 
@@ -64,11 +64,12 @@ class Stop:
 
 
 def emulator(session: Session, stop: Stop) -> None:
-    """The twin behind pseudo-terminals."""
+    """The twin, or its surrogate, behind pseudo-terminals."""
     from sim.emulators.bench import run_bench
 
     _realtime(EMULATOR_PRIORITY)
-    run_bench(session.spec, session.world, session.ports, session.manifest.seed)
+    manifest = session.manifest
+    run_bench(session.spec, session.world, session.ports, manifest.seed, surrogate=manifest.surrogate)
 
 
 def guardian(session: Session, stop: Stop) -> None:
@@ -138,11 +139,20 @@ def make_guardian(session: Session, drivers: Sequence[Driver], board: Board, clo
 
 
 def make_policies(session: Session, board: Board, clock: Clock, background: bool) -> PolicyLoader:
-    """Where the session's pilot gets its policies."""
+    """Where the session's pilot gets its policies. Raises BundleError if it may not start with its own."""
     from robot.policy import PolicyLoader
 
-    setup, calibration = session.manifest.setup, session.manifest.calibration_hash
+    setup, manifest = session.manifest.setup, session.manifest
     initial = Path(setup.policy) if setup.policy else None
+    calibration: str | None = manifest.calibration_hash
+    if setup.bundle:
+        # What the calibration was at the export no longer matters: the bundle's last validation does. The
+        # courier still asks it of streamed policies.
+        from launch.clearance import verified
+
+        initial, calibration = verified(session), None
+    elif manifest.role == "run":
+        calibration = None  # as whoever started it was told
     return PolicyLoader(
         session.policies, session.contract, calibration, board, clock, background=background, initial=initial
     )
@@ -174,7 +184,8 @@ def make_pilot(session: Session, policies: PolicySource, board: Board, clock: Cl
 
 
 def courier(session: Session, stop: Stop) -> None:
-    """Log, spool and link."""
+    """Log, spool and link; no link where nobody learns."""
+    from launch.clearance import told
     from launch.keys import robot_keys
     from robot.courier import Courier
     from robot.realtime import stand_back
@@ -183,8 +194,10 @@ def courier(session: Session, stop: Stop) -> None:
     manifest, setup, clock = session.manifest, session.manifest.setup, MonotonicClock()
     stand_back(COURIER_NICE)
     board = session.board()
-    keys = robot_keys(Path(setup.keys), setup.key or None, setup.learner_key, setup.address)
-    link = RobotLink(*endpoints(setup.address), keys)
+    link = None
+    if manifest.role != "run":
+        keys = robot_keys(Path(setup.keys), setup.key or None, setup.learner_key, setup.address)
+        link = RobotLink(*endpoints(setup.address), keys)
     carrier = Courier(
         session.spec,
         session.contract,
@@ -201,13 +214,18 @@ def courier(session: Session, stop: Stop) -> None:
     def tell(kind: str, value: float, text: str) -> None:
         carrier.recorder.event("courier", Event(clock.now_ns(), kind, value, text))
 
+    for about in told(session):
+        tell(*about)
     receivers = stop_receivers(session, board, clock, tell)
     try:
         while not stop():
             carrier.pump()
             for receiver in receivers:
                 receiver.pump()
-            link.wait(PUMP_S)
+            if link is None:
+                clock.sleep_until(clock.now_ns() + round(PUMP_S * 1e9))
+            else:
+                link.wait(PUMP_S)
     finally:
         for receiver in receivers:
             receiver.close()
@@ -302,7 +320,7 @@ def main(arguments: list[str]) -> int:
     stop = Stop()
     try:
         PROCESSES[arguments[0]](open_session(Path(arguments[2])), stop)
-    except (SpecError, ContractMismatchError) as error:
+    except (BundleError, ContractMismatchError, PolicyError, SpecError) as error:
         print(error, file=sys.stderr)
         return CONFIGURATION_ERROR
     except SandlotError as error:

@@ -10,6 +10,7 @@ import html
 import json
 import tomllib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,29 +68,43 @@ def page(run: RunData, summary: Summary) -> str:
         ("Practice", "Failures end an episode; recoveries bring the robot back by itself.", practice(run)),
         ("The machine", "How punctual the guardian was, and how steadily it learned.", machine(run)),
     ]
-    body = "".join(
-        f"<section><h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>"
-        f"<div class='figures'>{''.join(pictures)}</div></section>"
-        for title, text, pictures in sections
-        if pictures
-    )
-    where = "on the twin" + (", simulated time" if manifest.fast else "") if manifest.twin else "on hardware"
+    body = "".join(section(*each) for each in sections if each[2])
+    where = f"on surrogate {manifest.surrogate.name}" if manifest.surrogate.name else "on the twin"
+    where = where + (", simulated time" if manifest.fast else "") if manifest.twin else "on hardware"
     return (
         PAGE.replace("{{title}}", html.escape(f"{manifest.robot} on {manifest.course_name}"))
         .replace(
             "{{subtitle}}",
-            html.escape(f"{manifest.created[:16].replace('T', ' ')} UTC, {where}, seed {manifest.seed}"),
+            html.escape(
+                f"{manifest.created[:16].replace('T', ' ')} UTC, {where}, seed {manifest.seed}{_policy(run)}"
+            ),
         )
         .replace("{{cards}}", "".join(cards(summary)))
         .replace("{{body}}", body)
-        .replace("{{laps}}", lap_table(run.laps))
-        .replace("{{details}}", details(run))
+        .replace(
+            "{{details}}",
+            f"<details><summary>All laps</summary>{lap_table(run.laps)}</details>\n"
+            "<details><summary>What this run was made of</summary>"
+            f"<table>{details(run)}</table></details>",
+        )
+    )
+
+
+def section(title: str, text: str, pictures: Iterable[str]) -> str:
+    return (
+        f"<section><h2>{html.escape(title)}</h2><p>{html.escape(text)}</p>"
+        f"<div class='figures'>{''.join(pictures)}</div></section>"
     )
 
 
 def cards(summary: Summary) -> Iterable[str]:
     """The figures to see first."""
     minutes = float(summary["practice_min"] or 0.0)
+    if summary["bench_override"]:
+        yield (
+            "<div class='card bad'><div class='label'>bench override</div><div class='value'>REDUCED</div>"
+            f"<div class='note'>{html.escape(str(summary['bench_override']))}</div></div>"
+        )
     rows = (
         ("practice", f"{minutes:.1f} min", f"{summary['laps']} laps by itself"),
         (
@@ -253,7 +268,18 @@ def details(run: RunData) -> str:
         if run.log.complete
         else f"cut off; {run.log.lost_bytes} bytes at its end are not whole",
     }
+    if surrogate := manifest.surrogate.lines(run.session.spec):
+        rows["surrogate"] = "; ".join(surrogate)
     return "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())
+
+
+def _policy(run: RunData) -> str:
+    """Which policy a session began with, where it did with one."""
+    setup = run.session.manifest.setup
+    named = [f", {logged.event.text}" for logged in run.log.events if logged.event.kind == "bundle"][:1]
+    if not named and setup.policy:
+        named = [f", policy {Path(setup.policy).name}"]
+    return "".join(named) + (f", BENCH OVERRIDE: {setup.bench_override}" if setup.bench_override else "")
 
 
 def _speed_unit(run: RunData) -> str:

@@ -14,7 +14,7 @@ from launch.session import Session
 from launch.status_log import read_status
 from robot.log_reader import Log, read_log
 from robot.messages import Actor, SafetyState
-from robot.recorder import EVENTS, TICKS
+from robot.recorder import EVENTS, STEPS, TICKS
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +54,7 @@ class RunData:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        log = read_log(session.directory, [TICKS, EVENTS])
+        log = read_log(session.directory, [TICKS, STEPS, EVENTS])
         self.log: Log = log
         ticks = log.ticks
         able = np.isin(ticks["safety_state"], (SafetyState.ACTIVE, SafetyState.REDUCED))
@@ -120,7 +120,9 @@ class RunData:
         return {
             "robot": manifest.robot,
             "course": manifest.course_name,
+            "surrogate": manifest.surrogate.name or None,
             "seed": manifest.seed,
+            "bench_override": manifest.setup.bench_override or None,
             "practice_min": round(self.minutes, 3),
             "laps": len(own),
             "first_autonomous_lap_min": round(own[0].end_min, 3) if own else None,

@@ -31,12 +31,17 @@ from robot.keys import load_session_key, make_session_key
 from robot.people_spec import Estop
 from robot.plain_data import decode_struct
 from robot.practice.course import Course, CourseFile, load_course
-from robot.spec import RobotSpec, at_site, load_spec
+from robot.spec import RobotSpec, at_site, load_spec, reduced
 from robot.task import Task
+from sim.surrogate import Surrogate, load_surrogate
 
 SHARED_MEMORY = Path("/dev/shm")
 PORTS = "ports"
 """In there: the emulator's serial ports."""
+BUNDLE = "policy.bundle"
+"""In a run's folder: the signed bundle that it began with, if it began with one."""
+RUN_LINK = "run"
+"""In there: a link to the run's folder."""
 SHARED_KEY = "session.key"
 """In the keys folder: the secret that both machines have."""
 LOOPBACK_KEY = "loopback.key"
@@ -72,7 +77,13 @@ class Session:
         return board_directory(self.manifest.session, self.directory)
 
     def board(self, create: bool = False) -> Board:
-        return Board(self.board_directory, self.spec, self.contract, create)
+        """The session's shared memory. Whoever creates it leaves a link there to the run's folder, by which
+        others on this machine find the session (``launch.running``)."""
+        board = Board(self.board_directory, self.spec, self.contract, create)
+        if create:
+            (self.board_directory / RUN_LINK).unlink(missing_ok=True)
+            (self.board_directory / RUN_LINK).symlink_to(self.directory)
+        return board
 
     def remove_board(self) -> None:
         """Take the shared memory away; what was last latched in it is kept as ``first_fault.toml``."""
@@ -121,6 +132,8 @@ class Session:
         """The secret that authenticates streamed policies: shared by both machines where the session names
         keys, else one of this session's own. Raises SandlotError if a shared one is absent."""
         setup = self.manifest.setup
+        if self.manifest.role == "run":
+            setup = Setup()  # nobody streams to it
         if setup.key:
             return load_session_key(Path(setup.keys) / SHARED_KEY)
         path = Path(setup.keys) / LOOPBACK_KEY if setup.keys else self.key_file
@@ -142,6 +155,11 @@ def board_directory(session: str, directory: Path) -> Path:
     return directory / "board"
 
 
+def links_to_runs() -> list[Path]:
+    """Of every session on this machine that has shared memory now, the link in it to its run's folder."""
+    return sorted(SHARED_MEMORY.glob(f"sandlot-*/{RUN_LINK}"))
+
+
 def open_session(directory: Path) -> Session:
     """The session of a run's folder. Raises SandlotError if it is none."""
     return Session(directory.resolve(), load_manifest(directory))
@@ -160,12 +178,17 @@ def create_session(
     minutes: float = 0.0,
     world: str | None = None,
     setup: Setup | None = None,
+    surrogate: str | None = None,
 ) -> Session:
-    """Make a run's folder and its manifest. ``attended``: a person enables motion on the twin too. Raises
-    SpecError for an unknown robot, course or cost."""
+    """Make a run's folder and its manifest. ``attended``: a person enables motion on the twin too;
+    ``surrogate``: drive that in place of the twin. Under a bench override the robot has reduced authority.
+    Raises SpecError for an unknown robot, course, surrogate or cost."""
     spec_path, course_path = catalogue.find("robots", robot), catalogue.find("courses", course)
     world_path = _world(world, course_path.stem) if twin else None
     setup = setup or Setup()
+    stand_in = Surrogate() if surrogate is None else load_surrogate(catalogue.find("surrogates", surrogate))
+    if stand_in.name and not twin:
+        raise SpecError(f"surrogate {stand_in.name} takes the twin's place, and this session has no twin")
     session = secrets.token_hex(6)
     course_data = load_course(course_path)
     spec = at_site(load_spec(spec_path), course_data.file.site)
@@ -175,12 +198,18 @@ def create_session(
             f"{spec_path}: enable.source is simulated_operator, which is nobody, for the twin only; name who "
             "enables motion: held_key, transmitter or attendance"
         )
+    if setup.bench_override:
+        spec = _on_the_bench(spec, attended or not twin)
     now = datetime.datetime.now(datetime.UTC)
     directory = _folder(runs / spec.name, now)
     if twin:
         spec = on_twin(spec, board_directory(session, directory) / PORTS, attended)
         if fast:  # simulated time has no network either
             spec = msgspec.structs.replace(spec, estop=Estop())
+        stand_in.truths(spec)  # an unknown parameter is refused here, not by a process that dies
+    if setup.bundle:
+        shutil.copyfile(setup.bundle, directory / BUNDLE)
+        setup = msgspec.structs.replace(setup, bundle=str(directory / BUNDLE))
     contract = contract_of(spec, make_task(spec, course_data))
     # An unknown cost or action is refused here, not by a process that dies.
     Multipliers(contract, setup.constraints)
@@ -205,12 +234,24 @@ def create_session(
         learner=without_none(msgspec.to_builtins(setup.learner_config())),
         spec=without_none(msgspec.to_builtins(spec)),
         course=without_none(msgspec.to_builtins(course_data.file)),
+        surrogate=stand_in,
     )
     manifest.save(directory)
     made = Session(directory, manifest)
     for folder in (made.policies, made.spool, made.learner):
         folder.mkdir()
     return made
+
+
+def _on_the_bench(spec: RobotSpec, person: bool) -> RobotSpec:
+    """The robot as it drives a policy that nobody has validated: with reduced authority, and a ``person`` who
+    would let go. Raises SpecError for a permission that outlasts letting go."""
+    if person and spec.enable.source == "attendance":
+        raise SpecError(
+            f"{spec.name}: enable.source is attendance, which goes on after a person has left; under "
+            "--bench-override a person holds enable all the time: held_key or transmitter"
+        )
+    return reduced(spec)
 
 
 def _world(name: str | None, course: str) -> Path:

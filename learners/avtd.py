@@ -139,4 +139,5 @@ def _candidate(config: AvtdConfig, number: int) -> LearnerConfig:
         layer_norm=regulariser.layer_norm,
         dropout=regulariser.dropout,
         weight_decay=regulariser.weight_decay,
+        spectral_norm=regulariser.spectral_norm,
     )

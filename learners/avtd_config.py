@@ -14,6 +14,7 @@ class Regulariser(Struct):
     layer_norm: bool = False
     dropout: float = 0.0
     weight_decay: float = 0.0
+    spectral_norm: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.dropout < 1 or self.weight_decay < 0:
@@ -22,7 +23,7 @@ class Regulariser(Struct):
 
 class AvtdConfig(LearnerConfig, tag="avtd"):
     """Several learners of SAC's family on the same data, of which one acts (``avtd.Avtd``). ``layer_norm``,
-    ``dropout`` and ``weight_decay`` are the regularisers'."""
+    ``dropout``, ``weight_decay`` and ``spectral_norm`` are the regularisers'."""
 
     regularisers: tuple[Regulariser, ...] = (
         Regulariser(name="none"),

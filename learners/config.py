@@ -107,6 +107,9 @@ class LearnerConfig(CommonConfig, tag="sac"):
     """Share of the critics' hidden units that is dropped, everywhere they are evaluated; DroQ's is 0.01."""
     weight_decay: float = 0.0
     """Of the critics' weights, decoupled (AdamW, Loshchilov & Hutter 2019, arXiv 1711.05101)."""
+    spectral_norm: bool = False
+    """The critics' last hidden layer is spectrally normalised: stretches nothing (Miyato et al. 2018, arXiv
+    1802.05957; Gogianu et al. 2021, arXiv 2105.05246)."""
     polyak: float = 0.005
     temperature_learning_rate: float = 3e-4
     initial_temperature: float = 0.05

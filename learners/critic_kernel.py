@@ -35,7 +35,10 @@ def value(weights: Weights, depth: int, inputs: Tensor) -> Tensor:
     """One critic (``networks.Critics`` without the leading dimension) without dropout: (I,) to ()."""
     h = inputs
     for k in range(depth):
-        h = h @ weights[f"weight{k}"] + weights[f"bias{k}"]
+        weight = weights[f"weight{k}"]
+        if f"direction{k}" in weights:  # spectral norm; updates do not move the direction
+            weight = weight / (weights[f"direction{k}"].detach() @ weight).norm()
+        h = h @ weight + weights[f"bias{k}"]
         if f"norm_scale{k}" in weights:
             centred = h - h.mean()
             h = centred * (centred.square().mean() + LAYER_NORM_EPSILON).rsqrt()

@@ -21,10 +21,19 @@ from robot.errors import ContractMismatchError, SandlotError
 from robot.plain_data import differences
 
 ACTOR: Final = ("hidden",)
-CRITICS: Final = ("hidden", "critics", "layer_norm", "discount", "n_step", "reward_scale", "reward_shift")
+CRITICS: Final = (
+    "hidden",
+    "critics",
+    "layer_norm",
+    "spectral_norm",
+    "discount",
+    "n_step",
+    "reward_scale",
+    "reward_shift",
+)
 """Settings that must be the same: of the networks' shapes, and of what values are of."""
 SAC_S: Final[Mapping[str, Any]] = {"reward_scale": 1.0, "reward_shift": 0.0}
-IQL_S: Final[Mapping[str, Any]] = {"layer_norm": True}
+IQL_S: Final[Mapping[str, Any]] = {"layer_norm": True, "spectral_norm": False}
 """What is no setting there."""
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from learners.engine.kernels import LAYER_NORM_EPSILON
+from learners.engine.parameters import direction_of
 
 LOG_STD_MIN, LOG_STD_MAX = -20.0, 2.0
 """Bounds on the actor's log standard deviation, as in RLPD."""
@@ -28,18 +29,30 @@ class Critics:
     """E critics: (Linear, Dropout, LayerNorm, ReLU) for each hidden layer, then Linear to one value.
 
     Weights are (E, inputs, outputs). RLPD's first change to SAC is the LayerNorm: it bounds the values of
-    actions that were never tried. The dropout is DroQ's, and off unless asked for.
+    actions that were never tried. The dropout is DroQ's, and off unless asked for; so is the spectral norm of
+    the last hidden layer, and of no other: more of it keeps Q-learning from learning (Gogianu et al. 2021,
+    arXiv 2105.05246).
     """
 
     def __init__(
-        self, critics: int, inputs: int, hidden: tuple[int, ...], *, layer_norm: bool = True
+        self,
+        critics: int,
+        inputs: int,
+        hidden: tuple[int, ...],
+        *,
+        layer_norm: bool = True,
+        spectral_norm: bool = False,
     ) -> None:
         self.critics, self.inputs, self.hidden, self.layer_norm = critics, inputs, hidden, layer_norm
+        self.normalised = f"weight{len(hidden) - 1}" if spectral_norm else None
+        """The weight that is spectrally normalised."""
         self.shapes: dict[str, tuple[int, ...]] = {}
         for k, width in enumerate(hidden):
             self.shapes |= {f"weight{k}": (critics, inputs, width), f"bias{k}": (critics, width)}
             if layer_norm:
                 self.shapes |= {f"norm_scale{k}": (critics, width), f"norm_bias{k}": (critics, width)}
+            if self.normalised == f"weight{k}":
+                self.shapes[direction_of(self.normalised)] = (critics, inputs)
             inputs = width
         self.shapes |= {"value_weight": (critics, inputs, 1), "value_bias": (critics, 1)}
 
@@ -49,6 +62,8 @@ class Critics:
                 xavier_(tensor, generator)
             elif "norm_scale" in name:
                 tensor.fill_(1.0)
+            elif "direction" in name:  # any; without a random number, so that all else begins alike
+                tensor.fill_(tensor.shape[1] ** -0.5)
 
 
 class Actor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from learners.config import CommonConfig
 from learners.frames import Frames
-from learners.held_out import SHARE_OF_CAPACITY, held_out_rows
+from learners.held_out import SHARE_OF_CAPACITY, HeldOut
 from learners.replay import Replay, Transitions
 from learners.sac import Batch
 from learners.value_bound import RewardRange
@@ -60,6 +60,7 @@ class Experience:
         self._pictures_needed = bool(contract.images) and frames is None
         self.steps = 0
         """Environment steps ever added: rows with an action."""
+        self._held_out = HeldOut(config.held_out)
         self._tails: dict[str, int] = {}
 
     @property
@@ -102,7 +103,7 @@ class Experience:
         actor = rows["actor"]
         kind = np.where(actor == int(Actor.POLICY), _PRACTICE, _NONE)
         kind[np.isin(actor, PRIOR_ACTORS)] = _PRIOR
-        kind[(kind != _NONE) & held_out_rows(session, rows, self.config.held_out)] = _HELD_OUT
+        kind[(kind != _NONE) & self._held_out.rows(session, rows)] = _HELD_OUT
         return kind
 
     def batch(self, rng: np.random.Generator) -> Batch:

@@ -100,7 +100,13 @@ class Sac:
 
         def ensemble(critics: int, watched: int = 0) -> Ensemble:
             return Ensemble(
-                Critics(critics, observations + self.actions, config.hidden, layer_norm=config.layer_norm),
+                Critics(
+                    critics,
+                    observations + self.actions,
+                    config.hidden,
+                    layer_norm=config.layer_norm,
+                    spectral_norm=config.spectral_norm,
+                ),
                 self.actions,
                 config.batch,
                 config.learning_rate,

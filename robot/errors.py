@@ -34,6 +34,10 @@ class PolicyError(SandlotError):
     """A policy file cannot be used."""
 
 
+class BundleError(SandlotError):
+    """A file is no bundle, is not whole, is not what its maker signed, or may not drive this robot."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence that names the closest valid names, for error messages."""
     known = sorted(known)

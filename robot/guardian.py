@@ -60,6 +60,8 @@ class Guardian:
         self._barrier = Barrier(spec, senses.monitors.fence)
         self._projection = Projection(spec.actuators, spec.rates.guardian_hz)
         self._hold = SetpointHold(spec)
+        self._authority = spec.safety.authority
+        self._reduced = min(spec.safety.reduced_scale, spec.safety.authority)
         lease_s = spec.enable.lease_s if spec.enable.source == "attendance" else None
         self._operator = OperatorInbox(board.operator, spec.enable.timeout_s, lease_s)
         self._estops = EstopInbox(spec.estop, board.estops)
@@ -254,7 +256,7 @@ class Guardian:
         running_down = self._rundown.update(now, senses.still)
         if state in AUTHORITY and valid:
             requested = self._hold.target()
-            scale = self.spec.safety.reduced_scale if state == SafetyState.REDUCED else 1.0
+            scale = self._reduced if state == SafetyState.REDUCED else self._authority
             safe = self._barrier.filter(requested, self._anchor, senses.state, senses.deviation)
             allowed = self._projection.project(safe, self._anchor, scale, self._before)
             self._links.command(now, allowed, outbox.sent)

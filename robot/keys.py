@@ -55,20 +55,20 @@ def write_pair(directory: Path, name: str, pair: KeyPair) -> tuple[Path, Path]:
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     private, public = directory / f"{name}.key", directory / f"{name}.pub"
-    _write_private(private, f'public = "{pair.public}"\nsecret = "{pair.secret}"\n')
+    write_private(private, f'public = "{pair.public}"\nsecret = "{pair.secret}"\n')
     public.write_text(f'public = "{pair.public}"\n')
     return private, public
 
 
 def load_pair(path: Path) -> KeyPair:
     """Read ``NAME.key``. Raises SandlotError if it is absent, readable by others, or not a key."""
-    plain = _read(path, private=True)
+    plain = read_key_file(path, private=True)
     return KeyPair(_key(plain, "public", path), _key(plain, "secret", path))
 
 
 def load_public(path: Path) -> str:
     """Read the public key from a ``NAME.pub`` (or ``NAME.key``) file."""
-    return _key(_read(path, private=False), "public", path)
+    return _key(read_key_file(path, private=False), "public", path)
 
 
 def load_allowed(directory: Path) -> frozenset[str]:
@@ -94,13 +94,13 @@ def load_learner_keys(own: Path, allowed: Path) -> LearnerKeys:
 def make_session_key(path: Path) -> bytes:
     """Make a session key, mode 0600: shared by robot and learner, it authenticates streamed policies."""
     key = secrets.token_bytes(SESSION_KEY_BYTES)
-    _write_private(path, f'session = "{key.hex()}"\n')
+    write_private(path, f'session = "{key.hex()}"\n')
     return key
 
 
 def load_session_key(path: Path) -> bytes:
     """Read a session key. Raises SandlotError if it is absent, readable by others, or too short."""
-    plain = _read(path, private=True)
+    plain = read_key_file(path, private=True)
     try:
         key = bytes.fromhex(str(plain.get("session", "")))
     except ValueError:
@@ -112,7 +112,8 @@ def load_session_key(path: Path) -> bytes:
     return key
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a secret, mode 0600. Raises SandlotError if the file exists."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -124,7 +125,8 @@ def _write_private(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _read(path: Path, private: bool) -> dict[str, object]:
+def read_key_file(path: Path, private: bool) -> dict[str, object]:
+    """What a key file holds. Raises SandlotError if it is none, or ``private`` and readable by others."""
     try:
         mode = path.stat().st_mode
         text = path.read_text()

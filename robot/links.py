@@ -175,9 +175,9 @@ class Links:
             out = None
         if out is None:  # the driver failed half-way: its stop may still work
             self._guarded(now_ns, link, link.driver.stop, now_ns, True)
-            sent[link.actuators] = np.nan
-        else:
-            sent[link.actuators] = out
+        if not link.setpoint.size:
+            return
+        sent[link.actuators] = np.nan if out is None else out
         if all(map(math.isfinite, sent[link.actuators].tolist())):
             link.unsent_ns = None
         elif link.unsent_ns is None:

@@ -33,6 +33,7 @@ class Outbox:
         self._measured_from = _bytes(measured)
         self._measured_to = self._bytes_of("measured")
         self._inputs_to = (self._bytes_of("command"), self._bytes_of("operator"))
+        self._inputs: list[Record | None] = [None, None]  # as copied last
         self._devices: NDArray[np.uint8] = self.tick["devices"][0]
         self._copied = [
             (self.state[name][0], self.tick[name][0]) for name in ("state", "deviation", "allowed", "sent")
@@ -51,9 +52,10 @@ class Outbox:
         """Note for the log what the kernel judges this tick by: the newest records taken by ``read_ns`` (None
         before the first), a ``DeviceFlag`` for each device, whether the guardian was asked to end, and what
         the emergency stops said."""
-        for to, record in zip(self._inputs_to, (command, operator), strict=True):
-            if record is not None:
-                np.copyto(to, _bytes(record))
+        for k, record in enumerate((command, operator)):
+            if record is not None and record is not self._inputs[k]:
+                self._inputs[k] = record
+                np.copyto(self._inputs_to[k], _bytes(record))
         np.copyto(self._devices, devices)
         tick = self._in_tick
         tick["read_ns"][0] = read_ns

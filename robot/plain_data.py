@@ -15,8 +15,18 @@ T = TypeVar("T")
 
 
 def digest(plain: Mapping[str, Any]) -> str:
-    """SHA-256 of plain data in a canonical form: keys sorted, shortest round-trip floats."""
-    return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
+    """SHA-256 of plain data in its canonical form."""
+    return sha256(canonical_json(plain))
+
+
+def canonical_json(plain: Any) -> bytes:
+    """JSON with sorted keys and shortest round-trip floats: equal data is equal bytes."""
+    return msgspec.json.encode(plain, order="deterministic")
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def differences(ours: Any, theirs: Any, path: str = "") -> list[str]:

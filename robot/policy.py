@@ -52,19 +52,7 @@ class Policy:
 
     def __init__(self, path: Path, contract: TaskContract, calibration_hash: str | None = None) -> None:
         self.path = path
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001  (onnxruntime raises a dozen unrelated classes)
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise PolicyError(
-                f"{path.name} is not a policy onnxruntime can load: {reason}; export it anew"
-            ) from None
+        self._session = open_session(path)
         self.metadata = _metadata(self._session, path)
         self.version = self.metadata.version
         self._check(contract, calibration_hash)
@@ -97,13 +85,7 @@ class Policy:
 
     def _check(self, contract: TaskContract, calibration_hash: str | None) -> None:
         name, found = self.path.name, self.metadata
-        try:
-            theirs = msgspec.convert(found.contract, TaskContract)
-        except msgspec.ValidationError as error:
-            raise PolicyError(
-                f"{name}: the contract in its metadata cannot be read: {error}; export it anew"
-            ) from None
-        require_same(contract, theirs, f"policy {name}")
+        require_same(contract, _contract(found, self.path), f"policy {name}")
         if found.contract_hash != contract.hash():
             raise PolicyError(
                 f"{name}: its contract hash {found.contract_hash[:12]} does not belong to the contract it "
@@ -114,6 +96,37 @@ class Policy:
                 f"{name}: made under calibration {found.calibration_hash[:12]}, the robot now has "
                 f"{calibration_hash[:12]}; it must pass the quick gate again before it may drive"
             )
+
+
+def carried_contract(path: Path) -> TaskContract:
+    """The contract that a policy file says it was made for. Raises PolicyError if it says nothing."""
+    return _contract(_metadata(open_session(path), path), path)
+
+
+def open_session(path: Path) -> Any:
+    """A policy's file in onnxruntime, on one thread that never spins. Raises PolicyError."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001  (onnxruntime raises a dozen unrelated classes)
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PolicyError(
+            f"{path.name} is not a policy onnxruntime can load: {reason}; export it anew"
+        ) from None
+
+
+def _contract(metadata: PolicyMetadata, path: Path) -> TaskContract:
+    try:
+        return msgspec.convert(metadata.contract, TaskContract)
+    except msgspec.ValidationError as error:
+        raise PolicyError(
+            f"{path.name}: the contract in its metadata cannot be read: {error}; export it anew"
+        ) from None
 
 
 def _metadata(session: Any, path: Path) -> PolicyMetadata:

@@ -120,7 +120,9 @@ class Turn(Struct):
 
 
 class Safety(Struct):
-    """The safety kernel's settings: command lifetime, limits, barriers, and the derating of REDUCED."""
+    """The safety kernel's settings: command lifetime, limits, barriers, and the derating of REDUCED.
+    ``authority`` in (0, 1]: the share of the actuators' ranges (of the slew, for positions) that may be used
+    in any state; a session under a bench override has less than all."""
 
     command_timeout_s: float
     arming_s: float
@@ -131,6 +133,7 @@ class Safety(Struct):
     signals: tuple[Signal, ...] = ()
     fence: Fence | None = None
     turn: Turn | None = None
+    authority: float = 1.0
 
 
 def check_safety(robot: str, safety: Safety) -> None:
@@ -141,6 +144,7 @@ def check_safety(robot: str, safety: Safety) -> None:
             raise SpecError(f"{robot}: {what}")
 
     need(0.0 < safety.reduced_scale <= 1.0, f"safety.reduced_scale {safety.reduced_scale} must lie in (0, 1]")
+    need(0.0 < safety.authority <= 1.0, f"safety.authority {safety.authority} must lie in (0, 1]")
     for limit in safety.limits:
         need(
             limit.lower is not None or limit.upper is not None,

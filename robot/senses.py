@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from robot.board import Board
@@ -66,7 +68,7 @@ class Senses:
             text = f"{type(error).__name__}: {error}"
             self._events.at_most_once_a_second(now, "estimator", 0.0, text)
             return Verdict(Request.CATEGORY1, Cause.ESTIMATOR, text)
-        if not np.isfinite(self.state).all():
+        if not all(map(math.isfinite, self.state.tolist())):
             return Verdict(Request.CATEGORY1, Cause.ESTIMATOR, "the state is not finite")
         return CLEAR
 

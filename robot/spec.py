@@ -231,6 +231,13 @@ def at_site(spec: RobotSpec, site: Site) -> RobotSpec:
     return msgspec.structs.replace(spec, safety=msgspec.structs.replace(spec.safety, fence=fence))
 
 
+def reduced(spec: RobotSpec) -> RobotSpec:
+    """The robot with no more authority than its REDUCED state has, in every state. Neither its contract nor
+    its calibration changes."""
+    authority = min(spec.safety.authority, spec.safety.reduced_scale)
+    return msgspec.structs.replace(spec, safety=msgspec.structs.replace(spec.safety, authority=authority))
+
+
 def load_spec(path: Path, overrides: Mapping[str, Any] | None = None) -> RobotSpec:
     """Read a robot's TOML file. Raises SpecError naming the key and the nearest valid one."""
     try:

@@ -34,6 +34,15 @@ class Outcome:
     trouble: str = ""
 
 
+@dataclass(frozen=True)
+class Success:
+    """What an episode must show to count as a success: so many cycles of the task within ``seconds`` [s],
+    from wherever it starts, and no failure on the way."""
+
+    cycles: float
+    seconds: float
+
+
 class Task(Protocol):
     """What is to be learned. State vectors are in the spec's state layout."""
 
@@ -42,6 +51,7 @@ class Task(Protocol):
     reward_terms: tuple[str, ...]
     reward_weights: Array
     cost_terms: tuple[str, ...]
+    success: Success
 
     def reset(self, state: Array) -> None:
         """Start an episode from here."""

@@ -53,6 +53,8 @@ class CarParameters:
     battery_resistance: float
     steering_limit: float = 0.4189
     """Mechanical end stop [rad]; f1tenth_gym s_max."""
+    steering_backlash: float = 0.0
+    """Play between servo and wheels, from stop to stop [rad]; none in a new linkage."""
     rotor_inertia: float = 4.0e-6
     """Motor rotor [kg m^2]; estimate for a 36 mm rotor of 60 g, 6 % of the car's mass once geared."""
     duty_limit: float = 0.95

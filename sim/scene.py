@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import mujoco
 import numpy as np
@@ -23,7 +24,7 @@ def scene_mjcf(world: World, car: CarParameters, timestep: float) -> str:
     parts = car_mjcf(car, world.floor_friction)
     time_constant = 1 / (car.bumper_damping * car.bumper_frequency)
     half = [extent + 1.0 for extent in world.extent()]
-    faces = "".join(_wall(world, face, sign) for face, sign in zip(world.walls(), (1.0, -1.0), strict=True))
+    faces = _walls(world)
     obstacles = "".join(
         f'<geom class="wall" type="{o.shape}" pos="{o.x} {o.y} {o.size[-1] / 2}" euler="0 0 {o.yaw}" '
         f'size="{_half_size(o.shape, o.size)}" rgba="{OBSTACLE_RGBA}"/>\n    '
@@ -59,6 +60,12 @@ def scene_mjcf(world: World, car: CarParameters, timestep: float) -> str:
 def scene(world: World, car: CarParameters, timestep: float) -> mujoco.MjModel:
     """Compile ``scene_mjcf``."""
     return mujoco.MjModel.from_xml_string(scene_mjcf(world, car, timestep))
+
+
+@lru_cache
+def _walls(world: World) -> str:
+    """All walls, which are the same whatever car drives between them."""
+    return "".join(_wall(world, face, sign) for face, sign in zip(world.walls(), (1.0, -1.0), strict=True))
 
 
 def _wall(world: World, face: Array, inner: float) -> str:

@@ -12,21 +12,21 @@ import numpy as np
 from robot.errors import SandlotError
 from robot.spec import RobotSpec
 from sim.car import GRAVITY, WHEELS, ackermann, car_parameters
+from sim.hand import Hand
 from sim.motor import Motor
 from sim.plant import Array
 from sim.scene import scene
+from sim.steering import Steering
 from sim.world import World, load_world
 
 TIMESTEP = 0.001
 """[s]; one step is 13 us of CPU, and an impact of 20 ms is resolved."""
 SETTLE_STEPS = 1000
-HAND = (0.05, 0.05, 0.05)
-"""How exactly a person sets a car down: standard deviations of x, y [m] and yaw [rad]; estimate."""
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 class CarTwin:
-    """A car on four tyres between walls.
+    """A car on four tyres between walls; implements ``sim.plant.Twin``.
 
     ``world``: a world or its file. ``truth``: values of ``sim.car.CarParameters`` that differ from the
     calibration, unknown to everything onboard. ``rng`` makes the hand that sets the car down a human one;
@@ -46,7 +46,7 @@ class CarTwin:
         self.car = car_parameters(spec, truth)
         self.model = scene(self.world, self.car, timestep)
         self.data = mujoco.MjData(self.model)
-        self._rng = rng
+        self._hand = Hand(self.world, rng)
         self._step_ns = round(timestep * 1e9)
         self._time_ns = 0
         self._motor = Motor(self.car, timestep)
@@ -54,8 +54,6 @@ class CarTwin:
         self._imu = np.array(spec.vector("imu_position"))
         self._off_centre = bool(self._imu.any())
         self._antenna = np.array(spec.vector("gnss_antenna"))
-        self._centreline = self.world.centreline()
-        self._headings = self.world.headings()
 
         body = self.model.body("car").id
         self._rotation = self.data.xmat[body].reshape(3, 3)
@@ -66,10 +64,7 @@ class CarTwin:
         solid[self.model.geom("floor").id] = False
         self._wall_geoms = np.flatnonzero(solid)
 
-        self._steering = 0.0
-        self._servo_angle = 0.0
-        self._lag = 1.0 - math.exp(-timestep / self.car.steering_time_constant)
-        self._turn = self.car.steering_rate * timestep
+        self._steering = Steering(self.car, timestep)
         self._steer(0.0)
         self._rest = self._settled()
         self.place(self.world.start_pose)
@@ -83,19 +78,17 @@ class CarTwin:
         self._motor.brake(amperes)
 
     def servo(self, position: float) -> None:
-        position = min(max(position, 0.0), 1.0)
-        angle = (position - self.car.servo_offset) / self.car.servo_gain
-        self._servo_angle = min(max(angle, -self.car.steering_limit), self.car.steering_limit)
+        self._steering.command(position)
 
     def advance(self, to_ns: int) -> None:
         """Step until one step more would pass ``to_ns``. Raises SandlotError if the physics diverged."""
-        speeds, control, motor = self._wheel_speeds, self.data.ctrl, self._motor
+        speeds, control, motor, steering = self._wheel_speeds, self.data.ctrl, self._motor, self._steering
         model, data, step = self.model, self.data, mujoco.mj_step
         for _ in range((to_ns - self._time_ns) // self._step_ns):
             control[0] = motor.step(0.25 * float(speeds[0] + speeds[1] + speeds[2] + speeds[3]))
-            change = self._lag * (self._servo_angle - self._steering)
-            if change:
-                self._steer(self._steering + min(max(change, -self._turn), self._turn))
+            before = steering.angle
+            if steering.step() != before:
+                self._steer(steering.angle)
             step(model, data)
             self._time_ns += self._step_ns
         if not math.isfinite(data.qpos[0]) or data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
@@ -161,8 +154,8 @@ class CarTwin:
 
     @property
     def steering(self) -> float:
-        """The steering angle that the servo has really reached [rad], left positive."""
-        return self._steering
+        """The steering angle that the wheels have really reached [rad], left positive."""
+        return self._steering.angle
 
     def pose(self) -> tuple[float, float, float]:
         """x, y of the centre of mass [m] and yaw [rad, -pi to pi]."""
@@ -187,11 +180,7 @@ class CarTwin:
         """Pick the car up and set it down on its wheels, at rest: exactly at ``pose`` (x, y [m], yaw [rad]),
         or (None) about where it is, in the middle of the track and facing along it, as well as a hand can."""
         if pose is None:
-            nearest = int(np.argmin(((self._centreline - self.data.qpos[:2]) ** 2).sum(axis=1)))
-            pose = (*self._centreline[nearest].tolist(), float(self._headings[nearest]))
-            if self._rng is not None:
-                x, y, yaw = (p + self._rng.normal(0.0, s) for p, s in zip(pose, HAND, strict=True))
-                pose = (x, y, yaw)
+            pose = self._hand.pose_near(*self.data.qpos[:2].tolist())
         x, y, yaw = pose
         data = self.data
         data.qpos[:] = self._rest
@@ -206,17 +195,18 @@ class CarTwin:
         """Everything that decides the future, and what the sensors feel now; give it to ``set_state``."""
         physics = np.empty(mujoco.mj_stateSize(self.model, STATE))
         mujoco.mj_getState(self.model, self.data, physics, STATE)
-        own = [self._time_ns, self._steering, self._servo_angle, *self._motor.state()]
+        own = [self._time_ns, *self._steering.state(), *self._motor.state()]
         return np.concatenate([own, self.data.qacc, self._rotation.ravel(), physics])
 
     def set_state(self, state: Array) -> None:
         """Return to a moment of this twin or of one like it: the same future to the last bit. The hand that
         sets the car down does not return to what it was."""
-        acceleration, physics = 3 + Motor.STATE_SIZE, state.size - mujoco.mj_stateSize(self.model, STATE)
+        motor = 1 + Steering.STATE_SIZE
+        acceleration, physics = motor + Motor.STATE_SIZE, state.size - mujoco.mj_stateSize(self.model, STATE)
         self._time_ns = int(state[0])
-        self._servo_angle = float(state[2])
-        self._motor.set_state(state[3:acceleration].tolist())
-        self._steer(float(state[1]))
+        self._steering.set_state(state[1:motor].tolist())
+        self._motor.set_state(state[motor:acceleration].tolist())
+        self._steer(self._steering.angle)
         mujoco.mj_setState(self.model, self.data, state[physics:], STATE)
         mujoco.mj_forward(self.model, self.data)
         mujoco.mj_setState(self.model, self.data, state[physics:], STATE)
@@ -230,8 +220,7 @@ class CarTwin:
         return rotation.reshape(3, 3)
 
     def _steer(self, angle: float) -> None:
-        """Turn both front wheels' hinge frames: kinematic, for the servo is far stronger than the tyres."""
-        self._steering = angle
+        """Turn both front wheels' hinge frames."""
         for hub, turn in zip(self._hubs, ackermann(self.car, angle), strict=True):
             hub[0] = math.cos(turn / 2)
             hub[3] = math.sin(turn / 2)

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from launch.operator import SimulatedOperator
 from launch.processes import make_guardian, make_policies
 from launch.session import Session, create_session
 from robot.clock import SimulatedClock
-from robot.interface import Array, load_class, make_driver
+from robot.interface import Array, make_driver
 from robot.messages import COURIER_DTYPE, OPERATOR_DTYPE, Cause, PilotPhase, SafetyState
 from robot.pilot import Pilot
 from robot.practice.course import Course
@@ -32,6 +31,8 @@ from robot.spec import RobotSpec
 from robot.teleop.device import TeleopCommand
 from robot.teleop.pure_pursuit import PurePursuit
 from sim.emulators.rig import Rig
+from sim.plant import Twin
+from sim.surrogate import make_twin
 from sim.world import load_world
 
 START_NS = 1_000_000_000
@@ -144,9 +145,9 @@ class CalmSession:
         self.speed, lateral = float(rng.uniform(*SPEEDS)), float(rng.uniform(*LATERAL))
         self.clock = SimulatedClock(START_NS)
         self.board = session.board(create=True)
-        twin = load_class(spec.twin, f"{spec.name}: twin")
-        self.twin: Any = twin(spec, load_world(session.world), session.generator("plant"), truth)
-        self.rig = Rig(spec, self.twin, session.generator("emulators"))
+        surrogate, world = session.manifest.surrogate, load_world(session.world)
+        self.twin: Twin = make_twin(spec, world, session.generator("plant"), surrogate, truth)
+        self.rig = Rig(spec, self.twin, session.generator("emulators"), delays=surrogate.delays)
         ports = self.rig.ports(self.clock)
         drivers = [make_driver(spec, device, ports[device.name]) for device in spec.devices]
         self.guardian = make_guardian(session, drivers, self.board, self.clock)
@@ -290,11 +291,18 @@ def run(
     return total.figures()
 
 
-def make_session(robot: str, course: str, seed: int, runs: Path) -> Session:
-    """A session of a scripted driver on the twin."""
-    setup = Setup(update_ratio=0, demonstration_laps=ENDLESS)
+def make_session(robot: str, course: str, seed: int, runs: Path, surrogate: str | None = None) -> Session:
+    """A session of a scripted driver on the twin, or on a surrogate for it."""
     return create_session(
-        robot, course, role="practice", runs=runs, twin=True, fast=True, seed=seed, setup=setup
+        robot,
+        course,
+        role="practice",
+        runs=runs,
+        twin=True,
+        fast=True,
+        seed=seed,
+        setup=Setup(update_ratio=0, demonstration_laps=ENDLESS),
+        surrogate=surrogate,
     )
 
 

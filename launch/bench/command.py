@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 
 import msgspec
@@ -12,6 +13,7 @@ from rich.table import Table
 from launch.manifest import machine
 from launch.options import (
     BenchCalmOptions,
+    BenchEstimateOptions,
     BenchFaultsOptions,
     BenchFramesOptions,
     BenchKillOptions,
@@ -19,8 +21,10 @@ from launch.options import (
     BenchLoopOptions,
     BenchPolicyOptions,
     BenchPracticeOptions,
+    BenchSurrogatesOptions,
     BenchTickOptions,
     BenchTransportOptions,
+    BenchTwinOptions,
 )
 from robot.errors import SandlotError
 
@@ -128,6 +132,7 @@ def practice(options: BenchPracticeOptions) -> int:
     say = Console(stderr=options.json).print
     for seed in options.seeds:
         where = f"{options.robot} on {options.course}, {options.driver}, seed {seed}, {options.minutes:g} min"
+        where += f", surrogate {options.surrogate}" if options.surrogate else ""
         say(f"{where}: running")
         row = run(
             options.robot,
@@ -139,6 +144,7 @@ def practice(options: BenchPracticeOptions) -> int:
             options.csv,
             options.runs,
             options.keep,
+            options.surrogate,
         )
         if row is None:
             say(f"{where}: already in {options.csv}")
@@ -147,6 +153,52 @@ def practice(options: BenchPracticeOptions) -> int:
         say(f"{where}: " + ", ".join(f"{name} {row[name]}" for name in (*shown, "times_real_time")))
         if options.json:
             print(json.dumps(dict(row)))
+    return 0
+
+
+def twin(options: BenchTwinOptions) -> int:
+    """Closed-loop episodes a minute. 1 if they differ with the number of threads."""
+    from launch.bench.twin import agreement, run
+
+    course, episodes, policy, timestep = options.course, options.episodes, options.policy, options.timestep
+    if options.against_timestep is not None:
+        figures = agreement(course, episodes, policy, (timestep, options.against_timestep))
+        return _show("bench twin, timesteps", figures, options.json)
+    processors = os.cpu_count() or 1
+    figures = run(course, episodes, options.seconds, options.repeats, policy, timestep, processors)
+    _show("bench twin", figures, options.json)
+    return int(not figures["bit_identical"])
+
+
+def estimate(options: BenchEstimateOptions) -> int:
+    """Errors of the estimated state."""
+    from launch.bench.estimate import run, save
+
+    say = Console(stderr=options.json).print
+    file, figures = run(options.drives, options.seconds, options.seed, progress=say)
+    if options.out is not None:
+        save(file, options.out)
+        say(f"written to {options.out}")
+    return _show("bench estimate", figures, options.json)
+
+
+def surrogates(options: BenchSurrogatesOptions) -> int:
+    """The twin and its surrogates on the same commands, a column each."""
+    from launch.bench.surrogates import picture, run
+
+    courses, measured = run(options.robot, options.names)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
+    table.add_column("", no_wrap=True)
+    for course in courses:
+        table.add_column(course.name, justify="right", no_wrap=True)
+    for name in measured[0]:
+        table.add_row(name, *(f"{figures[name]:.3g}" for figures in measured))
+    Console(stderr=options.json).print(table)
+    if options.png is not None:
+        options.png.write_bytes(picture(courses))
+    if options.json:
+        for course, figures in zip(courses, measured, strict=True):
+            print(json.dumps({"car": course.name} | figures))
     return 0
 
 

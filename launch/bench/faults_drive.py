@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 import msgspec
@@ -33,6 +32,8 @@ from robot.people_spec import EstopSource
 from robot.shared_memory import Record
 from robot.teleop.pure_pursuit import PurePursuit
 from sim.emulators.rig import Rig
+from sim.plant import Twin
+from sim.surrogate import make_twin
 from sim.world import load_world
 
 START_NS = 1_000_000_000
@@ -148,8 +149,8 @@ class Drive:
         )
         self.spec = spec = self.session.spec
         truth = {name: spec.scalar(name) * factor for name, factor in truth.items()}
-        twin = load_class(spec.twin, f"{spec.name}: twin")
-        self.twin: Any = twin(spec, load_world(self.session.world), self.session.generator("plant"), truth)
+        world, rng = load_world(self.session.world), self.session.generator("plant")
+        self.twin: Twin = make_twin(spec, world, rng, truth=truth)
         self.clock = SimulatedClock(START_NS)
         streams = self.session.generator("faults").spawn(len(spec.devices))
         self.lines = {d.name: TappedLine(rng) for d, rng in zip(spec.devices, streams, strict=True)}

@@ -22,6 +22,7 @@ from launch.lockstep import practise_lockstep
 from launch.manifest import Setup
 from launch.run_data import RunData
 from launch.session import create_session
+from robot.errors import SandlotError
 
 Driver = Literal["learner", "frozen", "untrained", "pure_pursuit"]
 ENDLESS = 1_000_000
@@ -38,12 +39,19 @@ def run(
     csv_file: Path,
     runs: Path,
     keep: bool,
+    surrogate: str | None = None,
 ) -> Mapping[str, object] | None:
     """One session and its row, or None if the file has that row already. ``held_out``: as Setup's.
-    ``keep``: leave the run's folder."""
+    ``keep``: leave the run's folder. ``surrogate``: drive that in place of the twin."""
     wanted = {"robot": robot, "course": course, "driver": driver, "seed": seed, "minutes": minutes}
     wanted["held_out"] = Setup(held_out=held_out).learner_config().held_out
-    if any(all(row.get(k) == str(v) for k, v in wanted.items()) for row in rows(csv_file)):
+    wanted["surrogate"] = surrogate or ""
+    known = rows(csv_file)
+    if known and "surrogate" not in known[0]:  # made before there were any
+        if surrogate:
+            raise SandlotError(f"{csv_file} has no column for the surrogate; name a new file with --csv")
+        del wanted["surrogate"]
+    if any(all(row.get(k) == str(v) for k, v in wanted.items()) for row in known):
         return None
     setup = msgspec.structs.replace(setup_of(driver, robot, course, seed, runs), held_out=held_out)
     session = create_session(
@@ -56,6 +64,7 @@ def run(
         seed=seed,
         minutes=minutes,
         setup=setup,
+        surrogate=surrogate,
     )
     began = time.monotonic()
     practise_lockstep(session)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from launch.bench.practice import rows
 from robot.frame_file import write_atomically
@@ -16,6 +19,21 @@ def missing(csv_file: Path, seeds: Sequence[int], cases: Iterable[str]) -> Itera
         for case in names:
             if not any(row["case"] == case and row["seed"] == str(seed) for row in rows(csv_file)):
                 yield seed, case
+
+
+def lines(
+    found: Sequence[Mapping[str, str]], cases: Iterable[str], column: str
+) -> list[tuple[str, list[NDArray[np.float64]]]]:
+    """Of every case a line for each seed, (n, 2): steps and a column's values."""
+    groups = []
+    for case in cases:
+        mine = [row for row in found if row["case"] == case]
+        runs = [
+            np.array([(float(row["step"]), float(row[column])) for row in mine if row["seed"] == seed])
+            for seed in sorted({row["seed"] for row in mine})
+        ]
+        groups.append((case, runs))
+    return groups
 
 
 def keep_picture(csv_file: Path, picture: bytes, progress: Callable[[str], None]) -> None:

@@ -13,9 +13,25 @@ def alarm(options: ExperimentOptions) -> int:
     return 0
 
 
+def avtd(options: ExperimentOptions) -> int:
+    """AVTD and each of its regularisers alone."""
+    from launch.experiments import avtd as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
+
+
 def growth(options: ExperimentOptions) -> int:
     """SAC with the whole action range and with parts of it."""
     from launch.experiments import growth as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
+
+
+def constraint(options: ExperimentOptions) -> int:
+    """PID against plain Lagrangian."""
+    from launch.experiments import constraint as experiment
 
     experiment.run(options.csv, options.seeds, print)
     return 0

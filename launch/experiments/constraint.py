@@ -1,95 +1,106 @@
-"""PID against plain Lagrangian on Point-Circle: how far a cost goes over its limit, and how it swings."""
+"""PID-Lagrangian (Stooke et al. 2020, arXiv 2007.03964) against the plain, integral one on Point-Circle: how
+far a cost goes over its limit, and how it swings. The integral gain decides much for both, so both get the
+same few to choose from, and each is judged by its own best.
+
+Resumable: a run whose rows are there is not made again.
+"""
 
 from __future__ import annotations
 
-import csv
-import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
-from launch.options import ExperimentConstraintOptions
-from robot.errors import SandlotError
-from robot.layout import Struct
+from launch.bench.practice import append, rows
+from launch.experiments.cases import keep_picture, lines, missing
+from learners.lagrangian import Constraint
 
 if TYPE_CHECKING:
-    from learners.environments.settings import TrainingSettings
     from learners.environments.training import Training
 
-ENVIRONMENT: Final = "sandlot/PointCircle-v0"
+NAME: Final = "sandlot/PointCircle-v0"
 LIMIT: Final = 20.0
 """Steps beyond the walls allowed in an episode of 200."""
-INTEGRAL: Final = 0.05
-METHODS: Final[dict[str, tuple[float, float, float]]] = {
-    "integral": (0.0, INTEGRAL, 0.0),
-    "PID": (0.2, INTEGRAL, 0.2),
+STEPS: Final = 6_000
+INTEGRAL_GAINS: Final = (0.0125, 0.05, 0.2)
+"""The default, a quarter of it and four times it."""
+METHODS: Final = {"integral": 0.0, "PID": 0.2}
+"""Proportional gain, which is the derivative's, too; 0.2 is the default of both."""
+CASES: Final = {
+    f"{method} {integral}": Constraint(
+        cost="cost", limit=LIMIT, proportional=damping, integral=integral, derivative=damping
+    )
+    for integral in INTEGRAL_GAINS
+    for method, damping in METHODS.items()
 }
-"""Gains: proportional, integral, derivative. The integral's is the same, so that only damping differs."""
+SETTINGS: Final[Mapping[str, Any]] = {
+    "hidden": [64, 64],
+    "batch": 64,
+    "warmup": 1_000,
+    "learning_rate": 1e-3,
+    "matmul": "float32",
+    "layer_norm": True,  # RLPD's critics
+    "actor_value": "mean",
+    "held_out": 0.0,
+}
+"""Of SAC."""
 SMOOTH: Final = 5
 """Episodes of a running mean: what is left of an episode's own randomness."""
 
 
-class Episode(Struct):
-    """A row of the CSV."""
+class Figures(NamedTuple):
+    """Means over seeds. Costs are running means over ``SMOOTH`` episodes of the learned policy; late is the
+    last half of them."""
 
-    method: str
-    seed: int
-    steps: int
-    """The run's length [steps]."""
-    step: int
-    reward: float
-    cost: float
-    multiplier: float
-
-
-def constraint(options: ExperimentConstraintOptions) -> int:
-    """Make what is missing, then the picture and the table."""
-    rows = _read(options.csv)
-    for seed in options.seeds:
-        for method in METHODS:
-            if not any((r.method, r.seed, r.steps) == (method, seed, options.steps) for r in rows):
-                new = list(_run(method, seed, options.steps))
-                _append(options.csv, new)
-                rows += new
-                print(f"{method}, seed {seed}: cost {np.mean([r.cost for r in new[-20:]]):.1f} at last")
-    chosen = [r for r in rows if r.seed in options.seeds and r.steps == options.steps]
-    found = {method: summary([r for r in chosen if r.method == method]) for method in METHODS}
-    table = Table("method", "worst cost", "mean excess", "swing", "return")
-    for method, figures in found.items():
-        table.add_row(method, *(f"{value:.3g}" for value in figures.values()))
-    Console().print(table)
-    _draw(options.csv.with_suffix(".png"), chosen)
-    if options.json:
-        print(json.dumps(found))
-    return 0
+    worst_cost: float
+    mean_excess: float
+    """Over the limit; costs below count as none."""
+    late_cost: float
+    late_swing: float
+    """Standard deviation of the cost."""
+    late_return: float
 
 
-def summary(rows: Sequence[Episode]) -> dict[str, float]:
-    """Means over seeds: the worst running mean of the cost, its mean excess over the limit, both in all
-    episodes of the learned policy, the standard deviation of its running mean and the return in the last
-    half."""
-    found = []
-    for seed in sorted({row.seed for row in rows}):
-        mine = [row for row in rows if row.seed == seed]
-        costs = running(np.array([row.cost for row in mine]))
-        half = len(mine) // 2
-        found.append(
-            (
-                costs.max(),
-                np.maximum(costs - LIMIT, 0.0).mean(),
-                costs[half:].std(),
-                np.mean([row.reward for row in mine[half:]]),
-            )
-        )
-    names = ("worst_cost", "mean_excess", "swing", "return")
-    return dict(zip(names, map(float, np.mean(found, 0)), strict=True))
+def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None], steps: int = STEPS) -> None:
+    """All cases with each seed, a row per episode, a picture of each method's best gain beside the file, and
+    what it comes to."""
+    for seed, case in missing(csv_file, seeds, CASES):
+        made = _measure(case, seed, steps)
+        append(csv_file, *made)
+        progress(f"{case}, seed {seed}: cost {made[-1]['cost']} in the last episode")
+    found = rows(csv_file)
+    figures = {case: summary(found, case) for case in CASES}
+    for case, one in figures.items():
+        said = ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in one._asdict().items())
+        progress(f"{case}: {said}")
+    chosen = [best({c: f for c, f in figures.items() if c.startswith(method)}) for method in METHODS]
+    keep_picture(csv_file, _drawn(found, chosen), progress)
+
+
+def summary(found: Sequence[Mapping[str, str]], case: str) -> Figures:
+    """Of all seeds that there are."""
+    figures = []
+    (_, costs), (_, returns) = (lines(found, [case], column)[0] for column in ("cost", "return"))
+    for cost_line, return_line in zip(costs, returns, strict=True):
+        cost, half = running(cost_line[:, 1]), len(cost_line) // 2
+        excess = np.maximum(cost - LIMIT, 0.0).mean()
+        late = cost[half:]
+        figures.append((cost.max(), excess, late.mean(), late.std(), return_line[half:, 1].mean()))
+    return Figures(*map(float, np.mean(figures, 0)))
+
+
+def best(figures: Mapping[str, Figures]) -> str:
+    """The case that earns most late of those that keep to the limit then; if none does, that which exceeds it
+    least."""
+    keep = {case: one for case, one in figures.items() if one.late_cost <= LIMIT}
+    if keep:
+        return max(keep, key=lambda case: keep[case].late_return)
+    return min(figures, key=lambda case: figures[case].late_cost)
 
 
 def running(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -97,109 +108,54 @@ def running(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.convolve(values, np.ones(SMOOTH) / SMOOTH, "valid")
 
 
-def _run(method: str, seed: int, steps: int) -> Iterator[Episode]:
-    from learners.environments.catalogue import find
-    from learners.environments.training import Training
+def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
+    from learners.environments.train import train
 
-    rows: list[Episode] = []
+    found: list[dict[str, object]] = []
 
     def watch(training: Training) -> None:
         if training.learner is not None and training.episode_over:
-            costs, multipliers = training.last_costs, training.learner.multipliers.values
-            rows.append(
-                Episode(
-                    method=method,
-                    seed=seed,
-                    steps=steps,
-                    step=training.steps,
-                    reward=training.last_return,
-                    cost=costs["cost"],
-                    multiplier=multipliers[0],
-                )
+            (multiplier,) = training.learner.multipliers.values
+            numbers = {
+                "return": training.last_return,
+                "cost": training.last_costs["cost"],
+                "multiplier": multiplier,
+            }
+            found.append(
+                {"task": NAME, "case": case, "seed": seed, "step": training.steps}
+                | {name: f"{value:.6g}" for name, value in numbers.items()}
             )
 
-    with tempfile.TemporaryDirectory() as folder:
-        settings = training_settings(method, seed, steps)
-        training = Training(find(ENVIRONMENT), Path(folder) / "run", settings, watch=watch)
-        try:
-            training.run()
-        finally:
-            training.close()
-    yield from rows
+    with tempfile.TemporaryDirectory(prefix="sandlot-constraint-") as scratch:
+        train(
+            NAME,
+            Path(scratch) / "run",
+            "sac",
+            steps=steps,
+            seed=seed,
+            learner={**SETTINGS, "constraints": [msgspec.to_builtins(CASES[case])]},
+            evaluate_every=steps,
+            evaluation_episodes=1,
+            watch=watch,
+        )
+    return found
 
 
-def training_settings(method: str, seed: int, steps: int) -> TrainingSettings:
-    """Of one run: SAC with small networks and RLPD's critics."""
-    from learners.environments.settings import TrainingSettings
-    from learners.lagrangian import Constraint
-    from learners.presets import preset
+def _drawn(found: Sequence[Mapping[str, str]], cases: Sequence[str]) -> bytes:
+    from launch.figures import Panel, panels
 
-    proportional, integral, derivative = METHODS[method]
-    one = Constraint(
-        cost="cost", limit=LIMIT, proportional=proportional, integral=integral, derivative=derivative
+    def smooth(column: str) -> list[tuple[str, list[NDArray[np.float64]]]]:
+        return [
+            (case, [np.stack([one[SMOOTH - 1 :, 0], running(one[:, 1])], 1) for one in runs])
+            for case, runs in lines(found, cases, column)
+        ]
+
+    return panels(
+        f"Point-Circle, best integral gains: a line per seed, means of {SMOOTH} episodes",
+        "environment steps",
+        [
+            Panel("cost of an episode", smooth("cost"), [("limit", LIMIT)]),
+            Panel("its return", smooth("return")),
+            Panel("multiplier", smooth("multiplier")),
+        ],
     )
-    small = {"hidden": [64, 64], "batch": 64, "warmup": 1_000, "learning_rate": 1e-3, "matmul": "float32"}
-    steady = {"layer_norm": True, "actor_value": "mean"}
-    learner = preset("sac", small | steady | {"constraints": [msgspec.to_builtins(one)]})
-    return TrainingSettings(
-        environment=ENVIRONMENT,
-        algorithm="sac",
-        learner=learner,
-        steps=steps,
-        seed=seed,
-        evaluate_every=steps,
-        evaluation_episodes=1,
-        checkpoint_every=steps,
-    )
-
-
-def _read(path: Path) -> list[Episode]:
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        rows = csv.DictReader(file)
-        if list(rows.fieldnames or ()) != list(Episode.__struct_fields__):
-            raise SandlotError(f"{path}: expected the columns {', '.join(Episode.__struct_fields__)}")
-        return [msgspec.convert(row, Episode, strict=False) for row in rows]
-
-
-def _append(path: Path, rows: Sequence[Episode]) -> None:
-    new = not path.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(Episode.__struct_fields__)
-        for row in rows:
-            writer.writerow(
-                f"{value:.6g}" if isinstance(value, float) else value
-                for value in msgspec.structs.astuple(row)
-            )
-
-
-def _draw(path: Path, rows: Sequence[Episode]) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(3, 1, figsize=(7, 8), sharex=True)
-    colours = dict(zip(METHODS, ("tab:orange", "tab:blue"), strict=True))
-    for method, colour in colours.items():
-        for seed in sorted({row.seed for row in rows}):
-            mine = [row for row in rows if (row.method, row.seed) == (method, seed)]
-            steps = np.array([row.step for row in mine])[SMOOTH - 1 :]
-            for axis, name in zip(axes, ("cost", "reward", "multiplier"), strict=True):
-                values = running(np.array([getattr(row, name) for row in mine]))
-                axis.plot(steps, values, color=colour, lw=1)
-    for method, colour in colours.items():
-        axes[0].plot([], [], color=colour, label=method)
-    axes[0].axhline(LIMIT, color="black", ls=":", lw=1)
-    for axis, label in zip(axes, ("cost of an episode", "its return", "multiplier"), strict=True):
-        axis.set_ylabel(label)
-    axes[0].legend()
-    axes[-1].set_xlabel("environment steps")
-    figure.suptitle(f"Point-Circle, cost limit {LIMIT:g}, a line per seed, means of {SMOOTH} episodes")
-    figure.tight_layout()
-    figure.savefig(path, dpi=100)
-    pyplot.close(figure)

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from launch.bench.practice import append, rows
-from launch.experiments.cases import keep_picture, missing
+from launch.experiments.cases import keep_picture, lines, missing
 
 if TYPE_CHECKING:
     from learners.environments.training import Training
@@ -131,15 +130,6 @@ def _measure(case: str, seed: int) -> list[dict[str, object]]:
 def _drawn(csv_file: Path) -> bytes:
     from launch.figures import curves
 
-    found = rows(csv_file)
-
-    def line(case: str, seed: str) -> NDArray[np.float64]:
-        mine = (row for row in found if (row["case"], row["seed"]) == (case, seed))
-        return np.array([(float(row["step"]), float(row["return_mean"])) for row in mine]).reshape(-1, 2)
-
-    groups = [
-        (case, [line(case, seed) for seed in sorted({r["seed"] for r in found if r["case"] == case})])
-        for case in CASES
-        if case.startswith("hanging")
-    ]
+    hanging = [case for case in CASES if case.startswith("hanging")]
+    groups = lines(rows(csv_file), hanging, "return_mean")
     return curves("Carrying a hanging load: a line per seed", groups, [], ("environment steps", "return"))

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from launch.bench.practice import append, rows
-from launch.experiments.cases import keep_picture, missing
+from launch.experiments.cases import keep_picture, lines, missing
 from launch.experiments.swing_up_demonstrator import NAME, demonstrations, write_demonstrations
 
 STEPS: Final = 5_000
@@ -93,15 +93,7 @@ def _drawn(csv_file: Path) -> bytes:
     from launch.figures import curves
 
     found = rows(csv_file)
-    groups = []
-    for case in CASES:
-        seeds = sorted({row["seed"] for row in found if row["case"] == case})
-        mine = [[row for row in found if (row["case"], row["seed"]) == (case, seed)] for seed in seeds]
-        lines = [
-            np.array([(float(row["step"]), float(row["return_mean"])) for row in one]).reshape(-1, 2)
-            for one in mine
-        ]
-        groups.append((case, lines))
+    groups = lines(found, CASES, "return_mean")
     shown = float(np.mean([float(row["demonstrations_return_mean"]) for row in found]))
     return curves(
         f"{NAME}: a line per seed", groups, [("demonstrations", shown)], ("environment steps", "return")

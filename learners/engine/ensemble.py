@@ -18,7 +18,8 @@ from learners.engine.backend import Backend
 from learners.engine.critic import Critic, Scratch
 from learners.engine.dropout import Dropout
 from learners.engine.kernels import Call
-from learners.engine.parameters import Parameters
+from learners.engine.parameters import Parameters, direction_of
+from learners.engine.spectral_norm import SETTLE, follow, pull_back
 from learners.networks import Critics
 
 
@@ -45,6 +46,8 @@ class Ensemble:
         kernels, workers = backend.kernels, backend.workers
         self.parameters = Parameters(network.shapes, operand)
         network.initialise(self.parameters.tensors, generator)
+        for call in SETTLE * _bind_follow(self.parameters, network.normalised, slice(None)):
+            call()
         self.parameters.round()
         self.targets = Parameters(network.shapes, operand)
         self.targets.copy_(self.parameters.flat)
@@ -59,7 +62,7 @@ class Ensemble:
         self._values, self._target_values = torch.empty(count, rows), torch.empty(count, rows)
         self._slopes = torch.empty(count, rows, actions, dtype=operand)
         self._by_inputs = torch.empty(count, rows, watched, dtype=operand)
-        self._regress: list[tuple[list[Call], list[Step]]] = []
+        self._regress: list[tuple[list[Call], list[Step], list[Call]]] = []
         self._slope: list[list[Call]] = []
         self._follow: list[list[list[Call]]] = []
         norm = network.layer_norm
@@ -75,7 +78,12 @@ class Ensemble:
             if watched:
                 by_input = self.parameters.operands["weight0"][share, :watched].transpose(1, 2)
                 regress.append(partial(torch.bmm, z, by_input, out=self._by_inputs[share]))
-            self._regress.append((regress, self.optimiser.steps(share)))
+            if network.normalised is not None:
+                weight = _with_direction(self.parameters, network.normalised, share)
+                regress.append(partial(pull_back, *weight, gradients[network.normalised][share]))
+            after = _bind_follow(self.parameters, network.normalised, share)
+            after += _bind_follow(self.targets, network.normalised, share)
+            self._regress.append((regress, self.optimiser.steps(share), after))
             slope = self._bind(share, scratch, z, None, 1.0 / count, unwanted, weights_too=False)
             by_action = self.parameters.operands["weight0"][share, network.inputs - actions :].transpose(1, 2)
             slope.append(partial(torch.bmm, z, by_action, out=self._slopes[share]))
@@ -134,7 +142,9 @@ class Ensemble:
         self._target.copy_(target)
         self._dropout.draw()
         factors = self.optimiser.begin()
-        self._workers.run([partial(_run, calls, steps, factors) for calls, steps in self._regress])
+        self._workers.run(
+            [partial(_run, calls, steps, factors, after) for calls, steps, after in self._regress]
+        )
         return self._values
 
     def by_inputs(self) -> Tensor:
@@ -154,12 +164,26 @@ class Ensemble:
         return self._values, len(slopes) * slopes[self._values.argmin(0), rows]
 
 
+def _with_direction(parameters: Parameters, name: str, share: slice) -> tuple[Tensor, Tensor]:
+    return parameters.tensors[name][share], parameters.tensors[direction_of(name)][share]
+
+
+def _bind_follow(parameters: Parameters, name: str | None, share: slice) -> list[Call]:
+    """What is left to do once some critics' weights have changed."""
+    if name is None:
+        return []
+    return [partial(follow, *_with_direction(parameters, name, share), parameters.operands[name][share])]
+
+
 def _run(
     calls: Sequence[Call],
     steps: Sequence[Step] = (),
     factors: tuple[float, float] = (0.0, 0.0),
+    after: Sequence[Call] = (),
 ) -> None:
     for call in calls:
         call()
     for step in steps:
         step(*factors)
+    for call in after:
+        call()

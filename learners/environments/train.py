@@ -26,6 +26,7 @@ def train(
     evaluate_every: int = 5_000,
     evaluation_episodes: int = 10,
     normalise: bool = True,
+    watch: Callable[[Training], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Training:
     """Learn to act in an environment; returns the finished run.
@@ -34,6 +35,7 @@ def train(
     ``gymnasium.Env``. ``directory``: the run's folder; a run that is there is continued. ``prior``: a folder
     of journals; ``offline_steps`` updates are made on it before the first of ``steps``, which may be 0.
     ``learner``: settings to replace in those of the algorithm. ``normalise``: see ``TrainingSettings``.
+    ``watch`` is called after every step.
     """
     make = find(environment) if isinstance(environment, str) else environment
     settings = TrainingSettings(
@@ -48,7 +50,7 @@ def train(
         normalise=normalise,
     )
     folder = None if prior is None else Path(prior)
-    training = Training(make, Path(directory), settings, prior=folder, tell=tell)
+    training = Training(make, Path(directory), settings, prior=folder, watch=watch, tell=tell)
     try:
         training.run()
     finally:

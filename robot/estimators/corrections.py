@@ -9,12 +9,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from robot.estimators.planar_filter import GYRO, OX, OY, SCALE, VX, VY, YAW, N, PlanarFilter, X, Y
-
-Array = NDArray[np.float64]
+from robot.estimators.planar_filter import GYRO, OX, OY, SCALE, VX, VY, YAW, PlanarFilter, Row, X, Y
 
 BOUND = 3.0
 """[1]: deviations beyond which a scalar pulls no harder."""
@@ -69,19 +64,18 @@ class Position(NamedTuple):
     lever: tuple[float, float]
     satellite: bool
 
-    def residual(self, planar: PlanarFilter) -> tuple[Array, Array]:
-        """Measured less predicted, shape (2,), and the prediction's derivative, shape (2, N)."""
+    def residual(self, planar: PlanarFilter) -> tuple[tuple[float, float], tuple[Row, Row]]:
+        """Measured less predicted [m], and the prediction's derivative."""
         state = planar.x.tolist()
-        dx, dy, H = _moved(planar, self.time_ns, self.lever)
-        ox, oy = 0.0, 0.0
-        if self.satellite:
-            ox, oy = state[OX], state[OY]
-            H[0, OX] = H[1, OY] = 1.0
-        return np.array([self.x - state[X] - dx - ox, self.y - state[Y] - dy - oy]), H
+        dx, dy, row_x, row_y = _moved(planar, state, self.time_ns, self.lever)
+        rx, ry = self.x - state[X] - dx, self.y - state[Y] - dy
+        if not self.satellite:
+            return (rx, ry), (row_x, row_y)
+        return (rx - state[OX], ry - state[OY]), ((*row_x, (OX, 1.0)), (*row_y, (OY, 1.0)))
 
     def apply(self, planar: PlanarFilter, gate: float) -> bool:
-        residual, H = self.residual(planar)
-        return planar.vector(residual, H, np.eye(2) * self.variance, gate)
+        residual, rows = self.residual(planar)
+        return planar.vector(residual, rows, (self.variance, self.variance), gate)
 
 
 class Velocity(NamedTuple):
@@ -98,10 +92,8 @@ class Velocity(NamedTuple):
         c, s = math.cos(yaw), math.sin(yaw)
         bx, by = state[VX] - rate * self.lever[1], state[VY] + rate * self.lever[0]
         wx, wy = c * bx - s * by, s * bx + c * by
-        H = np.zeros((2, N))
-        H[0, YAW], H[0, VX], H[0, VY] = -wy, c, -s
-        H[1, YAW], H[1, VX], H[1, VY] = wx, s, c
-        return planar.vector(np.array([self.x - wx, self.y - wy]), H, np.eye(2) * self.variance, gate)
+        rows = ((YAW, -wy), (VX, c), (VY, -s)), ((YAW, wx), (VX, s), (VY, c))
+        return planar.vector((self.x - wx, self.y - wy), rows, (self.variance, self.variance), gate)
 
 
 class Pose(NamedTuple):
@@ -113,34 +105,31 @@ class Pose(NamedTuple):
     yaw: float
     variance: tuple[float, float, float]
 
-    def residual(self, planar: PlanarFilter) -> tuple[Array, Array]:
-        """Measured less predicted, shape (3,), and the prediction's derivative, shape (3, N)."""
+    def residual(self, planar: PlanarFilter) -> tuple[tuple[float, float, float], tuple[Row, Row, Row]]:
+        """Measured less predicted [m, m, rad], and the prediction's derivative."""
         state = planar.x.tolist()
-        dx, dy, H2 = _moved(planar, self.time_ns, (0.0, 0.0))
-        H = np.zeros((3, N))
-        H[:2] = H2
-        H[2, YAW] = 1.0
+        dx, dy, row_x, row_y = _moved(planar, state, self.time_ns, (0.0, 0.0))
         turn = (planar.inputs.rate - state[GYRO]) * (self.time_ns - planar.time_ns) * 1e-9
         error = math.remainder(self.yaw - state[YAW] - turn, math.tau)
-        return np.array([self.x - state[X] - dx, self.y - state[Y] - dy, error]), H
+        return (self.x - state[X] - dx, self.y - state[Y] - dy, error), (row_x, row_y, ((YAW, 1.0),))
 
     def apply(self, planar: PlanarFilter, gate: float) -> bool:
-        residual, H = self.residual(planar)
-        return planar.vector(residual, H, np.diag(self.variance), gate)
+        residual, rows = self.residual(planar)
+        return planar.vector(residual, rows, self.variance, gate)
 
 
-def _moved(planar: PlanarFilter, time_ns: int, lever: tuple[float, float]) -> tuple[float, float, Array]:
+def _moved(
+    planar: PlanarFilter, state: list[float], time_ns: int, lever: tuple[float, float]
+) -> tuple[float, float, Row, Row]:
     """From the centre of mass at the step to a point of the car a little before or after, along the arc [m],
-    and the derivative of that point's position, shape (2, N)."""
-    _, _, yaw, vx, vy, gyro = planar.x.tolist()[:6]
+    and the derivative of that point's x and y. ``state``: that of the step."""
+    _, _, yaw, vx, vy, gyro, *_ = state
     dt = (time_ns - planar.time_ns) * 1e-9
     turn = (planar.inputs.rate - gyro) * dt
     c, s = math.cos(yaw + 0.5 * turn), math.sin(yaw + 0.5 * turn)
     ce, se = math.cos(yaw + turn), math.sin(yaw + turn)
     dx = (c * vx - s * vy) * dt + ce * lever[0] - se * lever[1]
     dy = (s * vx + c * vy) * dt + se * lever[0] + ce * lever[1]
-    H = np.zeros((2, N))
-    H[0, X] = H[1, Y] = 1.0
-    H[0, YAW], H[0, VX], H[0, VY] = -dy, c * dt, -s * dt
-    H[1, YAW], H[1, VX], H[1, VY] = dx, s * dt, c * dt
-    return dx, dy, H
+    row_x = (X, 1.0), (YAW, -dy), (VX, c * dt), (VY, -s * dt)
+    row_y = (Y, 1.0), (YAW, dx), (VX, s * dt), (VY, c * dt)
+    return dx, dy, row_x, row_y

@@ -63,7 +63,7 @@ class Inertial:
         self._sample = (0.0, 0.0, GRAVITY, 0.0, 0.0, 0.0)
         self._frozen = 0
         self._still_ns: int | None = None
-        self._impacts: deque[tuple[int, float]] = deque()
+        self._impacts: deque[tuple[int, float]] = deque()  # each larger than all after it
         self.time_ns = 0
         self.tilt = TiltFilter()
         self.rate = 0.0
@@ -82,7 +82,13 @@ class Inertial:
         impacts = self._impacts
         while impacts and impacts[0][0] < now_ns - IMPACT_NS:
             impacts.popleft()
-        return max(impacts, key=lambda i: i[1])[1] if impacts else 0.0
+        return impacts[0][1] if impacts else 0.0
+
+    def _feel(self, time_ns: int, force: float) -> None:
+        impacts = self._impacts
+        while impacts and impacts[-1][1] <= force:
+            impacts.pop()
+        impacts.append((time_ns, force))
 
     def take(self, now_ns: int, measurements: Measurements, steering: float) -> None:
         """Advance the filter by the newest sample, or without one if it has been missing for long.
@@ -109,7 +115,7 @@ class Inertial:
         dt = (time_ns - self.time_ns) * 1e-9
         recent = dt < GAP_NS * 1e-9
         self._sample, self.time_ns = sample, time_ns
-        self._impacts.append((time_ns, math.hypot(fx, fy)))
+        self._feel(time_ns, math.hypot(fx, fy))
         wheels, planar, tilt = self._wheels, self._planar, self.tilt
         rate = tilt.turn_rate(wy, wz)
         tilt.update(min(dt, 0.1), (wx, wy, wz), (fx, fy, fz), (wheels.slope, rate * wheels.speed))

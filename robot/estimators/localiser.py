@@ -100,7 +100,7 @@ class Localiser:
             if not self._judge(fix, taken):
                 return taken
         turn = planar.inputs.rate * LATENESS_S
-        self._turn(float(pose.residual(planar)[0][2]), pose.variance[2] + turn * turn)
+        self._turn(pose.residual(planar)[0][2], pose.variance[2] + turn * turn)
         self._shift(fix, pose.variance[2] + turn * turn)
         return True
 
@@ -117,11 +117,11 @@ class Localiser:
     def _shift(self, fix: Position, yaw_variance: float) -> None:
         """Put the newest step where a fix says, carried on along the newest velocity."""
         planar = self._planar
-        residual, _ = fix.residual(planar)
+        rx, ry = fix.residual(planar)[0]
         offset = planar.offset**2 if fix.satellite else 0.0
         moved = LATENESS_S * math.hypot(float(planar.x[VX]), float(planar.x[VY]))
         variance = fix.variance + offset + (moved * min(math.sqrt(yaw_variance), 1.0)) ** 2
-        x, y = float(planar.x[X] + residual[0]), float(planar.x[Y] + residual[1])
+        x, y = float(planar.x[X]) + rx, float(planar.x[Y]) + ry
         if fix.satellite:  # the estimate of the slow error is dropped
             x, y = x + float(planar.x[OX]), y + float(planar.x[OY])
         planar.place(x, y, variance, offset, yaw_variance)
@@ -134,7 +134,7 @@ class Localiser:
             return False
         self.rejected += 1
         planar, time_ns = self._planar, fix.time_ns
-        rx, ry = fix.residual(planar)[0].tolist()
+        rx, ry = fix.residual(planar)[0]
         if self._streak_ns is None:
             self._streak_ns, self._streak_count = time_ns, 0
             self._anchor, self._spread, self._rolled = (rx, ry), 0.0, False

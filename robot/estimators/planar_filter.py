@@ -21,7 +21,8 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -36,6 +37,8 @@ N = len(STATE)
 KEEP = 25
 """Steps that stay open to late measurements: 0.25 s at 100 Hz."""
 LENGTH = 4 * KEEP
+PACK: Callable[..., None] = struct.Struct(f"{N}d").pack_into
+"""Writes a state; a third of the time of an assignment to an array."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,10 @@ class Inputs(NamedTuple):
     acceleration_sigma: float
 
 
+Row = tuple[tuple[int, float], ...]
+"""A measurement's derivative by the state, as (index, value) of what is not zero."""
+
+
 class Correction(Protocol):
     """A measurement that can be applied to the step it belongs to, again and again."""
 
@@ -90,24 +97,33 @@ class PlanarFilter:
         """``deviation``: of the initial state, shape (N,)."""
         self.noise = noise
         self.offset = noise.offset
-        self._states: Array = np.zeros((LENGTH, N))
-        self._covariances: Array = np.zeros((LENGTH, N, N))
-        self._views = list(zip(self._states, self._covariances, strict=True))
+        self._steps: Array = np.zeros((LENGTH, N + 1, N))  # P, and below it x: one operation corrects both
+        self._views = [(step, step[:N], step[N]) for step in self._steps]
         self._times = [0] * LENGTH
         self._inputs = [NO_INPUTS] * LENGTH
         self._corrections: list[list[Correction]] = [[] for _ in range(LENGTH)]
-        self._F: Array = np.eye(N)
-        self._f: Any = self._F.reshape(-1).data  # writes through it are thrice as fast as through numpy
-        self._Q: Array = np.zeros((N, N))
-        self._q: Any = self._Q.reshape(-1).data
-        self._FP: Array = np.empty((N, N))
-        self._h: Array = np.zeros(N)
-        self._c: Array = np.empty(N)
-        self._c_column = self._c[:, None]
-        self._K: Array = np.empty(N)
-        self._outer: Array = np.empty((N, N))
+        # The prediction F P F' + Q is [F, I] [P F'; Q]. Writes through memoryviews (lower case) are thrice as
+        # fast as through numpy.
+        stacked: Array = np.concatenate((np.eye(N), np.eye(N)))
+        self._FI: Array = stacked.T  # kept transposed, so that F' is contiguous
+        self._F_transposed: Array = stacked[:N]
+        self._f: Any = self._F_transposed.reshape(-1).data
+        self._PFQ: Array = np.zeros((2 * N, N))
+        self._PF: Array = self._PFQ[:N]
+        self._q: Any = self._PFQ[N:].reshape(-1).data
+        self._H: Array = np.zeros(N)
+        self._h: Any = self._H.data
+        column: Array = np.empty(N + 1)  # P h, and the innovation with its sign turned
+        self._C: Array = column[:N]
+        self._c: Any = column.data
+        self._column, self._row = column[:, None], self._C[None, :]
+        self._scale: Array = np.empty((1, 1))
+        self._scale_value: Any = self._scale.reshape(-1).data
+        self._K: Array = np.empty((1, N))
+        self._change: Array = np.empty((N + 1, N))
+        self._kept: Array = np.empty((N + 1, N))
         self.first = self.last = 0
-        np.fill_diagonal(self._covariances[0], np.square(deviation))
+        np.fill_diagonal(self._views[0][1], np.square(deviation))
         self._look_at(0)
 
     def start(self, time_ns: int) -> None:
@@ -115,15 +131,14 @@ class PlanarFilter:
         self._times[self.last] = self.time_ns = time_ns
 
     def _look_at(self, step: int) -> None:
-        self.x, self.P = self._views[step]
+        self._step, self.P, self.x = self._views[step]
         self.inputs, self.time_ns = self._inputs[step], self._times[step]
 
     def predict(self, time_ns: int, inputs: Inputs) -> None:
         """Begin a new step that ends at ``time_ns``."""
         if self.last == LENGTH - 1:
             start = LENGTH - KEEP
-            self._states[:KEEP] = self._states[start:]
-            self._covariances[:KEEP] = self._covariances[start:]
+            self._steps[:KEEP] = self._steps[start:]
             self._times[:KEEP] = self._times[start:]
             self._inputs[:KEEP] = self._inputs[start:]
             self._corrections[:KEEP] = self._corrections[start:]
@@ -166,46 +181,63 @@ class PlanarFilter:
 
     def at(self, step: int) -> tuple[int, Array]:
         """Time [ns] and state (a view) of a stored step."""
-        return self._times[step], self._states[step]
+        return self._times[step], self._views[step][2]
 
     def forget(self) -> None:
         """Keep only the newest step, as after changing ``x`` or ``P`` by hand."""
         self.first = self.last
 
-    def scalar(
-        self, innovation: float, sigma: float, terms: tuple[tuple[int, float], ...], bound: float
-    ) -> None:
-        """For corrections: a scalar measurement with its deviation, and its derivative by the state as
-        (index, value). Beyond ``bound`` deviations its weight falls so that its pull is bounded (Huber)."""
-        h, c, K, P = self._h, self._c, self._K, self.P
-        h.fill(0.0)
-        for index, value in terms:
-            h[index] = value
-        P.dot(h, c)
-        variance = sigma * sigma
-        for index, value in terms:
-            variance += value * c.item(index)
-        variance = max(variance, innovation * innovation / (bound * bound))
-        np.multiply(c, 1.0 / variance, out=K)
-        np.multiply(self._c_column, K, out=self._outer)
-        np.subtract(P, self._outer, out=P)
-        K *= innovation
-        self.x += K
+    def scalar(self, innovation: float, sigma: float, row: Row, bound: float) -> None:
+        """For corrections: a scalar measurement with its deviation and its derivative. Beyond ``bound``
+        deviations its weight falls so that its pull is bounded (Huber)."""
+        variance = self._variance(row, sigma * sigma)
+        self._pull(innovation, max(variance, innovation * innovation / (bound * bound)))
 
-    def vector(self, innovation: Array, H: Array, R: Array, gate: float) -> bool:
-        """For corrections: innovation (m,), derivative (m, N), covariance (m, m). Returns False, and changes
-        nothing, if its squared Mahalanobis distance exceeds ``gate``."""
-        cross = self.P @ H.T
-        S_inverse = np.linalg.inv(H @ cross + R)
-        if not float(innovation @ S_inverse @ innovation) <= gate:
-            return False
-        gain = cross @ S_inverse
-        P = self.P
-        self.x += gain @ innovation
-        P -= gain @ cross.T
-        np.add(P, P.T, out=self._outer)  # rounding must not make P asymmetric over hours
-        np.multiply(self._outer, 0.5, out=P)
+    def vector(
+        self, innovations: Sequence[float], rows: Sequence[Row], variances: Sequence[float], gate: float
+    ) -> bool:
+        """For corrections: independent measurements of one moment, with their derivatives at the present
+        state. Returns False, and changes nothing, if their squared Mahalanobis distance exceeds ``gate``.
+
+        One after the other they give what they would give together, without a matrix to invert (Bierman 1977,
+        Factorization Methods for Discrete Sequential Estimation), and the distance as a sum.
+        """
+        x, distance = self.x, 0.0
+        np.copyto(self._kept, self._step)
+        before = x.tolist()
+        for innovation, row, variance in zip(innovations, rows, variances, strict=True):
+            now = x.tolist()
+            for index, value in row:  # less what the ones before have explained of it
+                innovation -= value * (now[index] - before[index])
+            total = self._variance(row, variance)
+            distance += innovation * innovation / total
+            if not distance <= gate:
+                np.copyto(self._step, self._kept)
+                return False
+            self._pull(innovation, total)
+        P, symmetric = self.P, self._PF
+        np.add(P, P.T, out=symmetric)  # rounding must not make P asymmetric over hours
+        np.multiply(symmetric, 0.5, out=P)
         return True
+
+    def _variance(self, row: Row, variance: float) -> float:
+        """Variance of an innovation from that of its measurement; leaves its covariance with the state."""
+        h, c = self._h, self._c
+        self._H.fill(0.0)
+        for index, value in row:
+            h[index] = value
+        self.P.dot(self._H, self._C)
+        for index, value in row:
+            variance += value * c[index]
+        return variance
+
+    def _pull(self, innovation: float, variance: float) -> None:
+        """Correct by the innovation whose covariance with the state ``_variance`` has just left."""
+        self._c[N] = -innovation
+        self._scale_value[0] = 1.0 / variance
+        self._scale.dot(self._row, self._K)  # half the time of a product with a number
+        self._column.dot(self._K, self._change)
+        np.subtract(self._step, self._change, out=self._step)
 
     def place(self, x: float, y: float, variance: float, shared: float, yaw_variance: float | None) -> None:
         """Set the position [m] with its variance [m^2], of which ``shared`` comes from the satellite offset.
@@ -226,30 +258,31 @@ class PlanarFilter:
     def _advance(self, step: int) -> None:
         """Predict a step from the one before. The force acts half before and half after the turn."""
         dt = (self._times[step] - self._times[step - 1]) * 1e-9
-        before, P_before = self._views[step - 1]
+        _, P_before, before = self._views[step - 1]
         self._look_at(step)
         inputs, n = self.inputs, self.noise
         x, y, yaw, vx, vy, gyro, bias_x, bias_y, scale, ox, oy = before.tolist()
         rate, ax, ay = inputs.rate - gyro, inputs.ax - bias_x, inputs.ay - bias_y
         half = 0.5 * dt
-        c, s = math.cos(yaw + rate * half), math.sin(yaw + rate * half)
+        c, s = math.cos(yaw + rate * half) * dt, math.sin(yaw + rate * half) * dt
         cr, sr = math.cos(rate * dt), math.sin(rate * dt)
-        px, py = vx + ax * half, vy + ay * half
-        vx_new = cr * px + sr * py + ax * half
-        vy_new = cr * py - sr * px + ay * half
-        turn_x, turn_y = vy_new - ay * half, ax * half - vx_new  # derivative by the angle turned
+        push_x, push_y = ax * half, ay * half
+        px, py = vx + push_x, vy + push_y
+        turned_x, turned_y = cr * px + sr * py, cr * py - sr * px
+        vx_new, vy_new = turned_x + push_x, turned_y + push_y
+        turn_x, turn_y = turned_y, -turned_x  # derivative by the angle turned
         mx, my = 0.5 * (vx + vx_new), 0.5 * (vy + vy_new)
-        dx, dy = (c * mx - s * my) * dt, (s * mx + c * my) * dt
+        dx, dy = c * mx - s * my, s * mx + c * my
         slope_keep = math.exp(-dt / n.accelerometer_time)
         scale_keep = math.exp(-dt / n.scale_time)
         offset_keep = math.exp(-dt / n.offset_time)
 
-        f = self._f  # row * N + column
-        f[2], f[3], f[4] = -dy, c * dt, -s * dt
-        f[13], f[14], f[15] = dx, s * dt, c * dt
-        f[27] = -dt
-        f[36], f[37], f[38], f[39] = cr, sr, -turn_x * dt, -dt
-        f[47], f[48], f[49], f[51] = -sr, cr, -turn_y * dt, -dt
+        f = self._f  # column * N + row
+        f[22], f[33], f[44] = -dy, c, -s
+        f[23], f[34], f[45] = dx, s, c
+        f[57] = f[69] = f[81] = -dt
+        f[36], f[47], f[58] = cr, sr, -turn_x * dt
+        f[37], f[48], f[59] = -sr, cr, -turn_y * dt
         f[72] = f[84] = slope_keep
         f[96] = scale_keep
         f[108] = f[120] = offset_keep
@@ -257,26 +290,17 @@ class PlanarFilter:
         qa = (inputs.acceleration_sigma * dt) ** 2
         q = self._q
         q[24] = qr
-        q[25] = q[35] = qr * turn_x
-        q[26] = q[46] = qr * turn_y
-        q[36] = qr * turn_x * turn_x + qa
-        q[37] = q[47] = qr * turn_x * turn_y
-        q[48] = qr * turn_y * turn_y + qa
+        q[25] = q[35] = qx = qr * turn_x
+        q[26] = q[46] = qy = qr * turn_y
+        q[36], q[48] = qx * turn_x + qa, qy * turn_y + qa
+        q[37] = q[47] = qx * turn_y
         q[60] = n.gyro_walk * n.gyro_walk * dt
         q[72] = q[84] = n.accelerometer**2 * (1.0 - slope_keep * slope_keep)
         q[96] = n.scale**2 * (1.0 - scale_keep * scale_keep)
         q[108] = q[120] = self.offset**2 * (1.0 - offset_keep * offset_keep)
 
-        self._F.dot(P_before, self._FP)  # matmul takes half as long again, and gives the same bits
-        self._FP.dot(self._F.T, self.P)
-        np.add(self.P, self._Q, out=self.P)
-        self.x[:] = (
-            *(x + dx, y + dy, yaw + rate * dt, vx_new, vy_new, gyro),
-            *(
-                bias_x * slope_keep,
-                bias_y * slope_keep,
-                scale * scale_keep,
-                ox * offset_keep,
-                oy * offset_keep,
-            ),
-        )
+        P_before.dot(self._F_transposed, self._PF)  # matmul takes half as long again
+        self._FI.dot(self._PFQ, self.P)
+        ax, ay, scale = bias_x * slope_keep, bias_y * slope_keep, scale * scale_keep
+        ox, oy = ox * offset_keep, oy * offset_keep
+        PACK(self.x, 0, x + dx, y + dy, yaw + rate * dt, vx_new, vy_new, gyro, ax, ay, scale, ox, oy)

@@ -87,7 +87,8 @@ class Course:
         self._heading_list = self._heading.tolist()
         self._position_list = self._position.tolist()
         self._curvature_list = self._curvature.tolist()
-        self._reach = min(max(2, round(WINDOW / self.step)), (self._count - 1) // 2)
+        self.reach = min(max(2, round(WINDOW / self.step)), (self._count - 1) // 2)
+        """How many entries a projection walks from its hint at most."""
         self._x, self._y = positions.real.tolist(), positions.imag.tolist()
         self.start = (float(positions[0].real), float(positions[0].imag), file.start_heading)
         """Where a run starts: x, y [m], heading [rad]."""
@@ -121,7 +122,7 @@ class Course:
         here = (px[start] - x) ** 2 + (py[start] - y) ** 2
         for direction in (1, -1):
             at = start
-            for _ in range(self._reach):
+            for _ in range(self.reach):
                 following = at + direction
                 if following == self._count:
                     following = 0
@@ -185,6 +186,10 @@ class Course:
     def advance(self, before: float, after: float) -> float:
         """Signed arc length [m] from ``before`` to ``after``, the short way round."""
         return math.remainder(after - before, self.length)
+
+    def headings(self) -> Array:
+        """Directions of travel [rad] at the table's entries and at the first again, unwrapped, (n + 1,)."""
+        return self._heading.copy()
 
     def table(self) -> tuple[Array, Array, Array, Array]:
         """Arc length [m], x, y [m] and curvature [1/m] at equal steps, each shape (n,)."""

@@ -16,12 +16,13 @@ import msgspec
 import numpy as np
 
 from robot.clock import Clock, MonotonicClock, Ticker
-from robot.interface import load_class
 from robot.shared_memory import Mailbox
 from robot.spec import RobotSpec
 from sim.emulators.control import ControlSocket, Place, Request, SetFaults, Sticks, Trip
 from sim.emulators.pseudo_terminal import PseudoTerminal
 from sim.emulators.rig import Rig
+from sim.plant import CarPlant
+from sim.surrogate import Surrogate, make_twin
 
 RATE_HZ = 1000.0  # how often bytes are moved: finer than the 87 us * 11 of the shortest reply
 STALL_NS = 200_000_000  # after a longer stall the world does not catch up: its time has stood still
@@ -48,7 +49,7 @@ class Bench:
     def __init__(
         self,
         rig: Rig,
-        plant: Any,  # see Rig
+        plant: CarPlant,
         directory: Path,
         clock: Clock,
         place: Callable[[tuple[float, float, float] | None], None] | None = None,
@@ -153,14 +154,16 @@ def run_bench(
     directory: Path,
     seed: int,
     stop: Callable[[], bool] | None = None,
+    surrogate: Surrogate = Surrogate(),  # noqa: B008  (frozen)
 ) -> None:
-    """Host the spec's twin in a world (its file) until ``stop`` says so, or, without it, until SIGTERM or
-    SIGINT. Raises SandlotError."""
+    """Host the spec's twin, or a surrogate for it, in a world (its file) until ``stop`` says so, or, without
+    it, until SIGTERM or SIGINT. Raises SandlotError."""
     if stop is None:
         asked: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda n, _: asked.append(n))
         stop = partial(bool, asked)
     twin_rng, rig_rng = np.random.default_rng(seed).spawn(2)
-    twin = load_class(spec.twin, f"{spec.name}: twin")(spec, world, twin_rng)
-    Bench(Rig(spec, twin, rig_rng), twin, directory, MonotonicClock(), twin.place).run(stop)
+    twin = make_twin(spec, world, twin_rng, surrogate)
+    rig = Rig(spec, twin, rig_rng, delays=surrogate.delays)
+    Bench(rig, twin, directory, MonotonicClock(), twin.place).run(stop)

@@ -50,7 +50,9 @@ class Fault(Struct):
 
 class FaultPlan:
     """Applies faults to frames, reproducibly from its generator. ``counts``: frames hit (of ``unplug`` and
-    ``error``: uses of the port that failed), by kind; ``first_ns``: when each kind first hit."""
+    ``error``: uses of the port that failed), by kind; ``first_ns``: when each kind first hit.
+    ``line_delay_ns``: what every frame to the ``host`` or to the ``device`` takes longer [ns]; that is no
+    fault, but what this line is like."""
 
     def __init__(self, rng: np.random.Generator, faults: Iterable[Fault] = ()) -> None:
         self._rng = rng
@@ -59,6 +61,7 @@ class FaultPlan:
         self._held: dict[object, bytes] = {}
         self._past: dict[object, deque[bytes]] = {}
         self._hits: dict[Fault, int] = {}
+        self.line_delay_ns: dict[str, int] = {}
         self.counts: dict[str, int] = {}
         self.first_ns: dict[str, int] = {}
 
@@ -93,9 +96,9 @@ class FaultPlan:
     ) -> list[tuple[bytes, int]]:
         """What becomes of a frame: (bytes, extra delay [ns]) in order; nothing if it is dropped. ``key``
         tells kinds of frames apart, so that each freezes at its own content."""
+        delay, copies = self.line_delay_ns.get(to, 0), 1
         if not self._faults:
-            return [(frame, 0)]
-        delay, copies = 0, 1
+            return [(frame, delay)]
         before: list[bytes] = []
         after: list[bytes] = []
         for fault in self._faults:

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Literal
+
+from robot.layout import Struct
 
 USB_FRAME_NS = 1_000_000  # a full-speed host polls a bulk endpoint once per 1 ms frame (USB 2.0, 5.8)
 USB_BYTES_PER_FRAME = 1216  # 19 bulk packets of 64 bytes
+
+
+class LineDelay(Struct):
+    """Everything that goes ``to`` the host or to the device takes ``seconds`` longer than its line does."""
+
+    device: str
+    to: Literal["host", "device"]
+    seconds: float
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.seconds >= 0:
+            raise ValueError(f"a delay of 0 s or more was expected; got {self.seconds}")
 
 
 class SerialLine:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from robot.clock import Clock
-from robot.errors import SpecError
+from robot.errors import SpecError, nearest
 from robot.interface import load_class
 from robot.spec import RobotSpec
 from sim.emulators.device import EmulatedDevice
 from sim.emulators.faults import FaultPlan
+from sim.emulators.line import LineDelay
 from sim.emulators.memory_port import MemoryPort
 
 STEP_NS = 1_000_000  # no device acts, and none samples, out of step with the others by more than this
@@ -20,7 +21,8 @@ STEP_NS = 1_000_000  # no device acts, and none samples, out of step with the ot
 
 class Rig:
     """The devices that the spec names emulators for, on ``plant``. Each gets its own random stream from
-    ``rng``, so that adding one does not change what another draws. Time starts at power-on, 0 [ns]."""
+    ``rng``, so that adding one does not change what another draws. Time starts at power-on, 0 [ns]. Raises
+    SpecError."""
 
     def __init__(
         self,
@@ -28,6 +30,7 @@ class Rig:
         plant: Any,  # the protocol that this robot's emulators ask for, such as sim.plant.CarPlant
         rng: np.random.Generator,
         faults: Mapping[str, FaultPlan] | None = None,
+        delays: Iterable[LineDelay] = (),
     ) -> None:
         self.devices: dict[str, EmulatedDevice] = {}
         plans = {} if faults is None else faults
@@ -41,6 +44,12 @@ class Rig:
             kind = load_class(device.emulator, f"{spec.name}: device {device.name}")
             plan = plans.get(device.name) or FaultPlan(streams[2 * k])
             self.devices[device.name] = kind(spec, plant, streams[2 * k + 1], plan)
+        for line in delays:
+            if line.device not in self.devices:
+                raise SpecError(
+                    f"{spec.name} has no device {line.device!r}; {nearest(line.device, self.devices)}"
+                )
+            self.devices[line.device].faults.line_delay_ns[line.to] = round(line.seconds * 1e9)
         self._all = tuple(self.devices.values())
         self.time_ns = 0
 

@@ -8,19 +8,22 @@ import pty
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_practice_session import COMMAND, session_of, wait_for
 
+from launch.bench.faults_processes import STALLS
 from launch.catalogue import find
 from launch.practice import free_ports
 from launch.session import Session
 from launch.snapshot import Snapshot
+from robot.log_reader import read_log
 from robot.messages import Cause, SafetyState
 from sim.emulators.control import Sticks, ask
 
@@ -86,6 +89,10 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self.master, keys.encode())
 
+    def boots(self) -> None:
+        """Whoever says go before the pilot steps is stopped again: nothing commands the robot yet."""
+        wait_for(self.session, lambda now: now.safety == SafetyState.STANDBY and now.steps > 0, 60)
+
     def sees(self, state: SafetyState, seconds: float = 60.0) -> None:
         wait_for(self.session, lambda now: now.safety == state, seconds)
 
@@ -109,9 +116,40 @@ def terminal(folder: Path, enable: str) -> Iterator[Terminal]:
         assert code == 0, (folder / "said.txt").read_text()
 
 
+def undisturbed(scene: Callable[[Path], None], folder: Path) -> None:
+    """Play a scene in which nobody disturbs the loops. A machine that stands still for some 50 ms stops the
+    robot, as it should, and the person of the scene does not know: if a scene fails, and the robot's own log
+    says that it was so, it is played again, three times in all."""
+    for k in range(3):
+        (folder / str(k)).mkdir()
+        try:
+            scene(folder / str(k))
+            break
+        except AssertionError:
+            if k == 2 or not stalled(session_of(folder / str(k) / "runs")):
+                raise
+
+
+def stalled(session: Session) -> bool:
+    """Whether loops or sensors were late enough to stop a robot that drives, or one that stands: without its
+    sensors nobody knows that it does."""
+    ticks = read_log(session.directory).ticks
+    ticks = ticks[np.maximum.accumulate(ticks["safety_state"] == SafetyState.ACTIVE)]
+    silent = [
+        (ticks["read_ns"] - ticks["measured"][sensor.name]["time_ns"]) / 1e9 >= sensor.stale_s
+        for sensor in session.spec.sensors
+        if sensor.required
+    ]
+    return bool(np.isin(ticks["cause"], STALLS).any() or np.any(silent))
+
+
 def test_attendance_drives_while_somebody_presses_and_no_longer(tmp_path: Path) -> None:
-    with terminal(tmp_path, ATTENDANCE) as person:
-        person.sees(SafetyState.STANDBY)
+    undisturbed(attendance, tmp_path)
+
+
+def attendance(folder: Path) -> None:
+    with terminal(folder, ATTENDANCE) as person:
+        person.boots()
         person.press("g")
         time.sleep(1.0)
         person.sees(SafetyState.STANDBY, 1)  # go, but nobody is there
@@ -124,7 +162,7 @@ def test_attendance_drives_while_somebody_presses_and_no_longer(tmp_path: Path) 
             person.press(" ")
         person.sees(SafetyState.ACTIVE, 1)  # a lease later it still drives
         wait_for(person.session, lambda now: now.cause == Cause.ENABLE_RELEASED, 20)
-        assert "nobody has pressed space" in (tmp_path / "said.txt").read_text()
+        assert "nobody has pressed space" in (folder / "said.txt").read_text()
         person.press(" ")
         time.sleep(1.0)
         person.sees(SafetyState.HOLD, 1)  # somebody is there again, but nobody has said go
@@ -135,9 +173,13 @@ def test_attendance_drives_while_somebody_presses_and_no_longer(tmp_path: Path) 
 
 
 def test_a_transmitter_in_hand_drives_and_out_of_reach_stops(tmp_path: Path) -> None:
-    with terminal(tmp_path, TRANSMITTER) as person:
+    undisturbed(transmitter, tmp_path)
+
+
+def transmitter(folder: Path) -> None:
+    with terminal(folder, TRANSMITTER) as person:
         ports = person.session.ports
-        person.sees(SafetyState.STANDBY)
+        person.boots()
         ask(ports, Sticks("receiver", {5: 1.0}))
         time.sleep(0.3)
         person.press("g")
@@ -157,12 +199,16 @@ def test_a_transmitter_in_hand_drives_and_out_of_reach_stops(tmp_path: Path) -> 
 
 
 def test_a_held_key_drives_and_a_lifted_finger_stops(tmp_path: Path) -> None:
-    with terminal(tmp_path, HELD_KEY) as person:
-        person.sees(SafetyState.STANDBY)
+    undisturbed(held_key, tmp_path)
+
+
+def held_key(folder: Path) -> None:
+    with terminal(folder, HELD_KEY) as person:
+        person.boots()
         held = time.monotonic() + 12.0
         while time.monotonic() < held:
             person.press(" ")
             time.sleep(0.03)
         person.sees(SafetyState.HOLD, 2)
-        states = [e for e in (tmp_path / "said.txt").read_text().splitlines() if "ACTIVE" in e]
+        states = [e for e in (folder / "said.txt").read_text().splitlines() if "ACTIVE" in e]
         assert states, "it never drove"

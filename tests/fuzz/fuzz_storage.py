@@ -15,11 +15,13 @@ import msgspec
 import numpy as np
 from fuzz_bytes import EDGES, NUMBERS, damaged
 from fuzz_target import Case, Tally, Target
+from small_bundle import made, report
 from small_session import CONTRACT, SPEC, STEP, make_rows, make_ticks
 
 from learners.journal import Journal
+from robot.bundle import unpack
 from robot.clock import SimulatedClock
-from robot.errors import SandlotError
+from robot.errors import BundleError, SandlotError
 from robot.frame_file import FrameFile
 from robot.inbox import POSE_AGE_NS, Inbox, OperatorInbox, PoseInbox
 from robot.log_reader import read_log, repair, seal
@@ -383,7 +385,33 @@ def start_rings(folder: Path) -> Case:
     return case
 
 
+# Bundles
+
+
+def start_bundle(folder: Path) -> Case:
+    """Bundles after an accident, or by a liar: only one that was made is taken, and its content is its
+    own."""
+    valid = [made(), made(version=2), made(version=3, smoke=report(gate="smoke"))]
+    contents = [unpack(data) for data in valid]
+
+    def case(rng: random.Random, tally: Tally) -> None:
+        whole = rng.choice(valid)
+        data = broken(rng, whole) if rng.random() < 0.5 else damaged(rng, valid, b"\0" + whole[:200])
+        tally.bytes += len(data)
+        try:
+            found = unpack(data)
+        except BundleError as error:
+            assert len(str(error).splitlines()) == 1, "one sentence"
+            tally.refused[str(error)[-24:]] += 1
+            return
+        assert data in valid and found == contents[valid.index(data)], "a bundle that nobody made"
+        tally.taken += 1
+
+    return case
+
+
 TARGETS = (
+    Target("bundle", start_bundle, 1.0),
     Target("frame_file", start_frame_file, 1.0),
     Target("spool", start_spool, 0.5),
     Target("journal", start_journal, 0.5),

@@ -137,6 +137,18 @@ DEFECTS: dict[str, tuple[str, str, str, str]] = {
         "if not all(map(math.isfinite, setpoint.tolist())):",
         "if np.isnan(setpoint).any():",
     ),
+    "bundle: content that was not signed": (
+        "bundle",
+        "robot.bundle",
+        "if ours != theirs:",
+        "if False:",
+    ),
+    "bundle: a signature of anybody": (
+        "bundle",
+        "robot.bundle",
+        "if not signed_by(manifest.signer, DOMAIN + said, files[_SIGNATURE]):",
+        "if False:",
+    ),
     "CRSF: checksum ignored": (
         "crsf",
         "robot.drivers.crsf_frame",

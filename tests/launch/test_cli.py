@@ -53,6 +53,13 @@ def test_every_command_exists(name: str) -> None:
         (("onboard", "--learner", "10.1.2.3:5588", "--runs", "{tmp}"), 1, "both ends need keys"),
         (("onboard", "--attended", "--runs", "{tmp}"), 1, "beside the twin"),
         (("practice", "--attended", "--fast", "--runs", "{tmp}"), 1, "beside the twin"),
+        (("deploy",), 1, "sandlot bundle makes them"),
+        (("deploy", "--list", "--rollback"), 1, "one at a time"),
+        (("deploy", "/no/such.bundle", "--deployed", "{tmp}"), 1, "cannot read /no/such.bundle"),
+        (("run", "--fast", "--runs", "{tmp}"), 1, "add --twin"),
+        (("run", "--deployed", "{tmp}", "--runs", "{tmp}"), 1, "no policy is deployed for racer"),
+        (("run", "--policy", "a.bundle", "--runs", "{tmp}"), 1, "sandlot deploy"),
+        (("bundle", "x", "--report", "y", "--key", "lab", "--keys", "{tmp}"), 1, "sandlot keys signing lab"),
         (("onboard", "--learner", "nonsense", "--runs", "{tmp}"), 1, "expected HOST:PORT"),
     ],
 )

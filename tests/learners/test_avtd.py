@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from learners.avtd import SMOOTHING, Avtd, choose, smoothed
 from learners.avtd_config import AvtdConfig, Regulariser
 from learners.config import LearnerConfig
-from learners.held_out import held_out
 from learners.learner import Learner
 from learners.sac import Assessment, Batch
 from robot.contract import TaskContract
@@ -20,7 +19,8 @@ from robot.errors import SpecError
 from robot.messages import Actor
 
 Rows = NDArray[np.void]
-SMALL = {"hidden": (16, 16), "batch": 16, "warmup": 0, "updates_per_step": 2, "held_out": 0.1}
+SMALL = {"hidden": (16, 16), "batch": 16, "warmup": 0, "updates_per_step": 2, "held_out": 0.5}
+FOUR = AvtdConfig(**SMALL)
 NAN = math.nan
 
 
@@ -40,11 +40,12 @@ def test_the_average_forgets() -> None:
     assert average == pytest.approx((1.0 - SMOOTHING) ** 3)
 
 
-def learner(contract: TaskContract, make_rows: Callable[..., Rows], seed: int = 0) -> Learner:
-    made = Learner(contract, AvtdConfig(**SMALL), seed)
-    unseen = next(k for k in range(1, 1000) if held_out("s", k, 0.1))
-    for number, episode in enumerate((0, unseen)):
-        made.add("s", make_rows(60, number, Actor.POLICY, episode))
+def learner(
+    contract: TaskContract, make_rows: Callable[..., Rows], seed: int = 0, config: LearnerConfig = FOUR
+) -> Learner:
+    made = Learner(contract, config, seed)
+    for number in range(2):  # of two episodes the second is held out
+        made.add("s", make_rows(60, number, Actor.POLICY, number))
     return made
 
 
@@ -78,16 +79,22 @@ def test_who_acts_is_who_was_best_on_unseen_episodes(
 
 
 def test_candidates_learn_as_they_would_alone(contract: TaskContract, make_rows: Callable[..., Rows]) -> None:
-    together = learner(contract, make_rows)
-    alone = Learner(contract, LearnerConfig(**SMALL, dropout=0.01), 0)
-    unseen = next(k for k in range(1, 1000) if held_out("s", k, 0.1))
-    for number, episode in enumerate((0, unseen)):
-        alone.add("s", make_rows(60, number, Actor.POLICY, episode))
-    for one in (together, alone):
-        one.pretrain(3)
+    every = (*FOUR.regularisers, Regulariser(name="spectral norm", spectral_norm=True))
+    together = learner(contract, make_rows, config=AvtdConfig(**SMALL, regularisers=every))
+    together.pretrain(3)
     arrays = together.algorithm.arrays()
-    for name, array in alone.algorithm.arrays().items():
-        np.testing.assert_array_equal(arrays[f"candidate2.{name}"], array)
+    settings = (
+        {"layer_norm": False},
+        {},
+        {"dropout": 0.01},
+        {"layer_norm": False, "weight_decay": 0.01},
+        {"layer_norm": False, "spectral_norm": True},
+    )
+    for k, own in enumerate(settings):
+        alone = learner(contract, make_rows, config=LearnerConfig(**SMALL, **own))
+        alone.pretrain(3)
+        for name, array in alone.algorithm.arrays().items():
+            np.testing.assert_array_equal(arrays[f"candidate{k}.{name}"], array)
 
 
 def test_resuming_equals_never_having_stopped(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from learners.config import LearnerConfig
 from learners.critic_health import EVERY, LOOKS, OUTSIDE, CriticHealth, td_error
-from learners.held_out import LONGEST, held_out, held_out_rows
+from learners.held_out import LONGEST, HeldOut, chosen
 from learners.learner import Learner
 from learners.offline_config import AlgorithmConfig, BcConfig, IdqlConfig, ImplicitConfig, IqlConfig
 from learners.prior_data import Experience
@@ -25,16 +25,24 @@ Rows = NDArray[np.void]
 Make = Callable[..., Rows]
 
 
-def chosen(session: str, share: float, wanted: bool = True) -> int:
-    """The first episode of a session that is held out, or is not."""
-    return next(k for k in range(1, 10_000) if held_out(session, k, share) == wanted)
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.1, 0.3, 0.99])
+def test_the_share_of_episodes_is_held_out_evenly_and_never_the_first(share: float) -> None:
+    found = chosen(np.arange(1001), share)
+    assert not found[0]
+    assert np.abs(np.cumsum(found) - share * np.arange(1001)).max() <= 0.5 + 1e-9
 
 
-def test_the_share_of_episodes_is_held_out_and_never_the_first() -> None:
-    for share in (0.05, 0.1):
-        found = np.mean([held_out(f"robot {s}", k, share) for s in range(20) for k in range(1, 1000)])
-        assert found == pytest.approx(share, rel=0.05)
-    assert not any(held_out(f"robot {s}", 0, 0.99) for s in range(100))
+def test_episodes_are_counted_in_each_session_however_its_rows_come(make_rows: Make) -> None:
+    """Their numbers are not consecutive: a session's episodes are numbered by their first row."""
+    rows = np.concatenate([make_rows(5, k, Actor.POLICY, 7 * k + 3) for k in range(40)])
+    wanted = np.repeat(chosen(np.arange(40), 0.1), 6)
+    for parts in (1, 3, 40, len(rows)):
+        held_out = HeldOut(0.1)
+        found = []
+        for part in np.array_split(rows, parts):
+            found.append(held_out.rows("a", part))
+            np.testing.assert_array_equal(held_out.rows("b", part), found[-1])
+        np.testing.assert_array_equal(np.concatenate(found), wanted)
 
 
 def test_whole_episodes_are_never_trained_on(contract: TaskContract, make_rows: Make) -> None:
@@ -43,7 +51,7 @@ def test_whole_episodes_are_never_trained_on(contract: TaskContract, make_rows: 
     for k in range(30):
         rows = make_rows(10, k, (Actor.POLICY, Actor.SCRIPT)[k % 2], k)
         rows["reward"] = k
-        marks[held_out("s", k, 0.3)].add(float(k))
+        marks[bool(chosen(np.array(k), 0.3))].add(float(k))
         for row in np.split(rows, 11):  # as they come, one by one
             experience.add("s", row)
     rng = np.random.default_rng(0)
@@ -56,13 +64,12 @@ def test_whole_episodes_are_never_trained_on(contract: TaskContract, make_rows: 
 
 
 def test_of_a_long_episode_only_the_beginning_is_held_out(contract: TaskContract, make_rows: Make) -> None:
-    episode = chosen("s", 0.05)
-    rows = make_rows(LONGEST + 500, 0, Actor.POLICY, episode)
-    assert held_out_rows("s", rows, 0.05).sum() == LONGEST
-    experience = Experience(contract, LearnerConfig())
+    experience = Experience(contract, LearnerConfig(held_out=0.5))
+    experience.add("s", make_rows(20))
+    rows = make_rows(LONGEST + 500, 0, Actor.POLICY, 1)
     for part in np.split(rows, [3, LONGEST, LONGEST + 1]):
         experience.add("s", part)
-    assert (experience.held_out.transitions, experience.practice.transitions) == (LONGEST, 500)
+    assert (experience.held_out.transitions, experience.practice.transitions) == (LONGEST, 520)
 
 
 def test_the_error_is_the_share_of_the_target_s_variance_that_is_not_explained() -> None:
@@ -142,7 +149,13 @@ def test_its_memory_survives_a_checkpoint() -> None:
         assert str(again) == str(one)
 
 
-SMALL: dict[str, Any] = {"hidden": (16, 16), "batch": 16, "updates_per_step": 2, "warmup": 0}
+SMALL: dict[str, Any] = {
+    "hidden": (16, 16),
+    "batch": 16,
+    "updates_per_step": 2,
+    "warmup": 0,
+    "held_out": 0.5,
+}
 DIFFUSION: dict[str, Any] = {"actor_width": 8, "actor_blocks": 1, "time_features": 4, "candidates": 3}
 
 
@@ -163,8 +176,8 @@ def test_looking_changes_nothing(
     def learn(every: int) -> tuple[Learner, dict[str, bytes]]:
         monkeypatch.setattr("learners.critic_health.EVERY", every)
         learner = Learner(contract, config, 3)
-        learner.add("s", make_rows(60, 1, Actor.SCRIPT, chosen("s", 0.05, wanted=False)))
-        learner.add("s", make_rows(60, 1, Actor.SCRIPT, chosen("s", 0.05)))
+        for episode in range(2):
+            learner.add("s", make_rows(60, 1, Actor.SCRIPT, episode))
         learner.pretrain(6)
         return learner, {name: array.tobytes() for name, array in learner.state_dict().items()}
 
@@ -216,11 +229,11 @@ def test_a_clone_that_remembers_is_alarmed_and_one_that_understands_is_not(
 
 
 def test_held_out_episodes_are_looked_at_seldom_and_at_once(contract: TaskContract, make_rows: Make) -> None:
-    config = LearnerConfig(hidden=(8,), batch=8, updates_per_step=1, warmup=0)
+    config = LearnerConfig(hidden=(8,), batch=8, updates_per_step=1, warmup=0, held_out=0.5)
     learner = Learner(contract, config, 3)
     learner.add("s", make_rows(60))
     assert "held_out_error" not in learner.step()
-    learner.add("s", make_rows(60, 1, Actor.POLICY, chosen("s", 0.05)))
+    learner.add("s", make_rows(60, 1, Actor.POLICY, 1))
     seen = [learner.step().get("held_out_error") for _ in range(2 * EVERY)]
     assert [k for k in range(1, 2 * EVERY) if seen[k] != seen[k - 1]] == [EVERY - 1, 2 * EVERY - 1]
 

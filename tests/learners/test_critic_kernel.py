@@ -12,7 +12,6 @@ from torch import Tensor
 from learners.config import LearnerConfig
 from learners.critic_kernel import kernel_figures, tangent_kernel, value
 from learners.critic_report import examine, judge
-from learners.held_out import held_out
 from learners.journal import Journal
 from learners.learner import Learner
 from learners.networks import Critics
@@ -55,6 +54,26 @@ def test_the_kernel_is_the_jacobian_s_gram_matrix(hidden: tuple[int, ...], layer
     jacobian = torch.cat([j.flatten(1) for j in jacobians], 1)
     assert jacobian.shape == (9, sum(w.numel() for w in weights.values()))
     torch.testing.assert_close(tangent_kernel(weights, len(hidden), inputs), jacobian @ jacobian.t())
+
+
+def test_spectral_norm_is_in_the_kernel_and_its_direction_is_no_weight() -> None:
+    shapes = Critics(1, 4, (5, 6), spectral_norm=True).shapes
+    generator = torch.Generator().manual_seed(0)
+    one = {n: torch.randn(s[1:], dtype=torch.float64, generator=generator) for n, s in shapes.items()}
+    inputs, direction = torch.randn(9, 4, dtype=torch.float64), one.pop("direction1")
+
+    def stretch(weight: Tensor) -> Tensor:
+        return torch.einsum("i,io->o", direction, weight).square().sum().sqrt()
+
+    def values(*tensors: Tensor) -> Tensor:
+        weights = dict(zip(one, tensors, strict=True))
+        weights["weight1"] = weights["weight1"] / stretch(weights["weight1"])
+        return torch.stack([value(weights, 2, row) for row in inputs])
+
+    jacobians = torch.autograd.functional.jacobian(values, tuple(one.values()))
+    jacobian = torch.cat([j.flatten(1) for j in jacobians], 1)
+    found = tangent_kernel(one | {"direction1": direction}, 2, inputs)
+    torch.testing.assert_close(found, jacobian @ jacobian.t())
 
 
 def test_a_small_step_moves_values_as_the_kernel_says() -> None:
@@ -102,10 +121,10 @@ def test_a_run_s_critics_are_examined_and_nothing_is_changed(
     home = tmp_path / "learner" if robot else tmp_path
     path = home / "journal" / "rows.journal" if robot else home / "rows.journal"
     journal = Journal(path, contract.step_dtype())
-    learner = Learner(contract, LearnerConfig(hidden=(16, 16), batch=32, warmup=0, updates_per_step=2), 0)
-    unseen = next(k for k in range(1, 1000) if held_out("s", k, 0.05))
-    for number, episode in enumerate((0, unseen)):
-        rows = make_rows(50, number, Actor.POLICY, episode)
+    config = LearnerConfig(hidden=(16, 16), batch=32, warmup=0, updates_per_step=2, held_out=0.5)
+    learner = Learner(contract, config, 0)
+    for number in range(2):  # the second is held out
+        rows = make_rows(50, number, Actor.POLICY, number)
         journal.append("s", 51 * number, rows)
         learner.add("s", rows)
     journal.close()

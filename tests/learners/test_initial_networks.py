@@ -90,6 +90,7 @@ def test_it_learns_on_from_there_and_its_products_read_what_was_taken_over(
         ("iql", {}, {"critics": 10}, "critics: ours 10, theirs 2"),
         ("iql", {}, {"hidden": [16, 9]}, r"hidden\[1\]: ours 9, theirs 8"),
         ("iql", {}, {"layer_norm": False}, "layer_norm: ours False, theirs True"),
+        ("iql", {}, {"spectral_norm": True}, "spectral_norm: ours True, theirs False"),
         ("iql", {}, {"discount": 0.9}, "discount: ours 0.9, theirs 0.99"),
         ("iql", {"reward_scale": 2.0}, {}, "reward_scale: ours 1.0, theirs 2.0"),
         ("bc", {}, {"hidden": [16]}, "hidden: ours has 1, theirs 2"),

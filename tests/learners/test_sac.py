@@ -102,7 +102,10 @@ class Reference:
     ) -> Tensor:
         h = torch.cat([self.normalise(observation), action], -1)
         for k in range(len(self.config.hidden)):
-            h = h @ critic[f"weight{k}"] + critic[f"bias{k}"]
+            weight = critic[f"weight{k}"]
+            if self.config.spectral_norm and k == len(self.config.hidden) - 1:
+                weight = weight / (weight.T @ critic[f"direction{k}"].detach()).pow(2).sum().sqrt()
+            h = h @ weight + critic[f"bias{k}"]
             h = h * masks[k] / (1 - self.config.dropout)
             if self.config.layer_norm:
                 centred = h - h.mean(-1, keepdim=True)
@@ -184,11 +187,14 @@ class Reference:
                 (self.value(critic, batch.observation[g], batch.action[g], m) - target).pow(2).mean()
                 for critic, m in zip(self.critics, passes.pop(0), strict=True)
             ]
-            weights = [w for critic in self.critics for w in critic.values()]
+            weights = [w for one in self.critics for name, w in one.items() if "direction" not in name]
             self.adam(torch.stack(losses).mean(), weights, c.learning_rate)
             for critic, target_critic in zip(self.critics, self.targets, strict=True):
                 for name, w in target_critic.items():
                     w.copy_((1 - c.polyak) * w + c.polyak * critic[name].detach())
+            if c.spectral_norm:
+                for critic in (*self.critics, *self.targets):
+                    self.iterate(critic)
             with torch.no_grad():
                 for critic in self.critics:
                     for name, w in critic.items():
@@ -214,6 +220,14 @@ class Reference:
         excess = -log_density.mean().detach() - per_action * self.contract.action_size
         self.updates += 1
         self.adam(self.log_temperature.exp() * excess, [self.log_temperature], c.temperature_learning_rate)
+
+    def iterate(self, critic: dict[str, Tensor]) -> None:
+        """A step of power iteration for the left singular vector."""
+        k = len(self.config.hidden) - 1
+        with torch.no_grad():
+            direction, weight = critic[f"direction{k}"], critic[f"weight{k}"]
+            moved = weight @ (weight.T @ direction)
+            direction.copy_(moved / moved.pow(2).sum().sqrt())
 
     def whole(self, size: int) -> list[Tensor]:
         """Masks that drop nothing."""
@@ -259,6 +273,8 @@ CASES = {
     "DroQ": {"dropout": 0.01, "hidden": (64, 64), "batch": 32},
     "much dropout": {"dropout": 0.4, "critics": 4, "subset": 2, "hidden": (9, 11, 6), "batch": 7},
     "weight decay": {"weight_decay": 0.5, "critics": 3},
+    "spectral norm": {"spectral_norm": True, "layer_norm": False, "critics": 3, "threads": 2},
+    "spectral norm of one layer": {"spectral_norm": True, "hidden": (7,), "weight_decay": 0.5},
     "SAC": {"layer_norm": False, "actor_value": "min", "entropy_backup": True},
     "the least of four": {"actor_value": "min", "critics": 4},
     "REDQ": {"layer_norm": False, "critics": 10, "subset": 2, "entropy_backup": True},

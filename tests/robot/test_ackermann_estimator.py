@@ -4,7 +4,7 @@ err as the robot's calibration says, correlated satellite errors and latencies i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,18 @@ from robot.estimators.corrections import (
     Velocity,
     WheelSpeed,
 )
-from robot.estimators.planar_filter import GYRO, KEEP, VX, VY, Correction, Inputs, N, Noise, PlanarFilter
+from robot.estimators.planar_filter import (
+    GYRO,
+    KEEP,
+    VX,
+    VY,
+    Correction,
+    Inputs,
+    N,
+    Noise,
+    PlanarFilter,
+    Row,
+)
 from robot.estimators.tilt import TiltFilter
 from robot.interface import Measurements
 from robot.spec import RobotSpec, load_spec
@@ -620,14 +631,19 @@ def linearised(planar: PlanarFilter, correction: Correction) -> tuple[np.ndarray
     """What a correction hands to the filter: innovation (m,) and derivative (m, N)."""
     caught: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def scalar(innovation: float, sigma: float, terms: tuple[tuple[int, float], ...], bound: float) -> None:
-        H = np.zeros((1, N))
-        for index, value in terms:
-            H[0, index] = value
-        caught.append((np.array([innovation]), H))
+    def vector(innovations: Sequence[float], rows: Sequence[Row], *given: object) -> bool:
+        H = np.zeros((len(rows), N))
+        for k, row in enumerate(rows):
+            for index, value in row:
+                H[k, index] = value
+        caught.append((np.array(innovations), H))
+        return True
+
+    def scalar(innovation: float, sigma: float, row: Row, bound: float) -> None:
+        vector((innovation,), (row,))
 
     planar.scalar = scalar  # type: ignore[method-assign]
-    planar.vector = lambda innovation, H, R, gate: caught.append((innovation, H.copy())) or True  # type: ignore
+    planar.vector = vector  # type: ignore[method-assign]
     correction.apply(planar, math.inf)
     return caught[0]
 

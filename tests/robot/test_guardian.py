@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from robot.board import Board
 from robot.clock import SimulatedClock
 from robot.contract import PREVIOUS_ACTION, ObservationTerm, task_contract
-from robot.errors import PortError
+from robot.errors import PortError, SpecError
 from robot.guardian import Guardian
 from robot.interface import Estimate, LinkHealth, Measurements, StopProof
 from robot.messages import (
@@ -35,7 +35,7 @@ from robot.messages import (
 )
 from robot.plain_data import decode_struct
 from robot.safety.state_machine import Request
-from robot.spec import RobotSpec
+from robot.spec import RobotSpec, reduced
 
 Array = NDArray[np.float64]
 
@@ -856,6 +856,25 @@ def test_limits_debounce_derate_stop_and_let_go(rig: Rig) -> None:
     assert any("limit (burning)" in e for e in rig.events())
 
 
+def test_a_reduced_robot_has_half_its_authority_in_every_state(tmp_path: Path) -> None:
+    whole = cart_spec()
+    spec = reduced(whole)
+    assert (spec.safety.authority, whole.safety.authority) == (0.5, 1.0) and reduced(spec) == spec
+    assert spec.contract() == whole.contract() and spec.calibration_hash() == whole.calibration_hash()
+    rig = Rig(tmp_path, spec)
+    rig.activate()
+    rig.run(1.0)
+    assert rig.state == SafetyState.ACTIVE
+    assert rig.ticks()["sent"][-1, 0] == pytest.approx(1.5), "half of the 3 m/s range"
+    rig.cart.temperature = 70.0
+    rig.run(0.5)
+    assert rig.state == SafetyState.REDUCED
+    assert rig.ticks()["sent"][-1, 0] == pytest.approx(1.5), "once, not twice"
+    for authority in (0.0, 1.5, float("nan")):
+        with pytest.raises(SpecError, match="authority"):
+            msgspec.structs.replace(spec, safety=msgspec.structs.replace(spec.safety, authority=authority))
+
+
 def test_the_first_fault_is_kept_until_the_next_and_wishes_are_none(rig: Rig) -> None:
     rig.activate()
     rig.run(0.5)
@@ -1125,11 +1144,12 @@ EVENT = st.fixed_dictionaries(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(events=st.lists(EVENT, min_size=1, max_size=40), armed=st.booleans())
+@given(events=st.lists(EVENT, min_size=1, max_size=40), armed=st.booleans(), whole=st.booleans())
 def test_whatever_is_in_the_mailboxes_setpoints_stay_within_limits(
-    tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]], armed: bool
+    tmp_path_factory: pytest.TempPathFactory, events: list[dict[str, Any]], armed: bool, whole: bool
 ) -> None:
-    rig = Rig(tmp_path_factory.mktemp("board"))
+    """With the whole authority, and with that of REDUCED from start to end."""
+    rig = Rig(tmp_path_factory.mktemp("board"), cart_spec() if whole else reduced(cart_spec()))
     if armed:
         rig.activate()
         rig.run(0.2)
@@ -1138,6 +1158,8 @@ def test_whatever_is_in_the_mailboxes_setpoints_stay_within_limits(
     lower = np.array([a.lower for a in rig.spec.actuators])
     upper = np.array([a.upper for a in rig.spec.actuators])
     step = np.array([a.slew for a in rig.spec.actuators]) / RATE
+    if not whole:  # the speed's range, the steering's slew
+        lower[0], upper[0], step[1] = 0.5 * lower[0], 0.5 * upper[0], 0.5 * step[1]
     poll = rig.cart.poll
     rig.cart.calls.clear()
     sent_before = rig.guardian._anchor.copy()

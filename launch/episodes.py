@@ -1,0 +1,29 @@
+"""Where episodes of the batched twin take place, by name: robot, course and the course's room."""
+
+from __future__ import annotations
+
+from launch import catalogue
+from launch.session import contract_of, make_task
+from robot.practice.course import load_course
+from robot.spec import at_site, load_spec
+from sim.rollout import TIMESTEP, Setting
+from sim.world import load_world
+
+
+def course_setting(
+    robot: str, course: str, seconds: float | None = None, timestep: float = TIMESTEP, threads: int = 0
+) -> Setting:
+    """The setting of a robot on a course of the catalogue. ``seconds``: how long an episode may last (None:
+    as the task's success says). Raises SandlotError with the nearest names."""
+    found = load_course(catalogue.find("courses", course))
+    spec = at_site(load_spec(catalogue.find("robots", robot)), found.file.site)
+    return Setting(
+        spec=spec,
+        contract=contract_of(spec, make_task(spec, found)),
+        course=found,
+        world=load_world(catalogue.find("worlds", course)),
+        make_task=lambda: make_task(spec, found),
+        seconds=seconds,
+        timestep=timestep,
+        threads=threads,
+    )

@@ -1,0 +1,336 @@
+"""Closed-loop episodes of the twin, many at once: physics, firmware, estimate, safety kernel and policy.
+
+A tick is a guardian's: senses, the pilots' newest commands, the kernel's judgement, setpoints to the drives.
+Every policy step the pilots see the estimate (late, if the episode has it so), and the truth is judged:
+reward, failures, the kernel's limits. Episodes end on their own and are not stepped any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot.contract import ActionMap, TaskContract
+from robot.messages import SafetyState
+from robot.practice.course import Course
+from robot.practice.failures import Failure
+from robot.practice.lap_timer import LapTimer
+from robot.spec import RobotSpec
+from robot.task import Task
+from sim.episode_results import Ending, EpisodeResults, Trajectory, episode_dtype
+from sim.estimate_errors import EstimateErrors, load_errors
+from sim.fleet import CarFleet
+from sim.fleet_drive import FleetDrive
+from sim.fleet_failures import FleetFailures
+from sim.fleet_guardian import FleetGuardian, FleetMonitors
+from sim.fleet_pilots import Pilots
+from sim.fleet_senses import FleetSenses
+from sim.fleet_tasks import fleet_tasks
+from sim.lateness import Lateness
+from sim.plant import Array
+from sim.randomisation import Draws
+from sim.world import World
+
+START_NS = 1_000_000_000
+"""When episodes begin on their clock [ns]."""
+TIMESTEP = 0.002
+"""Of the physics [s]; docs/VALIDATION.md shows that it gives what 1 ms gives."""
+SETTLE_STEPS = 200
+"""In which a car comes to rest on its tyres: they swing at 22 Hz, well damped."""
+_FAILURES = {
+    Failure.CRASH: Ending.CRASH,
+    Failure.FLIP: Ending.FLIP,
+    Failure.STUCK: Ending.STUCK,
+    Failure.TASK: Ending.TASK,
+}
+_UNFINISHED = 255
+
+Progress = Callable[[float, int], None]
+"""Told now and then: the share of the longest episode's time that has passed, and how many still drive."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where episodes take place. ``make_task`` gives a fresh task; ``seconds``: how long an episode may last
+    (None: as the task's success says); ``endless``: nor does success end it; ``threads``: 0 takes all
+    processors."""
+
+    spec: RobotSpec
+    contract: TaskContract
+    course: Course
+    world: World
+    make_task: Callable[[], Task]
+    errors: EstimateErrors | None = None
+    seconds: float | None = None
+    timestep: float = TIMESTEP
+    threads: int = 0
+    endless: bool = False
+
+
+def rollout(
+    setting: Setting,
+    pilots: Pilots,
+    draws: Draws,
+    record: Sequence[int] = (),
+    progress: Progress | None = None,
+) -> EpisodeResults:
+    """Drive all episodes of ``draws`` to their ends. ``record``: numbers of those whose trajectory is kept.
+    The same for any number of threads, and for any one episode whatever others run beside it."""
+    return Rollout(setting, pilots, draws, record).run(progress)
+
+
+class Rollout:
+    """Episodes about to be driven; ``run`` drives them, once."""
+
+    def __init__(self, setting: Setting, pilots: Pilots, draws: Draws, record: Sequence[int] = ()) -> None:
+        spec, n = setting.spec, len(draws)
+        self._setting, self._spec, self._draws, self._pilots = setting, spec, draws, pilots
+        self._errors = setting.errors or load_errors(spec)
+        self._period_ns = round(1e9 / spec.rates.guardian_hz)
+        self._period_ms = round(1e3 / spec.rates.guardian_hz)
+        self._per_step = spec.ticks_per_step
+        self._generators = draws.generators()
+        self.fleet = CarFleet(
+            spec, setting.world, draws.truths(), setting.timestep, setting.threads, SETTLE_STEPS
+        )
+        self._drive = FleetDrive(spec, self.fleet)
+        self._senses = FleetSenses(
+            spec, self.fleet, self._drive, self._errors, self._generators, draws.column("estimate_error")
+        )
+        self._lateness = Lateness(spec, draws, self._generators)
+        self._guardian = FleetGuardian(spec, n)
+        self._true_monitors = FleetMonitors(spec, n)
+        self._certain = np.zeros_like(self._senses.deviation)
+        names = [a.name for a in spec.actuators]
+        self._map = ActionMap(setting.contract.actions, setting.contract.policy_hz)
+        self._index = np.array([names.index(t.actuator) for t in setting.contract.actions])
+        self._rest = np.array([a.rest for a in spec.actuators])
+
+        self._tasks = fleet_tasks(spec, setting.course, setting.make_task, setting.contract, n)
+        self._failures = FleetFailures(spec, n)
+        self._timers = [LapTimer() for _ in range(n)]
+        self._success = setting.make_task().success
+        self._seconds = setting.seconds or self._success.seconds
+        self._goal = np.inf if setting.endless else self._success.cycles
+
+        self._action: Array = np.zeros((n, setting.contract.action_size))
+        """The newest executed action [-1, 1]."""
+        self._command: Array = np.tile(self._rest, (n, 1))
+        self._spoken: NDArray[np.bool_] = np.zeros(n, bool)
+        self._spoken_ns: NDArray[np.int64] = np.zeros(n, np.int64)
+        self._before: Array = np.zeros((n, spec.state_layout.size))
+        """The truth one policy step ago."""
+        self._start_cycles: Array = np.zeros(n)
+        self._cycles: Array = np.zeros(n)
+        self._ticks: NDArray[np.int64] = np.zeros(n, np.int64)
+        self._altered: NDArray[np.int64] = np.zeros(n, np.int64)
+        self._reduced: NDArray[np.int64] = np.zeros(n, np.int64)
+        self._touched: NDArray[np.int64] = np.zeros(n, np.int64)
+        self._changes: Array = np.zeros(n)
+        self._steps: NDArray[np.int64] = np.zeros(n, np.int64)
+        self._driving: NDArray[np.intp] = np.arange(n)
+        """Numbers of the episodes that have not ended."""
+        self._rows = np.zeros(n, episode_dtype(len(draws.names), len(spec.safety.limits)))
+        self._rows["number"], self._rows["draws"] = draws.numbers, draws.values
+        self._rows["ending"], self._rows["limit"] = _UNFINISHED, -1
+        self._rows["best_cycle"], self._rows["margin"] = np.inf, np.inf
+        wanted = {int(number) for number in record}
+        self._record = [row for row, number in enumerate(draws.numbers.tolist()) if number in wanted]
+        self._taped: list[tuple[Array, ...]] = []
+
+    def run(self, progress: Progress | None = None) -> EpisodeResults:
+        """Drive all to their ends."""
+        self._start()
+        last = round(self._seconds * 1e9) // self._period_ns
+        for tick in range(last + 1):
+            self._tick(tick)
+            if tick % self._per_step == 0:
+                self._step(tick)
+                if progress is not None:
+                    progress(tick / last, len(self._driving))
+            if not len(self._driving):
+                break
+            everyone = None if len(self._driving) == len(self._draws) else self._driving
+            for _ in range(self._period_ms):
+                self._drive.step(everyone)
+                self._senses.step()
+        for car in self._driving:
+            self._end(int(car), Ending.TIME)
+        return self._results()
+
+    def _start(self) -> None:
+        """Set the cars down and let them roll."""
+        draws, course = self._draws, self._setting.course
+        at, speeds = draws.column("start_distance"), draws.column("start_speed")
+        points = course.points(at)
+        headings = np.array([course.heading(s) for s in at.tolist()])
+        aside = draws.column("start_offset")
+        poses = np.stack(
+            (
+                points.real - aside * np.sin(headings),
+                points.imag + aside * np.cos(headings),
+                headings + draws.column("start_heading"),
+            ),
+            axis=-1,
+        )
+        everyone = np.arange(len(draws))
+        self.fleet.place(everyone, poses, speeds)
+        self._drive.start(everyone, speeds)
+        self._senses.start()
+        setpoint = np.tile(self._rest, (len(draws), 1))
+        setpoint[:, [a.name for a in self._spec.actuators].index("speed")] = speeds
+        self._guardian.start(START_NS, setpoint)
+        now = np.full(len(draws), START_NS)
+        self._guardian.offer(START_NS, np.ones(len(draws), bool), now, setpoint)
+        self._action[:] = self._precise(self._map.from_units(setpoint[:, self._index]))
+
+    def _tick(self, tick: int) -> None:
+        now = START_NS + tick * self._period_ns
+        senses, guardian, driving = self._senses, self._guardian, self._driving
+        senses.tick(now)
+        self._lateness.remember(tick, senses.estimate)
+        if tick % self._per_step == 0:
+            self._lateness.throw()
+        guardian.offer(now, self._spoken, self._spoken_ns, self._command)
+        self._spoken[:] = False
+        sent_before = guardian.sent.copy()
+        allowed, brakes = guardian.tick(
+            now, senses.estimate, senses.deviation, senses.sensors, senses.times_ns, senses.sequences
+        )
+        sent = self._drive.command(allowed, self._lateness.on_the_wire_ms(), brakes)
+        guardian.went(sent)
+        self._judge_limits(now, sent_before)
+        self._ticks[driving] += 1
+        self._altered[driving] += guardian.altered[driving]
+        self._reduced[driving] += guardian.state[driving] == SafetyState.REDUCED
+        self._touched[driving] += senses.touched[driving]
+        senses.touched[:] = False
+        if self._record:
+            rows = self._record
+            self._taped.append(
+                (
+                    senses.truth[rows].copy(),
+                    senses.estimate[rows].copy(),
+                    allowed[rows].copy(),
+                    self._action[rows].copy(),
+                    guardian.state[rows].astype(float),
+                )
+            )
+        for car in driving[self.fleet.diverged[driving]].tolist():
+            self._end(car, Ending.DIVERGED)
+        stopped = ~guardian.authority[self._driving]
+        for car in self._driving[stopped].tolist():
+            self._rows["limit"][car] = guardian.limit[car]
+            self._rows["cause"][car] = guardian.cause[car]
+            # What the kernel stopped may have been a crash already.
+            alone = np.array([car])
+            failure = self._failures.update(alone, now, senses.truth[alone])[0]
+            self._end(car, Ending.STOPPED if failure is None else _FAILURES[failure])
+
+    def _judge_limits(self, now: int, sent: Array) -> None:
+        """What the limits say of the truth."""
+        senses, monitors, driving = self._senses, self._true_monitors, self._driving
+        moving = np.ones(len(self._rows), bool)
+        requests, _ = monitors.update(
+            now, senses.truth, self._certain, senses.sensors, sent, senses.times_ns, senses.sequences, moving
+        )
+        rows = self._rows
+        rows["margin"][driving] = np.fmin(rows["margin"][driving], monitors.margin[driving])
+        rows["violated"][driving] |= requests[driving] != 0
+
+    def _step(self, tick: int) -> None:
+        """A policy step: judge what came of the last one, then look and act."""
+        if tick > 0:
+            self._judge(tick)
+        else:
+            self._begin(tick)
+        self._before[:] = self._senses.truth
+        self._act(tick)
+
+    def _begin(self, tick: int) -> None:
+        now, cars, senses = START_NS + tick * self._period_ns, self._driving, self._senses
+        self._failures.begin(cars, now, senses.truth[cars])
+        self._cycles[cars] = self._tasks.begin(cars, senses.truth[cars], senses.estimate[cars])
+        self._start_cycles[:] = self._cycles
+        for car in cars.tolist():
+            self._timers[car].reset(now, float(self._cycles[car]))
+
+    def _judge(self, tick: int) -> None:
+        now, cars = START_NS + tick * self._period_ns, self._driving
+        if not len(cars):
+            return
+        truths = self._senses.truth[cars]
+        failures = self._failures.update(cars, now, truths)
+        failed = np.array([f is not None for f in failures])
+        rewards, progress, trouble = self._tasks.outcome(
+            cars, self._before[cars], self._action[cars], truths, failed
+        )
+        rows = self._rows
+        rows["score"][cars] += rewards
+        self._cycles[cars] = progress
+        for row, (car, cycles) in enumerate(zip(cars.tolist(), progress.tolist(), strict=True)):
+            lap, _ = self._timers[car].update(now, cycles)
+            if lap is not None:
+                rows["best_cycle"][car] = min(float(rows["best_cycle"][car]), lap)
+            failure = Failure.TASK if trouble[row] else failures[row]
+            if failure is not None:
+                self._end(car, _FAILURES[failure])
+            elif cycles - self._start_cycles[car] >= self._goal:
+                self._end(car, Ending.FINISHED)
+
+    def _act(self, tick: int) -> None:
+        """Let the pilots see and act: late, not at all, or on what they saw before, as the episode has it."""
+        now = START_NS + tick * self._period_ns
+        cars, states = self._lateness.seen(tick, self._driving)
+        if not len(cars):
+            return
+        previous = self._action[cars]
+        observations = self._tasks.observe(cars, states, previous)
+        action = self._pilots.act(now, states, observations, previous, cars)
+        finite = np.isfinite(action).all(axis=1)
+        for car in cars[~finite].tolist():
+            self._end(car, Ending.NOT_FINITE)
+        cars, action, previous = cars[finite], self._precise(action[finite]), previous[finite]
+        self._changes[cars] += np.square(action - previous).mean(axis=1)
+        self._steps[cars] += 1
+        self._action[cars] = action
+        self._command[cars] = self._rest
+        self._command[cars[:, None], self._index] = self._map.to_units(action)
+        delivered = self._lateness.delivered(cars)
+        self._spoken[delivered], self._spoken_ns[delivered] = True, now
+
+    def _precise(self, action: Array) -> Array:
+        """At a row's precision, as the pilot takes it."""
+        return action.astype(np.float32).astype(np.float64)
+
+    def _end(self, car: int, ending: Ending) -> None:
+        row, ticks = self._rows[car], max(int(self._ticks[car]), 1)
+        row["ending"], row["success"] = ending, ending == Ending.FINISHED
+        row["duration"] = (ticks - 1) * self._period_ns * 1e-9
+        row["cycles"] = self._cycles[car] - self._start_cycles[car]
+        length = self._setting.course.length
+        row["speed"] = row["cycles"] * length / max(float(row["duration"]), self._period_ns * 1e-9)
+        row["altered"], row["reduced"] = self._altered[car] / ticks, self._reduced[car] / ticks
+        row["smoothness"] = self._changes[car] / max(int(self._steps[car]), 1)
+        row["touched"] = self._touched[car] * self._period_ns * 1e-9
+        self._driving = self._driving[self._driving != car]
+
+    def _results(self) -> EpisodeResults:
+        rows = self._rows
+        rows["best_cycle"][~np.isfinite(rows["best_cycle"])] = np.nan
+        trajectories = []
+        for place, car in enumerate(self._record):
+            length = int(self._ticks[car])
+            parts: list[Array] = []
+            for part in range(5):
+                parts.append(np.array([tape[part][place] for tape in self._taped[:length]], np.float64))
+            truth, estimate, allowed, action, kernel = parts
+            time_s = np.asarray(np.arange(length) * (self._period_ns * 1e-9), np.float64)
+            number = int(rows["number"][car])
+            states = kernel.astype(np.int64)
+            trajectories.append(Trajectory(number, time_s, truth, estimate, allowed, action, states))
+        limits = tuple(limit.name for limit in self._spec.safety.limits)
+        return EpisodeResults(rows, self._draws.names, limits, self._draws.seed, tuple(trajectories))

@@ -1,0 +1,36 @@
+"""What a policy must show before it may drive a robot: every number that a gate compares with, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Rates [1] are bounds at 95 % one-sided confidence, not what was counted."""
+
+    nominal_success: float = 0.95
+    """Success rate of the calibrated car. 59 episodes without a failure prove it, 400 with up to 12."""
+    randomised_success: float = 0.9
+    """The same over everything the calibration is unsure of: its 3-sigma cars are not the one that drives,
+    so twice the failures are borne."""
+    tail_share: float = 0.7
+    """CVaR of the worst tenth of randomised returns, of the nominal mean return: who fails half-way round
+    has half of it or less, so most of that tenth must arrive."""
+    latency_share: float = 0.1
+    """p99 of one inference, of the policy's period: estimate, safety and links need the rest."""
+    batch_difference: float = 1e-5
+    """Largest difference of an action [-1, 1] in a batch and alone: float32 rounding of a few layers. The
+    episodes here run in batches, the robot alone."""
+    parity_difference: float = 1e-5
+    """The same of the exported actor and the one in the training framework."""
+    extra_delay: float = 0.02
+    """What the policy must bear beyond the robot's own latency [s]: two guardian ticks, the p99.9 of a loaded
+    onboard computer (sim.randomisation draws delays up to here)."""
+    delayed_success: float = 0.9
+    """Share of episodes that succeed at every delay up to ``extra_delay``; counted, of a few dozen."""
+    cell_success: float = 0.5
+    """Share of the few episodes with one parameter at its 5th or 95th percentile: less is no bad luck but a
+    hole in the range that the calibration itself calls likely."""
+    worse_p: float = 0.05
+    """Below this p-value a candidate is held to be worse than what is deployed."""

@@ -1,0 +1,68 @@
+"""``sandlot validate``: verdict, exit code, and a report that a bundle would take."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from launch.bundle import read_report
+from launch.episodes import course_setting
+from launch.options import ValidateOptions
+from launch.validate import validate
+from learners.export import policy_file
+from robot.plain_data import sha256
+
+
+@pytest.fixture
+def swerving(tmp_path: Path) -> Path:
+    """Full speed and full lock, whatever it sees."""
+    contract = course_setting("racer", "oval").contract
+    constants = {
+        "nothing": np.zeros((contract.observation_size, 2), np.float32),
+        "full": np.array([20.0, 20.0], np.float32),
+    }
+    nodes = [
+        helper.make_node("Gemm", ["observation", "nothing", "full"], ["mean"]),
+        helper.make_node("Add", ["mean", "noise"], ["sample"]),
+        helper.make_node("Tanh", ["sample"], ["action"]),
+    ]
+    path = tmp_path / "swerving.onnx"
+    path.write_bytes(policy_file(contract, nodes, constants, 2, "", 1))
+    return path
+
+
+def test_a_file_that_is_no_policy_is_refused_at_the_contract(
+    swerving: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    swerving.write_bytes(swerving.read_bytes()[:-100])
+    out = tmp_path / "out"
+    assert validate(ValidateOptions(swerving, out=out)) == 1
+    report = read_report(out / "report.json")
+    assert report.verdict == "fail"
+    assert report.failed() == ("G0 contract",)
+    assert report.policy_sha256 == sha256(swerving.read_bytes())
+    assert capsys.readouterr().out.strip().splitlines()[-1].startswith("FAIL (G0 contract): ")
+    assert "May not drive racer" in (out / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_a_policy_that_swerves_is_refused_by_every_gate_that_drives(
+    swerving: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = ValidateOptions(swerving, gate="smoke", episodes=4, out=out, against=swerving, json=True)
+    assert validate(options) == 1
+    report = read_report(out / "report.json")
+    verdicts = {gate.name: gate.verdict for gate in report.gates}
+    assert verdicts["G0 contract"] == "pass"
+    assert verdicts["G3 nominal"] == verdicts["G4 randomised"] == "fail"
+    assert verdicts["G7 faults"] == verdicts["G8 twin against robot"] == "skipped"
+    assert verdicts["G9 against deployed"] == "pass"
+    assert json.loads(capsys.readouterr().out.strip().splitlines()[-1])["verdict"] == "fail"
+    assert (out / "report.html").read_text().count("data:image/png") >= 3
+    with np.load(out / "episodes.npz", allow_pickle=False) as found:
+        assert len(found["nominal"]) == len(found["randomised"]) == 4
