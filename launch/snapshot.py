@@ -79,6 +79,7 @@ class Snapshot:
     held_out_error: float = float("nan")
     critic_alarm: bool = False
     disk_full: bool = False
+    disk_low: bool = False
     margins: tuple[Margin, ...] = ()
 
 
@@ -165,6 +166,7 @@ class Reader:
             values |= {
                 "connected": bool(row["connected"]),
                 "disk_full": bool(row["disk_full"]),
+                "disk_low": bool(row["disk_low"]),
                 "updates": int(row["learner_updates"]),
                 "updates_per_s": float(row["updates_per_s"]),
                 "update_ratio": float(row["update_ratio"]),

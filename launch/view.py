@@ -246,6 +246,8 @@ class LiveView:
         ]
         if now.disk_full:
             rows.append(("disk", Text("FULL: the log has stopped", BAD)))
+        elif now.disk_low:
+            rows.append(("disk", Text("full in less than ten minutes; free some space", WATCH)))
         return facts(*rows)
 
     def _history(self, restarts: dict[str, int], most: int = 5) -> RenderableType:

@@ -6,6 +6,7 @@ nothing, and on restarting it skips what it finds there.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,8 @@ from robot.contract import TaskContract
 from robot.drain import Drain
 from robot.errors import PolicyError, SandlotError, WireError
 from robot.frame_file import DiskFullError
-from robot.log_reader import log_files, numbered, read_log, seal
+from robot.log_reader import log_files, numbered, read_log
+from robot.log_repair import seal
 from robot.messages import COURIER_DTYPE, Event
 from robot.policy_store import PolicyStore
 from robot.recorder import EVENTS, STEPS, TICKS, Recorder
@@ -30,9 +32,17 @@ from robot.uplink import Uplink
 
 FLUSH_NS: Final = 500_000_000
 """Time between chunks of the log."""
+SYNC_S: Final = 0.75
+"""Time between syncs: with a round of the courier and the sync itself, a pulled battery costs under 1 s."""
+ROTATE_BYTES: Final = 512 << 20
+"""A log file this large is closed and the next one begun: hours of a robot's ticks, minutes of cameras."""
 STATUS_NS: Final = 200_000_000
 MINIMUM_FREE_BYTES: Final = 64 << 20
 """Below this the robot is stopped, while there is still room to close the log properly."""
+LOW_DISK_S: Final = 600.0
+"""Said once when the disk lasts no longer than this, at the rate at which it filled so far [s]."""
+RATE_AFTER_S: Final = 10.0
+"""Recording for less than this tells no rate [s]."""
 
 
 class Courier:
@@ -55,18 +65,21 @@ class Courier:
         calibration_hash: str,
         *,
         about: Mapping[str, str] | None = None,
-        sync_s: float | None = 1.0,
+        sync_s: float | None = SYNC_S,
         minimum_free_bytes: int = MINIMUM_FREE_BYTES,
+        rotate_bytes: int = ROTATE_BYTES,
     ) -> None:
         run_directory.mkdir(parents=True, exist_ok=True)
         self._clock, self._link, self._board = clock, link, board
         self._directory = run_directory
-        self._minimum_free = minimum_free_bytes
+        self._minimum_free, self._rotate_bytes = minimum_free_bytes, rotate_bytes
+        self._open = functools.partial(Recorder, spec=spec, contract=contract, about=about)
         self._sync_ns = None if sync_s is None else round(sync_s * 1e9)
         self.spool = Spool(run_directory / "spool", contract.step_dtype(), session_id)
         earlier = log_files(run_directory)
         logged = _last_logged(earlier)
-        self.recorder = Recorder(numbered(run_directory, len(earlier)), spec, contract, about)
+        self._files = len(earlier) + 1
+        self.recorder = self._open(numbered(run_directory, len(earlier)))
         self.drain = Drain(board, self.spool, self.recorder, logged)
         policies = run_directory / "policies"
         self.policies = PolicyStore(
@@ -80,6 +93,8 @@ class Courier:
         self._status["held_out_error"] = np.nan
         now = clock.now_ns()
         self._due_flush = self._due_sync = self._due_status = now
+        self._began_ns, self._written_before = now, 0
+        self._disk_low = False
         self._connected = False
         self._dropped = dict.fromkeys(board.rings, 0)
         self._tell("courier_started", len(earlier), "log and spool are open")
@@ -131,24 +146,55 @@ class Courier:
             lost = self.drain.steps()
             if lost:
                 self._tell("steps_lost", lost, "rows are missing between the pilot and the courier")
-            if now >= self._due_flush:
+            syncing = self._sync_ns is not None and now >= self._due_sync
+            if now >= self._due_flush or syncing:
                 self._due_flush = now + FLUSH_NS
                 self.drain.flush()
-                self._check_space()
-            if self._sync_ns is not None and now >= self._due_sync:
+                self._check_space(now)
+                if self.recorder.bytes >= self._rotate_bytes and not self.disk_full:
+                    self._rotate()
+            if self._sync_ns is not None and syncing:
                 self._due_sync = now + self._sync_ns
                 self.spool.sync()
                 self.recorder.sync()
         except DiskFullError as error:
             self._full(0, str(error))
 
-    def _check_space(self) -> None:
+    def _rotate(self) -> None:
+        """Go on in the next file. One that cannot be made (yet) leaves everything as it is."""
+        path = numbered(self._directory, self._files)
+        try:
+            following = self._open(path)
+        except DiskFullError:
+            path.unlink(missing_ok=True)
+            raise
+        whole, self.recorder = self.recorder, following
+        self._files += 1
+        self._written_before += whole.bytes
+        self.drain.record_in(following)
+        whole.close()
+
+    def _check_space(self, now: int) -> None:
         disk = os.statvfs(self._directory)
         free = disk.f_bavail * disk.f_frsize
+        self._watch_space(free, now)
         if free >= self._minimum_free:
             self.disk_full = False
             return
         self._full(free, f"{free >> 20} MiB left, {self._minimum_free >> 20} MiB are needed; free some space")
+
+    def _watch_space(self, free: int, now: int) -> None:
+        """Say once that the disk will be full soon, while somebody can still do something about it."""
+        seconds = (now - self._began_ns) / 1e9
+        written = self._written_before + self.recorder.bytes + self.spool.written_bytes
+        if seconds < RATE_AFTER_S or not written:
+            return
+        left_s = (free - self._minimum_free) * seconds / written
+        low = left_s < LOW_DISK_S
+        if low and not self._disk_low and free >= self._minimum_free:
+            text = f"{free >> 20} MiB left, which last {left_s / 60:.1f} min; free some space"
+            self._tell("disk_low", free, text)
+        self._disk_low = low
 
     def _full(self, free: int, why: str) -> None:
         """Say so once, at once: the robot stops on it. Nothing is lost until the rings overflow."""
@@ -186,7 +232,7 @@ class Courier:
         record["lost"] = self.drain.lost + self._board.steps.dropped
         record["log_bytes"] = self.recorder.bytes
         record["policy_version"] = self.policies.version
-        record["disk_full"] = self.disk_full
+        record["disk_full"], record["disk_low"] = self.disk_full, self._disk_low
         if uplink is not None:
             connected = uplink.connected(now)
             if self._connected and not connected:

@@ -63,6 +63,10 @@ class Drain:
         self.lost = 0
         """Sequences that never came, or came out of order."""
 
+    def record_in(self, recorder: Recorder) -> None:
+        """Go on in another log, after a flush."""
+        self._recorder = recorder
+
     def steps(self) -> int:
         """New step rows to the spool; returns how many were found missing. Raises DiskFullError.
 

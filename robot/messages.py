@@ -284,6 +284,7 @@ COURIER_DTYPE = np.dtype(
         ("held_out_error", "<f8"),
         ("critic_alarm", "?"),
         ("disk_full", "?"),
+        ("disk_low", "?"),  # it will be, before long
     ],
     align=True,
 )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from robot.contract import TaskContract, step_dtype
 from robot.frame_file import explain, sync_directory
+from robot.image_message import CAMERAS, SCHEMA, SCHEMA_NAME, Frame
 from robot.log_schema import Names, RecordSchema, step_names, tick_names
 from robot.messages import PILOT_DTYPE, Event, tick_dtype
 from robot.spec import RobotSpec
@@ -102,6 +103,20 @@ class Recorder:
         for k, data in enumerate(self._schemas[topic].encode(rows)):
             time_ns = max(times[k], 0)
             self._writer.add_message(channel, time_ns, data, time_ns, (first + k) & 0xFFFFFFFF)
+
+    def frame(self, frame: Frame) -> None:
+        """Add a camera's frame, as the camera encoded it."""
+        topic = f"{CAMERAS}{frame.camera}"
+        if topic not in self._channels:
+            number = self._writer.register_schema(SCHEMA_NAME, "ros2msg", SCHEMA.encode())
+            self._channels[topic] = self._writer.register_channel(topic, "cdr", number)
+        self._writer.add_message(
+            self._channels[topic],
+            max(frame.received_ns, 0),
+            frame.encode(),
+            max(frame.captured_ns, 0),
+            frame.number & 0xFFFFFFFF,
+        )
 
     def event(self, source: str, event: Event, sequence: int = 0) -> None:
         """Add an event; ``source`` says which process it came from."""

@@ -56,6 +56,8 @@ class Spool:
         """One more than the last row's sequence."""
         self.cut_bytes = 0
         """Bytes of unfinished frames that were cut off on opening."""
+        self.written_bytes = 0
+        """Bytes of rows appended since then."""
         self._unsynced = False
         directory.mkdir(parents=True, exist_ok=True)
         for path in sorted(directory.glob("*.steps")):
@@ -84,6 +86,7 @@ class Spool:
             self._files.append(FrameFile(path, self._about))
         file = self._files[-1]
         frame = file.append(first_sequence, rows.tobytes())
+        self.written_bytes += frame.size
         self._batches.append(_Batch(first_sequence, len(rows), file, frame))
         self.next_sequence = first_sequence + len(rows)
         self._unsynced = True

@@ -24,7 +24,8 @@ from robot.clock import SimulatedClock
 from robot.errors import BundleError, SandlotError
 from robot.frame_file import FrameFile
 from robot.inbox import POSE_AGE_NS, Inbox, OperatorInbox, PoseInbox
-from robot.log_reader import read_log, repair, seal
+from robot.log_reader import read_log
+from robot.log_repair import repair, seal
 from robot.messages import OPERATOR_DTYPE, PILOT_DTYPE, POSE_DTYPE, Event, command_dtype
 from robot.recorder import PILOT, STEPS, TICKS, Recorder
 from robot.safety.command_gate import CommandGate

@@ -6,6 +6,7 @@ import functools
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from learners.journal import Journal
 from learners.server import LearnerServer, ServerConfig
 from robot.board import Board
 from robot.clock import SimulatedClock
-from robot.courier import Courier
+from robot.courier import MINIMUM_FREE_BYTES, SYNC_S, Courier
 from robot.direct_link import direct_link_pair
 from robot.frame_file import DiskFullError
-from robot.log_reader import read_log
+from robot.log_reader import log_files, read_log
 from robot.messages import EVENT_DTYPE
+from robot.recorder import TICKS
 from robot.spool import Spool
 from robot.wire import encode, sign_policy
 
@@ -426,6 +428,81 @@ def test_a_learner_that_starts_afresh_is_not_taken_to_have_what_another_had(tmp_
     assert world.courier.uplink.durable < 30, "what the new learner has not stored"
     world.settle()
     world.check()
+
+
+def test_a_disk_that_will_be_full_soon_is_told_once_and_nothing_stops(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    world.courier.close(0)
+    blocks = 10**9
+    monkeypatch.setattr("robot.courier.os.statvfs", lambda path: SimpleNamespace(f_bavail=blocks, f_frsize=1))
+    world.start_courier()
+    world.drive(400)  # 20 s
+    status = world.board.courier.read()
+    assert status is not None and not status["disk_low"][0]
+    written = world.courier.recorder.bytes + world.courier.spool.written_bytes
+    blocks = MINIMUM_FREE_BYTES + written * 15  # 5 min
+    world.drive(40)
+    status = world.board.courier.read()
+    assert status is not None
+    assert status["disk_low"][0] and not status["disk_full"][0]
+    world.courier.close(0)
+    told = [e.event for e in read_log(tmp_path / "run").events if e.event.kind == "disk_low"]
+    assert [event.value for event in told] == [blocks]
+    assert told[0].text.endswith("last 4.9 min; free some space")
+
+
+def test_a_large_log_goes_on_in_the_next_file_and_reads_as_one(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.courier.close(0)
+    world.start_courier(rotate_bytes=60_000)
+    world.drive(300)
+    world.settle()
+    world.start_courier(rotate_bytes=60_000)  # the one before was killed
+    world.drive(100)
+    world.settle()
+    world.courier.close(0)
+    world.check()
+    files = log_files(tmp_path / "run")
+    assert len(files) > 5
+    assert all(file.stat().st_size < 90_000 for file in files)
+    log = read_log(tmp_path / "run")
+    assert log.complete
+    assert (log.ticks == make_ticks(0, 2_000)).all()
+    assert log.sequences[TICKS].tolist() == list(range(2_000))
+
+
+def test_a_pulled_battery_costs_less_than_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the disk has after a power cut is the file as it was when its newest sync began."""
+    world = World(tmp_path)
+    world.courier.close(0)
+    world.start_courier(sync_s=SYNC_S)
+    path = world.courier.recorder.path
+    durable = b""
+    sync = world.courier.recorder.sync
+
+    def synced() -> None:
+        nonlocal durable
+        sync()
+        durable = path.read_bytes()
+
+    monkeypatch.setattr(world.courier.recorder, "sync", synced)
+    cut = tmp_path / "cut.mcap"
+    rng = np.random.default_rng(0)
+    for turn in range(120):
+        ahead = int(rng.integers(0, 20_000_000))  # rounds are never of one length
+        world.clock.sleep_until(world.clock.now_ns() + ahead)
+        ticks = make_ticks(world.ticks, 5)
+        ticks["time_ns"] = world.clock.now_ns()
+        push_ticks(world.board, ticks)
+        world.ticks += 5
+        newest_ns = world.clock.now_ns()
+        if durable and turn > 30:
+            cut.write_bytes(durable)
+            assert newest_ns - int(read_log(cut, [TICKS]).ticks["time_ns"][-1]) < 10**9
+        world.turn(learner=False)
+    assert durable
 
 
 def test_little_space_left_is_told_while_there_is_room_to_close(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,9 +14,11 @@ from mcap.stream_reader import StreamReader
 from mcap_ros2.decoder import DecoderFactory
 from small_session import CONTRACT, SPEC, make_rows, make_ticks
 
-from robot.errors import SandlotError
+from robot.errors import SandlotError, WireError
 from robot.frame_file import DiskFullError
-from robot.log_reader import read_log, repair, seal
+from robot.image_message import Frame, decode_frame
+from robot.log_reader import read_log
+from robot.log_repair import Message, messages, repair, rewrite, seal
 from robot.messages import PILOT_DTYPE, Event
 from robot.recorder import EVENTS, PILOT, STEPS, TICKS, Recorder
 
@@ -64,6 +67,59 @@ def test_the_log_gives_back_what_was_recorded(whole: Path) -> None:
 
 def test_events_can_be_read_alone(whole: Path) -> None:
     assert read_log(whole, [EVENTS]).events == read_log(whole).events != []
+
+
+def test_frames_are_as_the_camera_gave_them_and_any_reader_of_ros_knows_them(tmp_path: Path) -> None:
+    path = tmp_path / "log.mcap"
+    frames = [
+        Frame("front", 7 + k, 10**9 + k * 33_333_333, 10**9 + k * 33_333_333 + 4_000_000, "jpeg", bytes(k))
+        for k in range(9)
+    ]
+    recorder = Recorder(path, SPEC, CONTRACT)
+    for frame in frames:
+        recorder.frame(frame)
+    recorder.close()
+    assert read_log(path).frames == {"front": frames}
+    with path.open("rb") as file:
+        found = [
+            (message.sequence, message.publish_time, message.log_time, decoded)
+            for *_, message, decoded in make_reader(
+                file, decoder_factories=[DecoderFactory()]
+            ).iter_decoded_messages(topics=["/camera/front"])
+        ]
+    for frame, (number, captured, received, decoded) in zip(frames, found, strict=True):
+        assert (number, captured, received) == (frame.number, frame.captured_ns, frame.received_ns)
+        assert decoded.header.stamp.sec * 10**9 + decoded.header.stamp.nanosec == frame.captured_ns
+        assert (decoded.header.frame_id, decoded.format) == ("front", "jpeg")
+        assert bytes(decoded.data) == frame.data
+    whole = frames[3].encode()
+    for size in range(len(whole)):
+        with pytest.raises(WireError, match="none"):
+            decode_frame(whole[:size], 0, 0)
+
+
+def test_a_log_is_rewritten_with_some_messages_changed_and_the_rest_as_they_were(
+    whole: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mcap"
+
+    def edit(message: Message) -> Message | None:
+        if message.topic == PILOT:
+            return None
+        return (
+            dataclasses.replace(message, sequence=message.sequence + 5) if message.topic == STEPS else message
+        )
+
+    before = whole.read_bytes()
+    assert rewrite(whole, out, edit, {"note": "shorter"}) == 4 * 13
+    log, original = read_log(out), read_log(whole)
+    assert whole.read_bytes() == before
+    assert len(log.arrays.get(PILOT, ())) == 0
+    assert log.sequences[STEPS].tolist() == [k + 5 for k in range(8)]
+    assert (log.ticks == original.ticks).all() and (log.steps == original.steps).all()
+    assert log.metadata == original.metadata | {"note": "shorter"}
+    assert [m.topic for m in messages(out)].count(TICKS) == 40
+    assert list(tmp_path.iterdir()) == [out]
 
 
 def test_an_independent_reader_agrees(whole: Path) -> None:
