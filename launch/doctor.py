@@ -21,13 +21,11 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from launch import catalogue
 from launch import doctor_deployed as deployed
 from launch import doctor_people as people
-from launch.finding import Finding, Status
+from launch.finding import Finding, Status, table
 from launch.manifest import load_manifest
 from launch.options import DoctorOptions
 from launch.session import SHARED_MEMORY, contract_of, make_task
@@ -40,12 +38,6 @@ from robot.plain_data import differences
 from robot.practice.course import load_course
 from robot.spec import RobotSpec, load_spec
 
-MARKS: dict[Status, tuple[str, str]] = {
-    "ok": ("ok", "green"),
-    "warning": ("!", "bold yellow"),
-    "failed": ("X", "bold red"),
-    "skipped": ("-", "grey62"),
-}
 WITHOUT = {
     "learn": "the learner runs on another machine",
     "twin": "no twin here",
@@ -66,14 +58,7 @@ def doctor(options: DoctorOptions) -> int:
         print(json.dumps({"healthy": not failed, "findings": [asdict(f) for f in findings]}))
         return 1 if failed else 0
     console = Console()
-    table = Table.grid(padding=(0, 1))
-    for finding in findings:
-        mark, style = MARKS[finding.status]
-        body = Text(finding.text)
-        if finding.remedy:
-            body.append(f"\n{finding.remedy}", "bold")
-        table.add_row(Text(mark, style), Text(finding.check, "grey62"), body)
-    console.print(table)
+    console.print(table(findings))
     count = len([f for f in findings if f.status == "warning"])
     if failed:
         line = f"{len(failed)} of {len(findings)} checks failed; mend those before anything moves"

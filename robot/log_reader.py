@@ -112,7 +112,8 @@ def read_log(path: Path, topics: Sequence[str] | None = None) -> Log:
     first = readable[0]
     for other in readable[1:]:
         for topic, rows in other.arrays.items():
-            first.arrays[topic] = np.concatenate([first.arrays[topic], rows])
+            # Told the dtype, since numpy packs what it joins: fields would lie elsewhere than they did.
+            first.arrays[topic] = np.concatenate([first.arrays[topic], rows], dtype=rows.dtype)
             first.sequences[topic] = np.concatenate([first.sequences[topic], other.sequences[topic]])
         first.events += other.events
         for camera, frames in other.frames.items():

@@ -21,6 +21,7 @@ from launch.options import (
     BenchLoopOptions,
     BenchPolicyOptions,
     BenchPracticeOptions,
+    BenchRecordingOptions,
     BenchSurrogatesOptions,
     BenchTickOptions,
     BenchTransportOptions,
@@ -55,6 +56,19 @@ def policy(options: BenchPolicyOptions) -> int:
     from launch.bench.policy import run
 
     return _show("bench policy", run(options.swaps), options.json)
+
+
+def recording(options: BenchRecordingOptions) -> int:
+    """Killed recordings."""
+    from launch.bench.recording import run, summary
+
+    console, kills = Console(stderr=True), []
+    for kill in run(options.runs, options.csv):
+        kills.append(kill)
+        if len(kills) % 50 == 0:
+            worst = max(k.battery_s for k in kills)
+            console.print(f"{len(kills)} of {options.runs}: a pulled battery cost {worst:.2f} s at most")
+    return _show("bench recording", summary(kills), options.json)
 
 
 def learner(options: BenchLearnerOptions) -> int:

@@ -222,6 +222,7 @@ def test_the_logs_of_one_run_read_as_one(tmp_path: Path) -> None:
     recorder.close()
     log = read_log(tmp_path)
     assert (log.ticks == make_ticks(0, 15)).all()
+    assert log.ticks.dtype == make_ticks(0, 1).dtype, "aligned as it was"
     assert len(log.steps) == 2
 
 
