@@ -39,7 +39,10 @@ from robot.recorder import STEPS, TICKS
 
 def ls(options: DataLsOptions) -> int:
     """A line for each recording."""
-    shown = Table("recording", "robot", "task", "min", "episodes", "steps", "MB", "", box=None)
+    shown = Table(box=None)
+    shown.add_column("recording", overflow="fold")
+    for name in ("robot", "task", "min", "episodes", "steps", "MB", ""):
+        shown.add_column(name, no_wrap=True)
     rows = []
     for path in recordings_below(options.folder):
         try:

@@ -196,9 +196,9 @@ class _Export:
 
 
 def column_array(column: NDArray[Any]) -> pa.Array:
-    """(n,) as values, (n, k) as lists of k."""
-    if column.ndim == 1:
-        return pa.array(column)
+    """(n,) and (n, 1) as values, for LeRobot has no lists of one; (n, k) as lists of k."""
+    if column.ndim == 1 or column.shape[1] == 1:
+        return pa.array(np.ascontiguousarray(column).reshape(-1))
     flat = pa.array(np.ascontiguousarray(column).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, column.shape[1])
 

@@ -71,7 +71,7 @@ def _modes(axis: Any, seconds: Floats, ticks: NDArray[np.void]) -> None:
             label=actor.name.lower() if np.any(ticks["actor"] == actor) else None,
         )
     if axis.get_legend_handles_labels()[0]:
-        axis.legend(loc="upper right", fontsize=8, ncols=5)
+        _legend(axis)
     axis.set_title("safety state, and who drove", fontsize=9, loc="left")
 
 
@@ -79,7 +79,7 @@ def _measured(axis: Any, seconds: Floats, ticks: NDArray[np.void], recording: Re
     layout = recording.spec.state_layout
     name = recording.spec.stop.standstill
     axis.plot(seconds, ticks["state"][:, layout.index(name)], linewidth=0.8, color="#2a7de1", label=name)
-    axis.legend(loc="upper right", fontsize=8)
+    _legend(axis)
     axis.set_title("the state's element that tells standing still", fontsize=9, loc="left")
 
 
@@ -88,7 +88,7 @@ def _commands(axis: Any, seconds: Floats, ticks: NDArray[np.void], recording: Re
         (line,) = axis.plot(seconds, ticks["sent"][:, k], linewidth=0.9, label=f"{name} sent")
         requested = ticks["requested"][:, k]
         axis.plot(seconds, requested, linewidth=0.6, linestyle=":", color=line.get_color(), label="requested")
-    axis.legend(loc="upper right", fontsize=8, ncols=4)
+    _legend(axis)
     axis.set_title("setpoints, in each actuator's unit", fontsize=9, loc="left")
 
 
@@ -113,5 +113,10 @@ def _intervals(axis: Any, recording: Recording, start: int) -> None:
         axis.plot(_seconds(times[1:], start), np.diff(times) / 1e6, ".", markersize=2, label=camera)
     axis.set_yscale("log")
     if axis.get_legend_handles_labels()[0]:
-        axis.legend(loc="upper right", fontsize=8, ncols=4)
+        _legend(axis)
     axis.set_title("time between records [ms]", fontsize=9, loc="left")
+
+
+def _legend(axis: Any) -> None:
+    """Above the axis, where it covers nothing."""
+    axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=8, ncols=5, frameon=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,25 @@ def test_some_episodes_with_all_that_was_in_their_time(run: Path, tmp_path: Path
         sandlot("split", str(run), "--episodes", "7", "--output", str(tmp_path / "none"))
     with pytest.raises(SandlotError, match="exists"):
         sandlot("split", str(run), "--episodes", "2-", "--output", str(tmp_path / "part"))
+
+
+def test_a_recording_is_drawn_and_a_missing_viewer_is_named(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sandlot("view", str(run), "--png", str(tmp_path / "overview.png")) == 0
+    assert (tmp_path / "overview.png").read_bytes()[:4] == b"\x89PNG"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SandlotError, match=r"no viewer is installed here.*rerun-sdk"):
+        sandlot("view", str(run))
+    program = tmp_path / "rerun"
+    program.write_text(f'#!/bin/sh\n/bin/echo "$@" > {tmp_path}/asked\n')
+    program.chmod(0o755)
+    assert sandlot("view", str(run)) == 0
+    deadline = time.monotonic() + 20
+    while not (tmp_path / "asked").exists() or not (tmp_path / "asked").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert (tmp_path / "asked").read_text().split() == [str(run / "log.mcap"), str(run / "log.1.mcap")]
 
 
 def test_two_rewards_on_one_log_are_two_datasets_and_two_policies(run: Path, tmp_path: Path) -> None:
