@@ -19,6 +19,8 @@ from fuzz_all import TARGETS, portions
 from fuzz_bytes import damaged, stream
 from fuzz_target import FuzzError, Target, generator, run_target
 
+from robot import log_reader, log_repair
+
 CAMPAIGN_BYTES = 1.2e7
 SEED = 20
 
@@ -109,13 +111,13 @@ DEFECTS: dict[str, tuple[str, str, str, str]] = {
     ),
     "log: a chunk's checksum ignored": (
         "log",
-        "robot.log_reader",
+        "robot.mcap_records",
         "if len(data) != chunk.uncompressed_size or zlib.crc32(data) != chunk.uncompressed_crc:",
         "if False:",
     ),
     "log: errors of libraries": (
         "log",
-        "robot.log_reader",
+        "robot.mcap_records",
         "except _NONSENSE as error:",
         "except KeyError as error:",
     ),
@@ -211,7 +213,7 @@ def test_a_seeded_defect_is_found(defect: str, tmp_path: Path, monkeypatch: pyte
     defective.__file__ = original.__file__
     monkeypatch.setitem(sys.modules, module_name, defective)
     exec(compile(source.replace(right, wrong), "defective", "exec"), defective.__dict__)
-    for user in (fuzz_serial, fuzz_network, fuzz_people, fuzz_storage):
+    for user in (fuzz_serial, fuzz_network, fuzz_people, fuzz_storage, log_reader, log_repair):
         for name, value in vars(user).copy().items():
             if getattr(value, "__module__", "") == module_name and hasattr(defective, name):
                 monkeypatch.setattr(user, name, getattr(defective, name))
