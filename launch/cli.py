@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "onboard": Command(options.OnboardOptions, "launch.practice:onboard"),
     "learner": Command(options.LearnerOptions, "launch.practice:learn"),
     "learn": Command(options.LearnOptions, "launch.learn:learn"),
+    "teleop": Command(options.TeleopOptions, "launch.teleop:teleop"),
     "run": Command(options.RunOptions, "launch.run:run"),
     "validate": Command(options.ValidateOptions, "launch.validate:validate"),
     "bundle": Command(options.BundleOptions, "launch.bundle:bundle"),
@@ -97,6 +98,7 @@ EXTRAS = {
     "stable_baselines3": "sb3",
     "sbx": "sbx",
     "minari": "minari",
+    "evdev": "teleop",
 }
 """Which of our extras brings a package."""
 
