@@ -99,6 +99,7 @@ EXTRAS = {
     "sbx": "sbx",
     "minari": "minari",
     "evdev": "teleop",
+    "aiohttp": "teleop",
 }
 """Which of our extras brings a package."""
 

@@ -94,13 +94,16 @@ class TeleopOptions:
 
     With a gamepad: sandlot teleop racer --device gamepad
 
+    From a phone: sandlot teleop racer --device web:192.168.1.30:8080
+
     As written down: sandlot teleop racer --device script:lap.toml
     """
 
     robot: Annotated[str, Positional] = "racer"
     """A robot's name (launch/robots) or its TOML file."""
     device: str = "keyboard"
-    """keyboard (this terminal's), gamepad or gamepad:/dev/input/…, script:FILE."""
+    """keyboard (this terminal's), gamepad or gamepad:/dev/input/…, web (a page on this machine) or
+    web:HOST:PORT (on the local network), script:FILE."""
     course: str = "oval"
     """A course's name (launch/courses) or its TOML file."""
     record: Path | None = None

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import math
 import os
+import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from launch.attendance import Warn
 from launch.hand_operator import AssistedOperator, HandButtons, HandOperator, HandThread
 from launch.manifest import Setup
 from launch.operator import AbsentOperator, Operator, StartLine
 from launch.options import TeleopOptions
-from launch.practice import conduct, finish, need
+from launch.practice import conduct, finish, free_ports, need
 from launch.session import Session, create_session
 from robot.board import Board
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError, nearest
+from robot.messages import Cause, SafetyState
 from robot.teleop.device import InputDevice
 from robot.teleop.hand import HandFeeder
 from robot.teleop.keyboard import KeyboardDevice
 from robot.teleop.takes import TakeSettings
 from robot.teleop.terminal import Terminal
 
-DEVICES: Final = ("keyboard", "gamepad", "script")
+DEVICES: Final = ("keyboard", "gamepad", "web", "script")
 MAPS: Final = Path("~/.config/sandlot/gamepads")
 """Where mappings of gamepads lie."""
+LINK: Final = "teleop.url"
+"""In a run's folder: the link of the page that drives it."""
 
 
 def teleop(options: TeleopOptions) -> int:
@@ -67,6 +73,14 @@ def checked(device: str) -> str:
         raise SandlotError(f"no input device {kind!r}; {nearest(kind, DEVICES)}")
     if kind == "keyboard" and not os.isatty(sys.stdin.fileno()):
         raise SandlotError("standard input is not a keyboard; run this in a terminal, or over ssh -t")
+    if kind == "web":
+        need("aiohttp")
+        host, _, port = path.rpartition(":")
+        if path and not (host and port.isdecimal()):
+            raise SandlotError(
+                f"--device web:HOST:PORT was expected, such as web:192.168.1.30:8080; got {path!r}"
+            )
+        return device
     if kind == "script" and not Path(path).is_file():
         raise SandlotError(f"no file {path!r}: --device script:FILE, a TOML file of [[steps]]")
     return f"{kind}:{Path(path).resolve()}" if path else kind
@@ -79,10 +93,47 @@ def open_device(session: Session) -> InputDevice:
         from robot.teleop.script import ScriptDevice, load_script
 
         return ScriptDevice(session.spec, load_script(Path(path)))
+    if kind == "web":
+        return _page(session)
     from robot.teleop.gamepad import GamepadDevice, evdev_codes, open_evdev
 
     pad = open_evdev(Path(path) if path else None)
     return GamepadDevice(session.spec, pad, evdev_codes(), MAPS.expanduser())
+
+
+def _page(session: Session) -> InputDevice:
+    """The page's server."""
+    from robot.teleop.web import WebDevice
+
+    board, spec = session.board(), session.spec
+    speed = spec.state_layout.index(spec.stop.standstill)
+    units = {name: field.unit for field in spec.estimator.state for name in field.element_names()}
+    unit = units[spec.stop.standstill]
+
+    def status() -> dict[str, object]:
+        record = board.state.read()
+        if record is None:
+            return {}
+        row = record[0]
+        safety, cause = SafetyState(int(row["safety_state"])), Cause(int(row["cause"]))
+        value = float(row["state"][speed])
+        shown = {"speed": value, "unit": unit} if math.isfinite(value) else {}
+        return {"safety": safety.name, "cause": cause.name, **shown}
+
+    link = urlsplit((session.directory / LINK).read_text())
+    token = link.path.strip("/")
+    return WebDevice(spec, token, str(link.hostname), int(link.port or 0), MonotonicClock(), status)
+
+
+def _make_link(session: Session, where: str) -> str:
+    """The link of the session's page. Whoever has it may drive, so it is written where its owner alone reads,
+    and not into the log."""
+    address = where or f"127.0.0.1:{free_ports()}"
+    link = f"http://{address}/{secrets.token_urlsafe(16)}/"
+    path = session.directory / LINK
+    path.touch(0o600)
+    path.write_text(link)
+    return link
 
 
 def with_hand(
@@ -91,7 +142,10 @@ def with_hand(
     """Who enables motion where a person has an input device in hand: they do, by holding it, where driving is
     all that the session is for; else who would without it (``otherwise``), and they may step in."""
     spec, terminal = session.spec, os.isatty(sys.stdin.fileno())
-    at_keys = session.manifest.setup.teleop == "keyboard"
+    kind, _, where = session.manifest.setup.teleop.partition(":")
+    at_keys = kind == "keyboard"
+    if kind == "web":
+        warn(MonotonicClock().now_ns(), f"open {_make_link(session, where)}")
     alone = session.manifest.role == "teleop"
     if at_keys and not alone and spec.enable.source != "simulated_operator":
         raise SandlotError(
