@@ -67,6 +67,7 @@ COMMANDS: dict[str, Command] = {
     "bench learner": Command(options.BenchLearnerOptions, "launch.bench.command:learner"),
     "bench frames": Command(options.BenchFramesOptions, "launch.bench.command:frames"),
     "bench kill": Command(options.BenchKillOptions, "launch.bench.command:kill"),
+    "bench teleop": Command(options.BenchTeleopOptions, "launch.bench.command:teleop"),
     "bench twin": Command(options.BenchTwinOptions, "launch.bench.command:twin"),
     "bench estimate": Command(options.BenchEstimateOptions, "launch.bench.command:estimate"),
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),

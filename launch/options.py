@@ -762,6 +762,23 @@ class BenchKillOptions:
 
 
 @dataclass(frozen=True)
+class BenchTeleopOptions:
+    """From a person's input to the bytes for the drive, and what a robot does when the input device vanishes.
+
+    Example: sandlot bench teleop --json
+    """
+
+    inputs: int = 200
+    """How many inputs, some six a second."""
+    vanishes: int = 10
+    """How often the device vanishes while the robot drives."""
+    seed: int = 0
+    """Seed of when exactly."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchTwinOptions:
     """Closed-loop episodes of the twin, many at once, against the bare physics of the same cars.
 
