@@ -135,6 +135,7 @@ def expects_what_does_not_come(run: Run) -> Expected:
     return Expected("must", within_s=0.1)
 
 
+@pytest.mark.slow
 def test_what_was_not_injected_broke_or_hung_is_never_a_pass(
     with_cell: Callable[[str, Callable[[Run], Expected]], None],
     monkeypatch: pytest.MonkeyPatch,
