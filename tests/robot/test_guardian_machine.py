@@ -1032,7 +1032,14 @@ DEFECTS: dict[str, tuple[Patch, str]] = {
 """What breaks, and the rules among which it shows quickly."""
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
+SOUND: dict[str, int] = {}
+"""How many stories of these rules this process has told of a sound guardian."""
+
+
+@pytest.mark.parametrize(
+    "defect",
+    [pytest.param(name, marks=pytest.mark.xdist_group(rules)) for name, (_, rules) in DEFECTS.items()],
+)
 def test_a_guardian_with_a_defect_is_caught(defect: str, monkeypatch: pytest.MonkeyPatch) -> None:
     patch, rules = DEFECTS[defect]
     before = COUNTS["stories"]
@@ -1041,7 +1048,10 @@ def test_a_guardian_with_a_defect_is_caught(defect: str, monkeypatch: pytest.Mon
         machine(examples=200, steps=2, only=rules.split())
     monkeypatch.undo()
     # And it is the defect that was caught: the same stories, told of a sound guardian.
-    machine(examples=min(COUNTS["stories"] - before, 30), steps=2, only=rules.split())
+    told = min(COUNTS["stories"] - before, 30)
+    if told > SOUND.get(rules, 0):
+        machine(examples=told, steps=2, only=rules.split())
+        SOUND[rules] = told
 
 
 def test_long_story() -> None:
