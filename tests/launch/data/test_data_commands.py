@@ -95,6 +95,7 @@ def test_a_recording_is_drawn_and_a_missing_viewer_is_named(
     assert (tmp_path / "asked").read_text().split() == [str(run / "log.mcap"), str(run / "log.1.mcap")]
 
 
+@pytest.mark.slow
 def test_two_rewards_on_one_log_are_two_datasets_and_two_policies(run: Path, tmp_path: Path) -> None:
     from learners.learner import Learner
     from learners.offline import learn_offline
