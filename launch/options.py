@@ -57,6 +57,9 @@ class PracticeOptions:
     """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
+    smoke_gate: bool = True
+    """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
+    clearly worse than the one that drives (docs/VALIDATION.md)."""
     cost: tuple[str, ...] = ()
     """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
     NAME<=LIMIT/episode."""
@@ -152,6 +155,9 @@ class LearnerOptions:
     """Critic updates per environment step (None: the default; 0 switches learning off)."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
+    smoke_gate: bool = True
+    """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
+    clearly worse than the one that drives (docs/VALIDATION.md)."""
     cost: tuple[str, ...] = ()
     """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
     NAME<=LIMIT/episode."""
