@@ -813,6 +813,30 @@ class BenchSurrogatesOptions:
 
 
 @dataclass(frozen=True)
+class BenchRefusalsOptions:
+    """Bad policies and bundles, made from a good one: who refuses them, and how fast; and how often the good
+    one is refused wrongly. Resumable.
+
+    Example: sandlot bench refusals runs/racer/latest --csv refusals.csv
+    """
+
+    run: Annotated[Path, Positional] = Path("runs/racer/latest")
+    """The run whose policy is the good one: sandlot practice racer --fast --minutes 8."""
+    course: str = "oval"
+    """Where it practised."""
+    other_course: str = "kidney"
+    """Where it did not."""
+    episodes: int = 59
+    """Of a gate: nominal, and as many randomised. 59 is the fewest that can pass, without any failure."""
+    good_seeds: int = 20
+    """So many seeds the good policy is asked about with."""
+    csv: Path = Path("runs/refusals.csv")
+    """An answer a row; what is there is not asked again."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchFaultsOptions:
     """Faults of every kind injected while the robot drives, and what becomes of it; resumable.
 

@@ -20,7 +20,8 @@ from robot.practice.failures import Failure
 from robot.practice.lap_timer import LapTimer
 from robot.spec import RobotSpec
 from robot.task import Task
-from sim.episode_results import Ending, EpisodeResults, Trajectory, episode_dtype
+from sim.episode_results import Ending, EpisodeResults, episode_dtype
+from sim.episode_tape import EpisodeTape
 from sim.estimate_errors import EstimateErrors, load_errors
 from sim.fleet import CarFleet
 from sim.fleet_drive import FleetDrive
@@ -138,8 +139,9 @@ class Rollout:
         self._rows["ending"], self._rows["limit"] = _UNFINISHED, -1
         self._rows["best_cycle"], self._rows["margin"] = np.inf, np.inf
         wanted = {int(number) for number in record}
-        self._record = [row for row, number in enumerate(draws.numbers.tolist()) if number in wanted]
-        self._taped: list[tuple[Array, ...]] = []
+        self._tape = EpisodeTape(
+            spec, [row for row, number in enumerate(draws.numbers.tolist()) if number in wanted]
+        )
 
     def run(self, progress: Progress | None = None) -> EpisodeResults:
         """Drive all to their ends."""
@@ -195,6 +197,7 @@ class Rollout:
         if tick % self._per_step == 0:
             self._lateness.throw()
         guardian.offer(now, self._spoken, self._spoken_ns, self._command)
+        self._tape.offered(self._spoken, self._spoken_ns, self._command)
         self._spoken[:] = False
         sent_before = guardian.sent.copy()
         allowed, brakes = guardian.tick(
@@ -208,17 +211,7 @@ class Rollout:
         self._reduced[driving] += guardian.state[driving] == SafetyState.REDUCED
         self._touched[driving] += senses.touched[driving]
         senses.touched[:] = False
-        if self._record:
-            rows = self._record
-            self._taped.append(
-                (
-                    senses.truth[rows].copy(),
-                    senses.estimate[rows].copy(),
-                    allowed[rows].copy(),
-                    self._action[rows].copy(),
-                    guardian.state[rows].astype(float),
-                )
-            )
+        self._tape.record(tick, now, senses, guardian, allowed, self._action)
         for car in driving[self.fleet.diverged[driving]].tolist():
             self._end(car, Ending.DIVERGED)
         stopped = ~guardian.authority[self._driving]
@@ -321,16 +314,9 @@ class Rollout:
     def _results(self) -> EpisodeResults:
         rows = self._rows
         rows["best_cycle"][~np.isfinite(rows["best_cycle"])] = np.nan
-        trajectories = []
-        for place, car in enumerate(self._record):
-            length = int(self._ticks[car])
-            parts: list[Array] = []
-            for part in range(5):
-                parts.append(np.array([tape[part][place] for tape in self._taped[:length]], np.float64))
-            truth, estimate, allowed, action, kernel = parts
-            time_s = np.asarray(np.arange(length) * (self._period_ns * 1e-9), np.float64)
-            number = int(rows["number"][car])
-            states = kernel.astype(np.int64)
-            trajectories.append(Trajectory(number, time_s, truth, estimate, allowed, action, states))
+        trajectories = [
+            self._tape.trajectory(place, int(rows["number"][car]), int(self._ticks[car]))
+            for place, car in enumerate(self._tape.rows)
+        ]
         limits = tuple(limit.name for limit in self._spec.safety.limits)
         return EpisodeResults(rows, self._draws.names, limits, self._draws.seed, tuple(trajectories))

@@ -64,6 +64,11 @@ def endings(results: EpisodeResults) -> str:
     return ", ".join(f"{n} {text}" for text, n in sorted(counts.items(), key=lambda c: -c[1]))
 
 
+def ending_words(row: np.void) -> str:
+    """How one episode went, such as "crashed after 3.1 s"."""
+    return f"{ENDINGS.get(row['ending'], 'succeeded')} after {row['duration']:.1f} s"
+
+
 def nominal_gate(results: EpisodeResults, limits: Sequence[Limit], targets: Targets) -> GateResult:
     """G3: the calibrated car succeeds, and the truth stays within every limit that stops it."""
     bound = success_rate_bound(results.successes, len(results))
