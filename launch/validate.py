@@ -26,7 +26,7 @@ from robot.plain_data import sha256
 from robot.validation_report import ValidationReport
 from sim.rollout import Setting
 from sim.validation.examination import FULL_EPISODES, SMOKE_EPISODES, Findings, Plan, examine, overall
-from sim.validation.targets import Targets
+from sim.validation.targets import targets_of
 
 PLAIN_S = 20.0
 """How often a line says how far it is where there is no terminal [s]."""
@@ -51,7 +51,7 @@ def validate(options: ValidateOptions) -> int:
     against = None if options.against is None else folder / "against.onnx"
     if options.against is not None and against is not None:
         write_atomically(against, policy_bytes(options.against))
-    plan, targets = Plan(options.gate, episodes, options.seed), Targets()
+    plan, targets = Plan(options.gate, episodes, options.seed), targets_of(setting.spec)
     console.print(
         f"{options.gate} gate of {options.source} on {setting.spec.name}, course {setting.course.name}",
         highlight=False,

@@ -18,7 +18,7 @@ from sim.rollout import Setting
 from sim.validation.examination import DELAYS_S, Findings
 from sim.validation.extremes import RARE
 from sim.validation.gates import ending_words
-from sim.validation.targets import Targets
+from sim.validation.targets import targets_of
 
 Floats = NDArray[np.float64]
 
@@ -114,7 +114,7 @@ def sections(findings: Findings, setting: Setting) -> Iterable[str]:
     shown = [picture(validation_figures.margins(_used(limits)), "margins")]
     if findings.delayed:
         rates = np.array([cell.rate for cell in findings.delayed])
-        targets = Targets()
+        targets = targets_of(setting.spec)
         image = validation_figures.delays(DELAYS_S, rates, targets.extra_delay, targets.delayed_success)
         shown.append(picture(image, "delays"))
     yield section(

@@ -29,7 +29,7 @@ from sim.rollout import Setting
 from sim.validation.examination import Plan, examine
 from sim.validation.smoke import SmokeGate
 from sim.validation.statistics import failure_rate_bound
-from sim.validation.targets import Targets
+from sim.validation.targets import targets_of
 
 Tell = Callable[[str], None]
 
@@ -138,7 +138,9 @@ class Refusals:
         path.write_bytes(policy)
         plan = Plan("full" if gate == "full" else "smoke", self._episodes, seed)
         trained = parity(path, setting.spec, seed)
-        findings = examine(path, setting, plan, Targets(), trained, None, lambda what, done: None)
+        findings = examine(
+            path, setting, plan, targets_of(setting.spec), trained, None, lambda what, done: None
+        )
         report = report_of(findings, setting, plan, sha256(policy))
         if gate == "full" and policy == self._good:
             self._full_report.write_bytes(report.encode())
