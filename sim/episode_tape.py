@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.messages import Actor, DeviceFlag, SafetyState, tick_dtype
+from robot.messages import Actor, DeviceFlag, tick_dtype
+from robot.safety.state_machine import TORQUE
 from robot.spec import RobotSpec
 from sim.episode_results import Trajectory
 from sim.fleet_guardian import FleetGuardian
@@ -17,7 +18,7 @@ from sim.plant import Array
 Rows = NDArray[np.void]
 EPOCH = 1
 """Of arming: an episode begins armed."""
-TORQUE = (SafetyState.ACTIVE, SafetyState.REDUCED, SafetyState.HOLD, SafetyState.STOP1)
+_TORQUE = [int(state) for state in TORQUE]
 
 
 class EpisodeTape:
@@ -65,7 +66,7 @@ class EpisodeTape:
         state = guardian.state[rows]
         made["epoch"], made["converged"] = EPOCH, True
         made["safety_state"], made["cause"] = state, guardian.cause[rows]
-        made["actor"] = np.where(driving, Actor.POLICY, np.where(np.isin(state, TORQUE), Actor.SAFETY, 0))
+        made["actor"] = np.where(driving, Actor.POLICY, np.where(np.isin(state, _TORQUE), Actor.SAFETY, 0))
         made["altered"] = np.where(driving, guardian.altered[rows], guardian.valid[rows])
         made["request"] = guardian.request[rows]
         made["devices"] = DeviceFlag.OPEN | DeviceFlag.PROVEN
