@@ -82,6 +82,7 @@ COMMANDS: dict[str, Command] = {
     "bench estimate": Command(options.BenchEstimateOptions, "launch.bench.command:estimate"),
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),
+    "bench refusals": Command(options.BenchRefusalsOptions, "launch.bench.command:refusals"),
     "bench surrogates": Command(options.BenchSurrogatesOptions, "launch.bench.command:surrogates"),
     "bench recording": Command(options.BenchRecordingOptions, "launch.bench.command:recording"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),

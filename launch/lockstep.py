@@ -8,8 +8,10 @@ sockets become in-memory links; the bytes on both are the same.
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +21,7 @@ from launch.manifest import FILE as MANIFEST
 from launch.operator import SimulatedOperator
 from launch.processes import make_guardian, make_pilot, make_policies, server_config
 from launch.session import Session
+from launch.smoke_gate import SmokeProcess
 from launch.snapshot import Reader, Snapshot
 from launch.status_log import EVERY_S as STATUS_S
 from launch.status_log import FILE as STATUS
@@ -86,6 +89,7 @@ class Lockstep:
         )
         for kind, value, text in told(session):
             self.courier.recorder.event("courier", Event(self.clock.now_ns(), kind, value, text))
+        self._gate: SmokeProcess | None = None
         self.server = self._learner(learner_end) if learns else None
         self._reader = Reader(self.board, spec)
         self._status = StatusLog(session.directory / STATUS)
@@ -102,6 +106,9 @@ class Lockstep:
         config = session.learner_config()
         learner = Learner(session.contract, config, manifest.seed, manifest.calibration_hash)
         journal = Journal(session.learner / "journal" / "rows.journal", session.contract.step_dtype())
+        served = msgspec.structs.replace(server_config(manifest.setup), sync_s=None)
+        if manifest.setup.smoke_gate:
+            self._gate = SmokeProcess(session.directory, partial(print, file=sys.stderr), patience_s=None)
         return LearnerServer(
             link,
             learner,
@@ -109,7 +116,10 @@ class Lockstep:
             session.learner,
             self.clock,
             session.key(),
-            msgspec.structs.replace(server_config(manifest.setup), sync_s=None),
+            served,
+            gate=self._gate,
+            gate_in_background=True,
+            gate_s=served.publish_s,
         )
 
     def run(self, minutes: float, progress: Progress | None = None) -> None:
@@ -177,6 +187,8 @@ class Lockstep:
                 self._exchange()
             if self.server is not None:
                 self.server.close()
+            if self._gate is not None:
+                self._gate.close()
             self.courier.close()
             self._note(last=True)
             self.policies.close()

@@ -49,7 +49,8 @@ class Setup(Struct):
     scripted driver, ``demonstration_speed`` [m/s] its top speed. ``explore``: sample from the policy rather
     than take its mean; ``evaluate_every``: so many laps one is driven with the mean (0: never).
     ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``held_out``: share of
-    the episodes kept from training (None: the learner's default). ``constraints``: limits to the task's
+    the episodes kept from training (None: the learner's default). ``smoke_gate``: every policy is tried in
+    the twin before the learner publishes it. ``constraints``: limits to the task's
     costs. ``growth``: of the action range. ``policy``, ``initial`` (networks of the learner), ``resume``:
     paths, empty for none. ``bundle``: the path of the signed bundle whose
     policy drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
@@ -68,6 +69,7 @@ class Setup(Struct):
     evaluate_every: int = 8
     update_ratio: int | None = None
     held_out: float | None = None
+    smoke_gate: bool = False
     constraints: tuple[Constraint, ...] = ()
     growth: RangeGrowth = WHOLE
     policy: str = ""

@@ -57,6 +57,9 @@ class PracticeOptions:
     """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
+    smoke_gate: bool = True
+    """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
+    clearly worse than the one that drives (docs/VALIDATION.md)."""
     cost: tuple[str, ...] = ()
     """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
     NAME<=LIMIT/episode."""
@@ -208,6 +211,9 @@ class LearnerOptions:
     """Critic updates per environment step (None: the default; 0 switches learning off)."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
+    smoke_gate: bool = True
+    """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
+    clearly worse than the one that drives (docs/VALIDATION.md)."""
     cost: tuple[str, ...] = ()
     """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
     NAME<=LIMIT/episode."""
@@ -1050,6 +1056,30 @@ class BenchSurrogatesOptions:
     """Draw them all into this file."""
     json: bool = False
     """Print one JSON object a car."""
+
+
+@dataclass(frozen=True)
+class BenchRefusalsOptions:
+    """Bad policies and bundles, made from a good one: who refuses them, and how fast; and how often the good
+    one is refused wrongly. Resumable.
+
+    Example: sandlot bench refusals runs/racer/latest --csv refusals.csv
+    """
+
+    run: Annotated[Path, Positional] = Path("runs/racer/latest")
+    """The run whose policy is the good one: sandlot practice racer --fast --minutes 8."""
+    course: str = "oval"
+    """Where it practised."""
+    other_course: str = "kidney"
+    """Where it did not."""
+    episodes: int = 59
+    """Of a gate: nominal, and as many randomised. 59 is the fewest that can pass, without any failure."""
+    good_seeds: int = 20
+    """So many seeds the good policy is asked about with."""
+    csv: Path = Path("runs/refusals.csv")
+    """An answer a row; what is there is not asked again."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
 
 
 @dataclass(frozen=True)

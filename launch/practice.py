@@ -29,6 +29,7 @@ from launch.operator import AbsentOperator, HeldKeyOperator, Operator, Simulated
 from launch.options import LearnerOptions, OnboardOptions, OperatorOptions, PracticeOptions
 from launch.processes import wired_estops
 from launch.session import Session, create_session, open_session
+from launch.smoke_gate import unavailable
 from launch.snapshot import Reader, Snapshot
 from launch.status_log import FILE as STATUS
 from launch.status_log import StatusLog
@@ -85,6 +86,7 @@ def practise(options: PracticeOptions) -> int:
         demonstration_laps=options.demonstration_laps,
         update_ratio=options.update_ratio,
         held_out=options.held_out,
+        smoke_gate=_smoke_gate(options),
         constraints=tuple(map(parse_constraint, options.cost)),
         growth=parse_growth(options.grow),
         policy=_path(options.policy, "policy"),
@@ -192,6 +194,7 @@ def learn(options: LearnerOptions) -> int:
         key=options.key or "",
         update_ratio=options.update_ratio,
         held_out=options.held_out,
+        smoke_gate=_smoke_gate(options),
         constraints=tuple(map(parse_constraint, options.cost)),
         growth=parse_growth(options.grow),
         initial=_path(options.initial, "initial"),
@@ -214,6 +217,17 @@ def learn(options: LearnerOptions) -> int:
     if options.json:
         print(json.dumps({"run": str(session.directory)}))
     return 0
+
+
+def _smoke_gate(options: PracticeOptions | LearnerOptions) -> bool:
+    """Whether policies are tried in the twin before they are published: if it is asked for and possible."""
+    if not options.smoke_gate or options.update_ratio == 0:
+        return False
+    spec = load_spec(catalogue.find("robots", options.robot))
+    why_not = unavailable(spec, load_course(catalogue.find("courses", options.course)).name)
+    if why_not is not None:
+        print(f"no smoke gate: {why_not}; policies are published untried (--no-smoke-gate says nothing)")
+    return why_not is None
 
 
 def attend(options: OperatorOptions) -> int:

@@ -6,6 +6,7 @@ whose supervisor dies gets SIGTERM from the kernel, so that no robot drives on w
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
 import os
@@ -15,6 +16,7 @@ import sys
 import traceback
 import types
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,9 @@ PUMP_S = 0.02
 """The courier's round, at most [s]."""
 DRAIN_S = 20.0
 """How long the courier waits at the end for the learner to have everything [s]; the spool keeps the rest."""
+GATED_PUBLISH_S = 2.0
+"""Time between two policies that are tried in the twin first [s]: trying takes about one of a core, and
+FastRLAP's robots (arXiv 2304.09831) got a policy as often."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -275,6 +280,7 @@ def stop_receivers(
 def learner(session: Session, stop: Stop) -> None:
     """Rows in, policies out."""
     from launch.keys import learner_keys
+    from launch.smoke_gate import SmokeProcess
     from learners.train import serve
     from robot.realtime import stand_back
     from robot.transport import LearnerLink, endpoints
@@ -285,24 +291,33 @@ def learner(session: Session, stop: Stop) -> None:
     link = LearnerLink(*endpoints(setup.address), keys)
     if setup.resume and not any(session.learner.iterdir()):
         shutil.copytree(Path(setup.resume) / session.learner.name, session.learner, dirs_exist_ok=True)
-    serve(
-        link,
-        session.contract,
-        session.learner,
-        session.key(),
-        config=session.learner_config(),
-        server_config=server_config(setup),
-        seed=manifest.seed,
-        calibration_hash=manifest.calibration_hash,
-        stop=stop,
-    )
+    with contextlib.ExitStack() as stack:
+        gate = None
+        if setup.smoke_gate:
+            gate = stack.enter_context(SmokeProcess(session.directory, partial(print, file=sys.stderr)))
+        serve(
+            link,
+            session.contract,
+            session.learner,
+            session.key(),
+            config=session.learner_config(),
+            server_config=server_config(setup),
+            seed=manifest.seed,
+            calibration_hash=manifest.calibration_hash,
+            gate=gate,
+            stop=stop,
+        )
 
 
 def server_config(setup: Setup) -> ServerConfig:
     """How the learner serves. An update ratio of 0 stops learning once it has seen the demonstrations."""
     from learners.server import ServerConfig
 
-    return ServerConfig(learn=setup.update_ratio != 0, initial=setup.initial)
+    return ServerConfig(
+        publish_s=GATED_PUBLISH_S if setup.smoke_gate else ServerConfig().publish_s,
+        learn=setup.update_ratio != 0,
+        initial=setup.initial,
+    )
 
 
 PROCESSES: dict[str, Callable[[Session, Stop], None]] = {

@@ -132,6 +132,11 @@ def cards(summary: Summary) -> Iterable[str]:
             f"{summary['transitions']}",
             f"{summary['transitions_durable']} durable at the learner, {summary['transitions_lost']} lost",
         ),
+        (
+            "policies",
+            f"{summary['policies']}",
+            f"{summary['policies_held']} more held back by the smoke gate",
+        ),
     )
     for label, value, note in rows:
         bad = " bad" if label == "transitions" and summary["transitions_lost"] else ""
@@ -206,6 +211,8 @@ def lap_pictures(run: RunData, summary: Summary) -> list[str]:
     return [picture(figures.lap_times(series, known, run.minutes_of("failure")), "lap times", wide=True)]
 
 
+HELD_SHOWN = 20
+"""Reasons of the smoke gate that the page lists; the log has all."""
 OTHERS = ("demonstration_lap_s", "pure_pursuit_lap_s")
 
 
@@ -268,6 +275,10 @@ def details(run: RunData) -> str:
         if run.log.complete
         else f"cut off; {run.log.lost_bytes} bytes at its end are not whole",
     }
+    if held := [e.event for e in run.log.events if e.event.kind == "policy_held"]:
+        minutes = [(event.time_ns - run.start_ns) / 60e9 for event in held]
+        told = [f"{m:.1f} min: {event.text}" for m, event in zip(minutes, held, strict=True)]
+        rows["policies held back"] = "; ".join(told[:HELD_SHOWN]) + (" …" if len(told) > HELD_SHOWN else "")
     if surrogate := manifest.surrogate.lines(run.session.spec):
         rows["surrogate"] = "; ".join(surrogate)
     return "".join(f"<tr><th>{html.escape(k)}</th><td>{html.escape(v)}</td></tr>" for k, v in rows.items())

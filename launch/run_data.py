@@ -138,6 +138,7 @@ class RunData:
             "recoveries": len(recoveries),
             "assists": len(assists),
             "policies": len(self.log.times("policy_swap")),
+            "policies_held": int(last.get("policies_held", 0)),
             "transitions": int(last.get("spooled", 0)),
             "transitions_durable": int(last.get("durable", 0)),
             "transitions_lost": int(last.get("lost", 0)),

@@ -82,6 +82,8 @@ class Snapshot:
     update_ratio: float = float("nan")
     held_out_error: float = float("nan")
     critic_alarm: bool = False
+    policies_held: int = 0
+    held_back: bool = False
     disk_full: bool = False
     disk_low: bool = False
     margins: tuple[Margin, ...] = ()
@@ -176,6 +178,8 @@ class Reader:
                 "update_ratio": float(row["update_ratio"]),
                 "held_out_error": float(row["held_out_error"]),
                 "critic_alarm": bool(row["critic_alarm"]),
+                "policies_held": int(row["policies_held"]),
+                "held_back": bool(row["held_back"]),
             }
         return Snapshot(**(values | self._loop()))  # type: ignore[arg-type]
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from launch.bundle import policy_of
+from launch.episode_logs import save_worst
 from launch.episodes import course_setting
 from launch.manifest import git_revision
 from launch.options import ValidateOptions
@@ -23,8 +24,9 @@ from robot.errors import SandlotError
 from robot.frame_file import write_atomically
 from robot.plain_data import sha256
 from robot.validation_report import ValidationReport
+from sim.rollout import Setting
 from sim.validation.examination import FULL_EPISODES, SMOKE_EPISODES, Findings, Plan, examine, overall
-from sim.validation.targets import Targets
+from sim.validation.targets import targets_of
 
 PLAIN_S = 20.0
 """How often a line says how far it is where there is no terminal [s]."""
@@ -49,7 +51,7 @@ def validate(options: ValidateOptions) -> int:
     against = None if options.against is None else folder / "against.onnx"
     if options.against is not None and against is not None:
         write_atomically(against, policy_bytes(options.against))
-    plan, targets = Plan(options.gate, episodes, options.seed), Targets()
+    plan, targets = Plan(options.gate, episodes, options.seed), targets_of(setting.spec)
     console.print(
         f"{options.gate} gate of {options.source} on {setting.spec.name}, course {setting.course.name}",
         highlight=False,
@@ -57,29 +59,36 @@ def validate(options: ValidateOptions) -> int:
     with ProgressView(console) as view:
         trained = parity(options.source, setting.spec, options.seed)
         findings = examine(policy, setting, plan, targets, trained, against, view.watch)
-    report = ValidationReport(
-        policy_sha256=digest,
-        contract_hash=setting.contract.hash(),
-        calibration_hash=setting.spec.calibration_hash(),
-        robot=setting.spec.name,
-        gate=options.gate,
-        verdict=overall(findings.gates),
-        created=datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat(),
-        sandlot_version=importlib.metadata.version("sandlot"),
-        git_revision=git_revision(),
-        episodes=episodes,
-        seed=options.seed,
-        gates=tuple(findings.gates),
-        course=setting.course.name,
-    )
+    report = report_of(findings, setting, plan, digest)
     write_atomically(folder / "report.json", report.encode())
     save_episodes(findings, folder / "episodes.npz")
+    if findings.worst is not None:
+        save_worst(findings.worst, setting, folder / "worst")
     write_atomically(folder / "report.html", page(report, findings, setting, str(options.source)).encode())
     console.print(table(report))
     console.print(last_line(report, folder), soft_wrap=True, highlight=False, markup=False)
     if options.json:
         print(report.encode().decode())
     return 0 if report.verdict == "pass" else 1
+
+
+def report_of(findings: Findings, setting: Setting, plan: Plan, digest: str) -> ValidationReport:
+    """What is signed. ``digest``: of the policy's file, SHA-256."""
+    return ValidationReport(
+        policy_sha256=digest,
+        contract_hash=setting.contract.hash(),
+        calibration_hash=setting.spec.calibration_hash(),
+        robot=setting.spec.name,
+        gate=plan.gate,
+        verdict=overall(findings.gates),
+        created=datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat(),
+        sandlot_version=importlib.metadata.version("sandlot"),
+        git_revision=git_revision(),
+        episodes=plan.episodes,
+        seed=plan.seed,
+        gates=tuple(findings.gates),
+        course=setting.course.name,
+    )
 
 
 def policy_bytes(source: Path) -> bytes:

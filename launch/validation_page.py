@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from launch import figures, validation_figures
+from launch.clip import episode_strip
 from launch.margins import span
 from launch.report import PAGE, picture, section
 from robot.validation_report import GateResult, ValidationReport
@@ -16,10 +17,12 @@ from sim.episode_results import EpisodeResults
 from sim.rollout import Setting
 from sim.validation.examination import DELAYS_S, Findings
 from sim.validation.extremes import RARE
-from sim.validation.gates import ENDINGS
-from sim.validation.targets import Targets
+from sim.validation.gates import ending_words
+from sim.validation.targets import targets_of
 
 Floats = NDArray[np.float64]
+
+REPLAY = "Its log, and those of the other worst ones, beside this page: sandlot replay --safety worst"
 
 
 def page(report: ValidationReport, findings: Findings, setting: Setting, source: str) -> str:
@@ -98,19 +101,27 @@ def sections(findings: Findings, setting: Setting) -> Iterable[str]:
             "Failures first, then the smallest returns; the true path, coloured by speed.",
             [picture(_map(worst, setting), "worst episodes", wide=True)],
         )
+        row, path = worst.rows[0], worst.trajectories[0]
+        pictures, times = episode_strip(path, setting)
+        yield section(
+            "How the worst one ended",
+            f"Episode {path.number}: {ending_words(row)}. The twin where it truly was, at "
+            f"{', '.join(f'{t:.1f}' for t in times)} s. {REPLAY}/episode-{path.number}.mcap",
+            [picture(figures.image_strip([(ending_words(row), pictures)]), "the end of it", wide=True)],
+        )
     rows = np.concatenate((calm.rows["margin"], spread.rows["margin"]))
     limits = [(limit.name, rows[:, k] / span(limit)) for k, limit in enumerate(setting.spec.safety.limits)]
-    pictures = [picture(validation_figures.margins(_used(limits)), "margins")]
+    shown = [picture(validation_figures.margins(_used(limits)), "margins")]
     if findings.delayed:
         rates = np.array([cell.rate for cell in findings.delayed])
-        targets = Targets()
+        targets = targets_of(setting.spec)
         image = validation_figures.delays(DELAYS_S, rates, targets.extra_delay, targets.delayed_success)
-        pictures.append(picture(image, "delays"))
+        shown.append(picture(image, "delays"))
     yield section(
         "Margins",
         "How near the truth came to each safety limit (0: at it, 1: as far as can be), and what delay it "
         "bears.",
-        pictures,
+        shown,
     )
 
 
@@ -147,8 +158,7 @@ def _map(worst: EpisodeResults, setting: Setting) -> bytes:
     course = setting.course.points(np.linspace(0.0, setting.course.length, 300, endpoint=False))
     paths = []
     for row, path in zip(worst.rows, worst.trajectories, strict=True):
-        ending = ENDINGS.get(row["ending"], "succeeded")
-        title = f"episode {row['number']}: {ending} after {row['duration']:.1f} s, return {row['score']:.0f}"
+        title = f"episode {row['number']}: {ending_words(row)}, return {row['score']:.0f}"
         paths.append((title, path.truth[:, where][:, :2], path.truth[:, speed]))
     line = np.stack((course.real, course.imag), axis=1)
     return figures.course_map(line, [np.vstack((f, f[:1])) for f in faces], paths, "m/s")

@@ -107,7 +107,7 @@ class PlainView:
             f"loop {number(now.rate_hz, '.1f')} Hz, late p99 {number(now.lateness_p99_us, '.0f')} us | "
             f"streamed {now.received}, lost {now.lost} | policy {now.policy_version}, "
             f"{number(now.updates_per_s, '.0f')} updates/s, ratio {number(now.update_ratio, '.2f')}, "
-            f"{critics(now)}"
+            f"{critics(now)}{', ' if now.policies_held else ''}{held(now)}"
         )
 
     def say(self, time_s: float, text: str) -> None:
@@ -238,10 +238,7 @@ class LiveView:
             ("updates", Text(f"{number(now.updates_per_s, '.0f')}/s   {now.updates} in all")),
             ("ratio", Text(f"{number(now.update_ratio, '.2f')} updates per step")),
             ("critics", critics(now)),
-            (
-                "policy",
-                Text(f"version {now.policy_version}{age}" if now.policy_version else "none yet", "bold"),
-            ),
+            ("policy", policy(now, age)),
             ("log", Text(f"{now.log_bytes / 1e6:.1f} MB")),
         ]
         if now.disk_full:
@@ -268,6 +265,21 @@ def critics(now: Snapshot) -> Text:
     if now.critic_alarm:
         return Text(f"{error}   ALARM: look at the learner's output", BAD)
     return Text(error)
+
+
+def policy(now: Snapshot, age: str) -> Text:
+    """Which one drives, and how many the smoke gate has held back."""
+    text = Text(f"version {now.policy_version}{age}" if now.policy_version else "none yet", "bold")
+    if now.policies_held:
+        text.append(f"   {held(now)}", BAD if now.held_back else WATCH)
+    return text
+
+
+def held(now: Snapshot) -> str:
+    """What the smoke gate has done; empty if nothing."""
+    if not now.policies_held:
+        return ""
+    return f"{now.policies_held} held back" + (", the newest too" if now.held_back else "")
 
 
 def facts(*rows: tuple[str, RenderableType]) -> Table:

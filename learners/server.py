@@ -99,12 +99,26 @@ class _Robot:
     acknowledged_ns: int = 0
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """An exported policy (ONNX) with the gate, since then [ns]."""
+
+    onnx: bytes
+    verdict: Future[str | None]
+    made_ns: int
+
+    def decided(self, now: int, gate_s: float | None) -> bool:
+        return self.verdict.done() if gate_s is None else now >= self.made_ns + round(gate_s * 1e9)
+
+
 class LearnerServer:
     """``pump`` until it is time to stop, then ``close``.
 
     ``directory``: for checkpoints and the newest published policy. On construction it continues from the
     newest checkpoint and the journal. ``gate`` sees every candidate before it is published; with
-    ``gate_in_background`` it runs beside the learning, else within ``pump`` (lockstep).
+    ``gate_in_background`` it runs beside the learning, else within ``pump``. In the background a verdict
+    counts as soon as it is there, or with ``gate_s`` exactly so long after the candidate was made [s], and is
+    waited for if need be: on simulated time everything stays as reproducible as without a gate.
     """
 
     def __init__(
@@ -119,12 +133,13 @@ class LearnerServer:
         *,
         gate: Gate | None = None,
         gate_in_background: bool = False,
+        gate_s: float | None = None,
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._link, self._learner, self._journal = link, learner, journal
         self._clock, self._key, self._tell = clock, session_key, tell
         self._config = config or ServerConfig()
-        self._gate = gate
+        self._gate, self._gate_s = gate, gate_s
         self._checkpoints, self._newest = directory / "checkpoints", directory / "newest.policy"
         self._plain = learner.contract.plain()
         self._hash = learner.contract.hash()
@@ -138,7 +153,9 @@ class LearnerServer:
         self._frame: bytes | None = None
         self._exported_updates = 0
         self._executor = ThreadPoolExecutor(1, "gate") if gate is not None and gate_in_background else None
-        self._candidate: tuple[bytes, Future[str | None]] | None = None
+        self._candidate: _Candidate | None = None
+        self._held_back = ""
+        """Why the newest candidate was not published; empty if it was."""
         self._checkpoints.mkdir(parents=True, exist_ok=True)
         self._restore()
         now = clock.now_ns()
@@ -317,6 +334,8 @@ class LearnerServer:
                 policy_version=self.version,
                 held_out_error=self._learner.metrics.get("held_out_error", math.nan),
                 critic_alarm=self._learner.alarm,
+                policies_held=self.counts["gate_refused"],
+                held_back=self._held_back,
             )
             if self._send(robot.identity, ack):
                 robot.acknowledged, robot.acknowledged_ns = state, now
@@ -345,11 +364,11 @@ class LearnerServer:
 
     def _publish_due(self, now: int) -> None:
         if self._candidate is not None:
-            onnx, future = self._candidate
-            if future.done():
-                self._candidate = None
-                self._decided(onnx, future.result())
-            return
+            candidate = self._candidate
+            if not candidate.decided(now, self._gate_s):
+                return
+            self._candidate = None
+            self._decided(candidate.onnx, candidate.verdict.result())
         learner, config = self._learner, self._config
         due = now >= self._due_publish and learner.pretrained >= config.pretrain
         if not due or learner.updates - self._exported_updates < config.publish_steps:
@@ -362,11 +381,12 @@ class LearnerServer:
         elif self._executor is None:
             self._decided(onnx, self._gate(onnx))
         else:
-            self._candidate = (onnx, self._executor.submit(self._gate, onnx))
+            self._candidate = _Candidate(onnx, self._executor.submit(self._gate, onnx), now)
 
     def _decided(self, onnx: bytes, reason: str | None) -> None:
         if reason is not None:
             self.counts["gate_refused"] += 1
+            self._held_back = reason
             self._tell(f"candidate for policy {self.version + 1} was not published: {reason}")
             return
         version = self.version + 1
@@ -378,7 +398,7 @@ class LearnerServer:
         except DiskFullError as error:
             self._full(error)
             return
-        self.version, self._frame = version, frame
+        self.version, self._frame, self._held_back = version, frame, ""
         self._link.publish(frame)
 
     def _checkpoint_due(self, now: int) -> None:

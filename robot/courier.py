@@ -249,6 +249,9 @@ class Courier:
                 if ack.critic_alarm and not record["critic_alarm"][0]:
                     self._tell("critic_alarm", ack.held_out_error, ack.critic_alarm)
                 record["critic_alarm"] = bool(ack.critic_alarm)
+                if ack.held_back and ack.policies_held != record["policies_held"][0]:
+                    self._tell("policy_held", ack.policies_held, ack.held_back)
+                record["policies_held"], record["held_back"] = ack.policies_held, bool(ack.held_back)
         self._board.courier.write(record)
 
 

@@ -327,6 +327,8 @@ COURIER_DTYPE = np.dtype(
         ("update_ratio", "<f8"),
         ("held_out_error", "<f8"),
         ("critic_alarm", "?"),
+        ("policies_held", "<u4"),
+        ("held_back", "?"),
         ("disk_full", "?"),
         ("disk_low", "?"),  # it will be, before long
     ],
@@ -398,6 +400,10 @@ class Acknowledgement(Struct, tag=True):
     """Of the critics, on episodes that are never trained on, by the targets' variance."""
     critic_alarm: str = ""
     """What is wrong with the critics; empty if nothing is."""
+    policies_held: int = 0
+    """Candidates that the smoke gate has kept from being published, ever."""
+    held_back: str = ""
+    """Why the newest candidate was; empty if it was published."""
 
 
 class Stop(Struct, tag=True):

@@ -137,6 +137,13 @@ class Calibration(Struct):
     date: str = ""
 
 
+class Target(Struct):
+    """What a validation holds this robot's policies to in place of the usual number, and why."""
+
+    value: float
+    reason: str
+
+
 class RobotSpec(Struct):
     """Everything that is known of one robot. ``twin`` is the ``module:Class`` of its physics."""
 
@@ -154,6 +161,7 @@ class RobotSpec(Struct):
     practice: PracticeConfig
     calibration: dict[str, Calibration]
     estop: Estop = Estop()
+    targets: dict[str, Target] = msgspec.field(default_factory=dict)
     teleop: Teleop = Teleop()
     twin: str = ""
     version: int = 1

@@ -59,16 +59,29 @@ def episode_dtype(parameters: int, limits: int) -> np.dtype[np.void]:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A recorded episode, one row per guardian tick: ``time_s`` (T,), ``truth`` and ``estimate``
-    (T, n_state), ``allowed`` (T, n_actuators), ``action`` (T, n_actions), ``kernel`` (T,) safety states."""
+    """A recorded episode, one row per guardian tick: ``time_s`` (T,), ``truth`` (T, n_state), ``action``
+    (T, n_actions), and ``ticks`` (T,), of ``robot.messages.tick_dtype``, as the robot's log would hold it."""
 
     number: int
     time_s: Array
     truth: Array
-    estimate: Array
-    allowed: Array
     action: Array
-    kernel: NDArray[np.int64]
+    ticks: NDArray[np.void]
+
+    @property
+    def estimate(self) -> Array:
+        """What the policy and the kernel saw, shape (T, n_state)."""
+        return np.asarray(self.ticks["state"])
+
+    @property
+    def allowed(self) -> Array:
+        """Setpoints that the kernel let through, shape (T, n_actuators)."""
+        return np.asarray(self.ticks["allowed"])
+
+    @property
+    def kernel(self) -> NDArray[np.uint8]:
+        """Safety states, shape (T,)."""
+        return np.asarray(self.ticks["safety_state"])
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,8 @@ class FleetGuardian:
         self._before, self.sent = self._anchor.copy(), self._anchor.copy()
         """``sent``: the setpoints that went out last."""
         self._allowed = self._anchor.copy()
-        self._driving: Flags = np.zeros(size, bool)
+        self.driving: Flags = np.zeros(size, bool)
+        """Whose pilot's command was actuated in the newest tick."""
         self.kernels: list[KernelState] = [KernelState()] * size
         self.state: NDArray[np.int64] = np.zeros(size, np.int64)
         self.cause: NDArray[np.int64] = np.zeros(size, np.int64)
@@ -120,6 +121,8 @@ class FleetGuardian:
         self.request: NDArray[np.int64] = np.zeros(size, np.int64)
         """The worst that was asked for in the newest tick (``Request`` values)."""
         self.altered: Flags = np.zeros(size, bool)
+        self.requested: Array = self._anchor.copy()
+        """What was asked of the drives in the newest tick, on the way to the command [actuator units]."""
         self.still: Flags = np.zeros(size, bool)
 
     @property
@@ -177,7 +180,7 @@ class FleetGuardian:
     def went(self, sent: Array) -> None:
         """What the drives were sent in this tick, after quantisation; NaN where nothing went out."""
         sent_at_all = np.isfinite(sent)
-        driving = self._driving[:, None]
+        driving = self.driving[:, None]
         np.copyto(self._before, self._anchor, where=driving)
         np.copyto(self._anchor, np.where(driving, self._allowed, sent), where=sent_at_all)
         np.copyto(self._before, self._anchor, where=~driving)
@@ -239,8 +242,8 @@ class FleetGuardian:
             self.state[robot], self.cause[robot] = after.state, after.cause
 
     def _act(self, state: Array, deviation: Array) -> tuple[Array, Flags]:
-        self._driving = self.authority & self.valid
-        requested = self.hold.target()
+        self.driving = self.authority & self.valid
+        requested = self.requested = self.hold.target()
         with np.errstate(invalid="ignore"):
             safe = self._barrier.filter(requested, self._anchor, state, deviation)
         allowed = self._projection.project(safe, self._anchor, 1.0, self._before)
@@ -250,5 +253,5 @@ class FleetGuardian:
             anchor, before = self._anchor[reduced], self._before[reduced]
             allowed[reduced] = self._projection.project(safe[reduced], anchor, scale, before)
         self._allowed = allowed
-        self.altered = self._driving & self.hold.altered(allowed, self._projection.step)
-        return allowed, ~self._driving
+        self.altered = self.driving & self.hold.altered(allowed, self._projection.step)
+        return allowed, ~self.driving

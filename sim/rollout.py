@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.contract import ActionMap, TaskContract
-from robot.messages import SafetyState
 from robot.practice.course import Course
 from robot.practice.failures import Failure
 from robot.practice.lap_timer import LapTimer
 from robot.spec import RobotSpec
 from robot.task import Task
-from sim.episode_results import Ending, EpisodeResults, Trajectory, episode_dtype
+from sim.episode_results import Ending, EpisodeResults
+from sim.episode_tally import EpisodeTally
+from sim.episode_tape import EpisodeTape
 from sim.estimate_errors import EstimateErrors, load_errors
 from sim.fleet import CarFleet
 from sim.fleet_drive import FleetDrive
@@ -46,7 +47,6 @@ _FAILURES = {
     Failure.STUCK: Ending.STUCK,
     Failure.TASK: Ending.TASK,
 }
-_UNFINISHED = 255
 
 Progress = Callable[[float, int], None]
 """Told now and then: the share of the longest episode's time that has passed, and how many still drive."""
@@ -123,23 +123,13 @@ class Rollout:
         self._spoken_ns: NDArray[np.int64] = np.zeros(n, np.int64)
         self._before: Array = np.zeros((n, spec.state_layout.size))
         """The truth one policy step ago."""
-        self._start_cycles: Array = np.zeros(n)
-        self._cycles: Array = np.zeros(n)
-        self._ticks: NDArray[np.int64] = np.zeros(n, np.int64)
-        self._altered: NDArray[np.int64] = np.zeros(n, np.int64)
-        self._reduced: NDArray[np.int64] = np.zeros(n, np.int64)
-        self._touched: NDArray[np.int64] = np.zeros(n, np.int64)
-        self._changes: Array = np.zeros(n)
-        self._steps: NDArray[np.int64] = np.zeros(n, np.int64)
         self._driving: NDArray[np.intp] = np.arange(n)
         """Numbers of the episodes that have not ended."""
-        self._rows = np.zeros(n, episode_dtype(len(draws.names), len(spec.safety.limits)))
-        self._rows["number"], self._rows["draws"] = draws.numbers, draws.values
-        self._rows["ending"], self._rows["limit"] = _UNFINISHED, -1
-        self._rows["best_cycle"], self._rows["margin"] = np.inf, np.inf
+        self._tally = EpisodeTally(spec, draws, setting.course.length)
         wanted = {int(number) for number in record}
-        self._record = [row for row, number in enumerate(draws.numbers.tolist()) if number in wanted]
-        self._taped: list[tuple[Array, ...]] = []
+        self._tape = EpisodeTape(
+            spec, [row for row, number in enumerate(draws.numbers.tolist()) if number in wanted]
+        )
 
     def run(self, progress: Progress | None = None) -> EpisodeResults:
         """Drive all to their ends."""
@@ -195,6 +185,7 @@ class Rollout:
         if tick % self._per_step == 0:
             self._lateness.throw()
         guardian.offer(now, self._spoken, self._spoken_ns, self._command)
+        self._tape.offered(self._spoken, self._spoken_ns, self._command)
         self._spoken[:] = False
         sent_before = guardian.sent.copy()
         allowed, brakes = guardian.tick(
@@ -202,44 +193,28 @@ class Rollout:
         )
         sent = self._drive.command(allowed, self._lateness.on_the_wire_ms(), brakes)
         guardian.went(sent)
-        self._judge_limits(now, sent_before)
-        self._ticks[driving] += 1
-        self._altered[driving] += guardian.altered[driving]
-        self._reduced[driving] += guardian.state[driving] == SafetyState.REDUCED
-        self._touched[driving] += senses.touched[driving]
+        requests, margins = self._judge_limits(now, sent_before)
+        self._tally.ticked(driving, guardian, senses, requests, margins)
         senses.touched[:] = False
-        if self._record:
-            rows = self._record
-            self._taped.append(
-                (
-                    senses.truth[rows].copy(),
-                    senses.estimate[rows].copy(),
-                    allowed[rows].copy(),
-                    self._action[rows].copy(),
-                    guardian.state[rows].astype(float),
-                )
-            )
+        self._tape.record(tick, now, senses, guardian, allowed, self._action)
         for car in driving[self.fleet.diverged[driving]].tolist():
             self._end(car, Ending.DIVERGED)
         stopped = ~guardian.authority[self._driving]
         for car in self._driving[stopped].tolist():
-            self._rows["limit"][car] = guardian.limit[car]
-            self._rows["cause"][car] = guardian.cause[car]
+            self._tally.stopped(car, int(guardian.cause[car]), int(guardian.limit[car]))
             # What the kernel stopped may have been a crash already.
             alone = np.array([car])
             failure = self._failures.update(alone, now, senses.truth[alone])[0]
             self._end(car, Ending.STOPPED if failure is None else _FAILURES[failure])
 
-    def _judge_limits(self, now: int, sent: Array) -> None:
-        """What the limits say of the truth."""
-        senses, monitors, driving = self._senses, self._true_monitors, self._driving
-        moving = np.ones(len(self._rows), bool)
+    def _judge_limits(self, now: int, sent: Array) -> tuple[NDArray[np.int64], Array]:
+        """What the limits ask for of the truth, and how far it is from each, shape (n, n_limits)."""
+        senses, monitors = self._senses, self._true_monitors
+        moving = np.ones(len(self._draws), bool)
         requests, _ = monitors.update(
             now, senses.truth, self._certain, senses.sensors, sent, senses.times_ns, senses.sequences, moving
         )
-        rows = self._rows
-        rows["margin"][driving] = np.fmin(rows["margin"][driving], monitors.margin[driving])
-        rows["violated"][driving] |= requests[driving] != 0
+        return requests, monitors.margin
 
     def _step(self, tick: int) -> None:
         """A policy step: judge what came of the last one, then look and act."""
@@ -253,10 +228,10 @@ class Rollout:
     def _begin(self, tick: int) -> None:
         now, cars, senses = START_NS + tick * self._period_ns, self._driving, self._senses
         self._failures.begin(cars, now, senses.truth[cars])
-        self._cycles[cars] = self._tasks.begin(cars, senses.truth[cars], senses.estimate[cars])
-        self._start_cycles[:] = self._cycles
-        for car in cars.tolist():
-            self._timers[car].reset(now, float(self._cycles[car]))
+        cycles = self._tasks.begin(cars, senses.truth[cars], senses.estimate[cars])
+        self._tally.begin(cars, cycles)
+        for car, at in zip(cars.tolist(), cycles.tolist(), strict=True):
+            self._timers[car].reset(now, at)
 
     def _judge(self, tick: int) -> None:
         now, cars = START_NS + tick * self._period_ns, self._driving
@@ -268,17 +243,16 @@ class Rollout:
         rewards, progress, trouble = self._tasks.outcome(
             cars, self._before[cars], self._action[cars], truths, failed
         )
-        rows = self._rows
-        rows["score"][cars] += rewards
-        self._cycles[cars] = progress
+        tally = self._tally
+        tally.judged(cars, rewards, progress)
         for row, (car, cycles) in enumerate(zip(cars.tolist(), progress.tolist(), strict=True)):
             lap, _ = self._timers[car].update(now, cycles)
             if lap is not None:
-                rows["best_cycle"][car] = min(float(rows["best_cycle"][car]), lap)
+                tally.lapped(car, lap)
             failure = Failure.TASK if trouble[row] else failures[row]
             if failure is not None:
                 self._end(car, _FAILURES[failure])
-            elif cycles - self._start_cycles[car] >= self._goal:
+            elif cycles - tally.start_cycles[car] >= self._goal:
                 self._end(car, Ending.FINISHED)
 
     def _act(self, tick: int) -> None:
@@ -294,8 +268,7 @@ class Rollout:
         for car in cars[~finite].tolist():
             self._end(car, Ending.NOT_FINITE)
         cars, action, previous = cars[finite], self._precise(action[finite]), previous[finite]
-        self._changes[cars] += np.square(action - previous).mean(axis=1)
-        self._steps[cars] += 1
+        self._tally.acted(cars, action, previous)
         self._action[cars] = action
         self._command[cars] = self._rest
         self._command[cars[:, None], self._index] = self._map.to_units(action)
@@ -307,30 +280,14 @@ class Rollout:
         return action.astype(np.float32).astype(np.float64)
 
     def _end(self, car: int, ending: Ending) -> None:
-        row, ticks = self._rows[car], max(int(self._ticks[car]), 1)
-        row["ending"], row["success"] = ending, ending == Ending.FINISHED
-        row["duration"] = (ticks - 1) * self._period_ns * 1e-9
-        row["cycles"] = self._cycles[car] - self._start_cycles[car]
-        length = self._setting.course.length
-        row["speed"] = row["cycles"] * length / max(float(row["duration"]), self._period_ns * 1e-9)
-        row["altered"], row["reduced"] = self._altered[car] / ticks, self._reduced[car] / ticks
-        row["smoothness"] = self._changes[car] / max(int(self._steps[car]), 1)
-        row["touched"] = self._touched[car] * self._period_ns * 1e-9
+        self._tally.end(car, ending)
         self._driving = self._driving[self._driving != car]
 
     def _results(self) -> EpisodeResults:
-        rows = self._rows
-        rows["best_cycle"][~np.isfinite(rows["best_cycle"])] = np.nan
-        trajectories = []
-        for place, car in enumerate(self._record):
-            length = int(self._ticks[car])
-            parts: list[Array] = []
-            for part in range(5):
-                parts.append(np.array([tape[part][place] for tape in self._taped[:length]], np.float64))
-            truth, estimate, allowed, action, kernel = parts
-            time_s = np.asarray(np.arange(length) * (self._period_ns * 1e-9), np.float64)
-            number = int(rows["number"][car])
-            states = kernel.astype(np.int64)
-            trajectories.append(Trajectory(number, time_s, truth, estimate, allowed, action, states))
+        rows, tally = self._tally.rows, self._tally
+        trajectories = [
+            self._tape.trajectory(place, int(rows["number"][car]), int(tally.ticks[car]))
+            for place, car in enumerate(self._tape.rows)
+        ]
         limits = tuple(limit.name for limit in self._spec.safety.limits)
         return EpisodeResults(rows, self._draws.names, limits, self._draws.seed, tuple(trajectories))

@@ -58,7 +58,11 @@ def scene_mjcf(world: World, car: CarParameters, timestep: float) -> str:
 
 
 def scene(world: World, car: CarParameters, timestep: float) -> mujoco.MjModel:
-    """Compile ``scene_mjcf``."""
+    """Compile ``scene_mjcf``. From then on what MuJoCo warns of, such as physics that diverge, goes to the
+    standard error of this process and no more into a MUJOCO_LOG.TXT wherever the user happens to be."""
+    config = mujoco.MjLogConfig.get()
+    config.logto_file = False
+    mujoco.MjLogConfig.set(config)
     return mujoco.MjModel.from_xml_string(scene_mjcf(world, car, timestep))
 
 

@@ -22,6 +22,7 @@ from launch.options import (
     BenchPolicyOptions,
     BenchPracticeOptions,
     BenchRecordingOptions,
+    BenchRefusalsOptions,
     BenchSurrogatesOptions,
     BenchTeleopOptions,
     BenchTickOptions,
@@ -243,7 +244,23 @@ def calm(options: BenchCalmOptions) -> int:
     return 1 if figures["safety_stops"] else 0
 
 
-def _show(title: str, figures: Mapping[str, float], as_json: bool) -> int:
+def refusals(options: BenchRefusalsOptions) -> int:
+    """Bad policies and bundles, and who refuses them."""
+    from launch.bench.refusals import ask_all
+
+    found = ask_all(
+        options.run,
+        options.course,
+        options.other_course,
+        options.csv,
+        options.episodes,
+        options.good_seeds,
+        lambda line: print(line, flush=True),
+    )
+    return _show("bench refusals", found, options.json)
+
+
+def _show(title: str, figures: Mapping[str, float | int | str], as_json: bool) -> int:
     table = Table(title=f"{title}: {machine()}", title_justify="left", show_header=False, box=None)
     for name, value in figures.items():
         table.add_row(name, f"{value:,.4g}" if isinstance(value, float) else str(value))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from robot.messages import Cause
 from robot.safety_spec import Limit
 from robot.validation_report import GateResult, GateVerdict
 from sim.episode_results import Ending, EpisodeResults
@@ -62,6 +63,11 @@ def endings(results: EpisodeResults) -> str:
     """What the failures were, in words, the most frequent first."""
     counts = {text: results.count(ending) for ending, text in ENDINGS.items() if results.count(ending)}
     return ", ".join(f"{n} {text}" for text, n in sorted(counts.items(), key=lambda c: -c[1]))
+
+
+def ending_words(row: np.void) -> str:
+    """How one episode went, such as "crashed after 3.1 s"."""
+    return f"{ENDINGS.get(row['ending'], 'succeeded')} after {row['duration']:.1f} s"
 
 
 def nominal_gate(results: EpisodeResults, limits: Sequence[Limit], targets: Targets) -> GateResult:
@@ -165,7 +171,8 @@ def faults_gate(cells: Sequence[Cell], limits: Sequence[Limit]) -> GateResult:
     found = {cell.label: violations(cell.results, limits) for cell in cells}
     count = sum(sum(beyond.values()) for beyond in found.values())
     told = [f"{label}: {_limits(beyond)}" for label, beyond in found.items() if beyond]
-    rates = ", ".join(f"{cell.label} {cell.rate:.0%}" for cell in cells)
+    why = [f" ({endings(c.results)}{_causes(c.results)})" if c.rate < 0.5 else "" for c in cells]
+    rates = ", ".join(f"{cell.label} {cell.rate:.0%}{w}" for cell, w in zip(cells, why, strict=True))
     told += [f"success under {rates}", "serial faults are `sandlot bench faults`'s"]
     return GateResult(
         "G7 faults",
@@ -205,6 +212,13 @@ def _told(results: EpisodeResults, beyond: dict[str, int]) -> str:
         f"mean squared change of action {rows['smoothness'].mean():.2g}",
     ]
     return "; ".join(told)
+
+
+def _causes(results: EpisodeResults) -> str:
+    """Why the kernel stopped those that it stopped."""
+    stopped = results.rows["cause"][results.rows["ending"] == Ending.STOPPED].tolist()
+    names = sorted({Cause(cause).name.lower().replace("_", " ") for cause in stopped})
+    return f": {', '.join(names)}" if names else ""
 
 
 def _limits(beyond: dict[str, int]) -> str:

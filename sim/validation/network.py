@@ -110,8 +110,8 @@ def probe(policy: Path, contract: TaskContract, seed: int) -> NetworkProbe:
         batch_difference=largest_difference(alone, actions[chosen]),
         tried=len(observations),
         not_finite=int((~finite).sum()),
-        outside=int(_outside(actions).sum()),
-        broken_outside=int(_outside(many(broken(observations, seed))).sum()),
+        outside=int(outside(actions).sum()),
+        broken_outside=int(outside(many(broken(observations, seed))).sum()),
         latency_s=_latency(single, observations[:RUNS], noise),
     )
 
@@ -151,7 +151,7 @@ def network_gate(found: NetworkProbe, period_s: float, targets: Targets, parity:
     )
 
 
-def _outside(actions: NDArray[np.float32]) -> NDArray[np.bool_]:
+def outside(actions: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Finite actions, or finite parts of actions, that are no actions; shape (n,)."""
     return np.asarray((np.isfinite(actions) & (np.abs(actions) > 1.0 + TOLERANCE)).any(axis=1))
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from dataclasses import dataclass
+
+from robot.errors import SpecError, nearest
+from robot.spec import RobotSpec
 
 
 @dataclass(frozen=True)
 class Targets:
-    """Rates [1] are bounds at 95 % one-sided confidence, not what was counted."""
+    """The usual numbers; a robot's file may hold others, with its reasons. Rates [1] are bounds at 95 %
+    one-sided confidence, not what was counted."""
 
     nominal_success: float = 0.95
     """Success rate of the calibrated car. 59 episodes without a failure prove it, 400 with up to 12."""
@@ -34,3 +40,23 @@ class Targets:
     hole in the range that the calibration itself calls likely."""
     worse_p: float = 0.05
     """Below this p-value a candidate is held to be worse than what is deployed."""
+
+
+SECONDS = ("extra_delay",)
+"""Targets that are times [s]; the others are shares, rates, probabilities and differences in [0, 1]."""
+
+
+def targets_of(spec: RobotSpec) -> Targets:
+    """The usual numbers with the robot's own in their place. Raises SpecError for a name that is no target,
+    a value that can be none, and a reason that is none."""
+    known = [f.name for f in dataclasses.fields(Targets)]
+    for name, target in spec.targets.items():
+        where = f"{spec.name}: targets.{name}"
+        if name not in known:
+            raise SpecError(f"{where} is no target; {nearest(name, known)}")
+        most = math.inf if name in SECONDS else 1.0
+        if not (0.0 <= target.value <= most and math.isfinite(target.value)):
+            raise SpecError(f"{where} = {target.value}: a finite value in [0, {most:g}] was expected")
+        if not target.reason.strip():
+            raise SpecError(f"{where}: say why this robot's is another, in reason")
+    return dataclasses.replace(Targets(), **{name: target.value for name, target in spec.targets.items()})

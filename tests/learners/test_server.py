@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Bench:
         config: ServerConfig | None = None,
         gate: Gate | None = None,
         learner: Any = None,
+        gate_s: float | None = None,
     ) -> None:
         config = config or ServerConfig(pretrain=0)
         self.clock = SimulatedClock(10**9)
@@ -49,7 +51,17 @@ class Bench:
         self.lines: list[str] = []
         journal = Journal(directory / "rows.journal", CONTRACT.step_dtype())
         self.server = LearnerServer(
-            far, self.learner, journal, directory, self.clock, KEY, config, gate=gate, tell=self.lines.append
+            far,
+            self.learner,
+            journal,
+            directory,
+            self.clock,
+            KEY,
+            config,
+            gate=gate,
+            gate_in_background=gate_s is not None,
+            gate_s=gate_s,
+            tell=self.lines.append,
         )
 
     def ask(self, frames: list[bytes]) -> list[Any]:
@@ -219,6 +231,30 @@ def test_the_gate_decides_what_is_published(tmp_path: Path, reason: str | None) 
     assert bench.server.version == (0 if reason else 1)
     if reason:
         assert any(reason in line for line in bench.lines)
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.05])
+def test_on_simulated_time_a_verdict_counts_when_it_is_due_however_long_it_took(
+    tmp_path: Path, pause_s: float
+) -> None:
+    seen: list[bytes] = []
+
+    def gate(onnx: bytes) -> str | None:
+        time.sleep(pause_s)
+        seen.append(onnx)
+        return "it leaves the track" if len(seen) == 2 else None
+
+    bench = Bench(tmp_path, ServerConfig(pretrain=0, publish_s=1.0), gate=gate, gate_s=1.0)
+    bench.greet()
+    published = []
+    for k in range(20):
+        ack = bench.give(k, 1)
+        bench.later(0.25)
+        published.append((bench.server.version, bench.server.counts["gate_refused"]))
+    assert ack is not None
+    assert published == [(0, 0)] * 3 + [(1, 0)] * 4 + [(1, 1)] * 4 + [(2, 1)] * 4 + [(3, 1)] * 4 + [(4, 1)]
+    assert ack.policies_held == 1 and ack.held_back == ""
+    bench.server.close()
 
 
 def test_only_a_new_learner_begins_with_what_another_has_learned(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ ACK = Acknowledgement(
     policy_version=7,
     held_out_error=0.25,
     critic_alarm="values are not finite",
+    policies_held=8,
+    held_back="clearly worse",
 )
 WELCOME = Welcome(schema=SCHEMA_VERSION, next_sequence=9)
 REFUSAL = Refusal(schema=SCHEMA_VERSION, reason="because")

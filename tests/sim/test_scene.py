@@ -59,3 +59,15 @@ def test_no_ray_leaves_the_track(world: World, model: mujoco.MjModel) -> None:
     ranges = [range_of(model, data, np.array([x, y, 0.1]), a) for a in np.linspace(0, 2 * np.pi, 721)]
     assert min(ranges) > 0.5
     assert max(ranges) < 2 * max(world.extent())
+
+
+def test_physics_that_diverge_leave_no_file_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = scene(load_world(world_path("oval")), CAR, 0.002)
+    data = mujoco.MjData(model)
+    data.qvel[0] = np.nan
+    mujoco.mj_step(model, data)
+    assert "unstable" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,130 @@
+"""The smoke gate beside a learner: a process of its own with the twin in it, which the learner never sees.
+
+The learner hands over a candidate's bytes and gets a reason or none. Over pipes: a candidate is its length
+(8 bytes, little-endian) and itself, a verdict is a JSON line. When the learner's end closes, it ends.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import select
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from launch import catalogue
+from launch.supervisor import python_command
+from robot.errors import SandlotError
+from robot.layout import Struct
+from robot.spec import RobotSpec
+
+PATIENCE_S = 30.0
+"""A verdict that takes longer never comes [s]: a loaded machine takes five. The first one, which imports the
+twin and builds it, is given twice the time."""
+DEATHS = 3
+"""After so many the gate is given up: its twin does not run here."""
+
+
+class Verdict(Struct):
+    """``reason``: why the candidate must not be published, empty if it may. ``remark``: for a person."""
+
+    reason: str
+    remark: str = ""
+
+
+class SmokeProcess:
+    """For the session of a run's ``directory``. Call it with a candidate (ONNX); ``close`` at the end.
+
+    It judges nothing, and says so, if it is too late or dies: a session must not end because its gate does.
+    ``patience_s`` None waits for ever (lockstep).
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        tell: Callable[[str], None],
+        patience_s: float | None = PATIENCE_S,
+        command: tuple[str, ...] = python_command("launch.smoke_process"),
+    ) -> None:
+        self._command = (*command, str(directory))
+        self._tell, self._patience_s = tell, patience_s
+        self._deaths, self._closed = 0, False
+        self._child: subprocess.Popen[bytes] | None = None
+        self._fresh = True
+        self._start()
+
+    def __enter__(self) -> SmokeProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __call__(self, onnx: bytes) -> str | None:
+        """Why it must not be published, or None."""
+        if self._child is None and not self._closed and self._deaths < DEATHS:
+            self._start()
+        if self._child is None:
+            return None
+        try:
+            verdict = self._ask(self._child, onnx)
+        except (OSError, SandlotError, msgspec.MsgspecError, ValueError) as error:
+            if not self._closed:
+                self._stop()
+                self._deaths += 1
+                gone = "; it is given up for this session" if self._deaths >= DEATHS else ""
+                self._tell(f"the smoke gate did not judge a policy, which is published: {error}{gone}")
+            return None
+        self._fresh = False
+        if verdict.remark:
+            self._tell(f"smoke gate: {verdict.remark}")
+        return verdict.reason or None
+
+    def close(self) -> None:
+        """End the process; whoever waits for a verdict gets none."""
+        self._closed = True
+        self._stop()
+
+    def _start(self) -> None:
+        # A session of its own: Ctrl-C is for whoever starts and stops processes.
+        self._child = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        self._fresh = True
+
+    def _stop(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+            child.wait()
+
+    def _ask(self, child: subprocess.Popen[bytes], onnx: bytes) -> Verdict:
+        assert child.stdin is not None and child.stdout is not None  # it was given pipes
+        child.stdin.write(len(onnx).to_bytes(8, "little") + onnx)
+        child.stdin.flush()
+        if self._patience_s is not None:
+            wait_s = self._patience_s * (2 if self._fresh else 1)
+            if not select.select([child.stdout], [], [], wait_s)[0]:
+                raise SandlotError(f"no verdict within {wait_s:g} s")
+        line = child.stdout.readline()
+        if not line:
+            raise SandlotError("its process has ended; see the learner's output")
+        return msgspec.json.decode(line, type=Verdict)
+
+
+def unavailable(spec: RobotSpec, course: str) -> str | None:
+    """Why this robot's policies cannot be tried in its twin here, or None."""
+    if not spec.twin:
+        return f"{spec.name} has no twin"
+    for name in ("mujoco", "scipy"):
+        if importlib.util.find_spec(name) is None:
+            return f"{name} is not installed here"
+    try:
+        catalogue.find("worlds", course)
+    except SandlotError as error:
+        return str(error)
+    return None
