@@ -70,7 +70,7 @@ class Windows:
 
     @property
     def slots(self) -> int:
-        return self.sent.shape[1] - self.lead
+        return int(self.sent.shape[1]) - self.lead
 
     def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Windows:
         """These windows, in this order; any may come more than once."""
@@ -139,7 +139,9 @@ def cut(
         read_ns = grid_ns + errors.lag_s[element] * 1e9
         states[..., k] = np.interp(read_ns, recording.time_ns.astype(np.float64), values)
     speed = [actuator.name for actuator in spec.actuators].index("speed")
-    memory = speed_memory(spec, recording.time_ns * 1e-9, recording.sent[:, speed], recording.erpm)
+    memory = speed_memory(
+        spec, np.asarray(recording.time_ns * 1e-9), recording.sent[:, speed], recording.erpm
+    )
     reach = np.minimum(run[np.maximum(due[rows] - lead, 0)] - lead, slots + 1)
     known = np.arange(slots + 1) < reach[:, None]
     return Windows(lead, recording.sent[tick], np.maximum(late_ms, 0), states, memory[tick[:, 0]], known)

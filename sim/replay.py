@@ -36,16 +36,14 @@ def replay(
     spec: RobotSpec,
     windows: Windows,
     truths: Sequence[Mapping[str, float]] | None = None,
-    begin: Array | None = None,
     timestep: float = TIMESTEP,
     threads: int = 0,
 ) -> Array:
     """What the twin makes of each window: ``log_windows.ELEMENTS`` at the beginning of each slot and the end
     of the last, shape (N, slots + 1, 6), headings unwrapped; NaN once the physics has diverged.
 
-    ``truths``: for each window, values of ``sim.car.CarParameters`` that differ from the calibration.
-    ``begin``: the states in which they begin, where not the log's, shape (N, 6). The same for any number of
-    threads, and for any one window whatever others are replayed beside it.
+    ``truths``: for each window, values of ``sim.car.CarParameters`` that differ from the calibration. The
+    same for any number of threads, and for any one window whatever others are replayed beside it.
     """
     n, lead = len(windows), windows.lead
     fleet = CarFleet(spec, HALL, truths or [{}] * n, timestep, threads, SETTLE_STEPS)
@@ -58,12 +56,9 @@ def replay(
     drive.start(everyone, first[:, 3], windows.memory)
     found = np.full((n, windows.slots + 1, first.shape[1]), np.nan)
     for slot in range(lead + windows.slots):
-        if slot < lead:
+        if slot <= lead:
             fleet.seat(everyone, windows.states[:, slot, :3], windows.states[:, slot, 3:])
-        else:
-            if slot == lead:
-                start = windows.states[:, lead] if begin is None else begin
-                fleet.seat(everyone, start[:, :3], start[:, 3:])
+        if slot >= lead:
             found[:, slot - lead] = _state(fleet)
         drive.command(windows.sent[:, slot], windows.late_ms[:, slot] + wire_ms, never)
         for _ in range(slot_ms):

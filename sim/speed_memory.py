@@ -23,9 +23,9 @@ def speed_memory(spec: RobotSpec, time_s: Array, speeds: Array, erpm: Array) -> 
     targets = np.rint(speeds * spec.scalar("erpm_per_speed"))
     integral, ramped, driving = 0.0, 0.0, False
     steps = np.diff(time_s, append=time_s[-1:])
-    for k, (step, target, speed) in enumerate(
-        zip(steps.tolist(), targets.tolist(), erpm.tolist(), strict=True)
-    ):
+    middle = (erpm + np.append(erpm[1:], erpm[-1:])) / 2
+    each = zip(steps.tolist(), targets.tolist(), erpm.tolist(), middle.tolist(), strict=True)
+    for k, (step, target, speed, halfway) in enumerate(each):
         if step > GAP_S or target == 0.0:
             integral, driving = 0.0, False
             continue
@@ -33,9 +33,10 @@ def speed_memory(spec: RobotSpec, time_s: Array, speeds: Array, erpm: Array) -> 
             integral, ramped, driving = 0.0, speed, True
         found[k] = integral
         most = SPEED_RAMP * step
-        ramped += min(max(target - ramped, -most), most)
+        turn = min(max(target - ramped, -most), most)
+        ramped += turn
         if abs(ramped) < SPEED_MINIMUM:
             integral = 0.0
         else:
-            integral = min(max(integral + (ramped - speed) * SPEED_KI / 20.0 * step, -1.0), 1.0)
+            integral = min(max(integral + (ramped - turn / 2 - halfway) * SPEED_KI / 20.0 * step, -1.0), 1.0)
     return found

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import math
+import tomllib
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from launch import catalogue
 from launch.replay.changes import description
-from robot.errors import SandlotError
+from robot.errors import SandlotError, SpecError
 from robot.log_reader import Log, read_log
 from robot.recorder import TICKS
 from robot.safety.state_machine import AUTHORITY
 from robot.spec import RobotSpec
+from sim.car import GRAVITY
 from sim.log_windows import Flags, Recording
-from sim.world import World
+from sim.plant import Array
+from sim.world import World, load_world
 
 BUMP = 1.5
 """Of what its tyres can do: a horizontal specific force beyond is something else pushing the car."""
@@ -38,7 +41,7 @@ def recording(spec: RobotSpec, log: Log, room: World | None) -> Recording:
     """``room``: the walls it drove between, None if nobody knows; crashes are seen without them."""
     ticks, layout = log.ticks, spec.state_layout
     states = np.asarray(ticks["state"], np.float64)
-    grip = BUMP * spec.scalar("tyre_friction") * 9.81
+    grip = BUMP * spec.scalar("tyre_friction") * GRAVITY
     usable = np.isin(ticks["safety_state"], [int(s) for s in AUTHORITY]) & ticks["converged"]
     usable &= states[:, layout.index("impact")] < grip
     if room is not None:
@@ -55,18 +58,32 @@ def recording(spec: RobotSpec, log: Log, room: World | None) -> Recording:
     )
 
 
-def _erpm(spec: RobotSpec, log: Log) -> np.ndarray:
+def room_of(log: Log, path: Path) -> tuple[World | None, str]:
+    """The walls that the robot drove between, None if nobody knows; and what to call the log."""
+    plain = tomllib.loads(log.metadata.get("manifest", ""))
+    course, stand_in = str(plain.get("course_name", "")), plain.get("surrogate", {}).get("name", "")
+    what = f"surrogate {stand_in}" if stand_in else "the twin" if plain.get("twin") else "the robot"
+    try:
+        room = load_world(catalogue.find("worlds", course))
+    except SpecError:
+        room = None
+    return room, f"{path} ({what}{f' on {course}' if course else ''})"
+
+
+def _erpm(spec: RobotSpec, log: Log) -> Array:
     """At each tick, between the samples before and after it."""
     for sensor in spec.sensors:
         if "erpm" in sensor.layout.names:
             samples = log.ticks["measured"][sensor.name]
             times, new = np.unique(samples["time_ns"], return_index=True)
             values = samples["values"][new, sensor.layout.index("erpm")]
-            return np.interp(log.ticks["time_ns"].astype(np.float64), times.astype(np.float64), values)
+            return np.asarray(
+                np.interp(log.ticks["time_ns"].astype(np.float64), times.astype(np.float64), values)
+            )
     raise SandlotError(f"no sensor of {spec.name} reports erpm; the twin replays cars with a VESC")
 
 
-def _clear(spec: RobotSpec, places: np.ndarray, headings: np.ndarray, room: World) -> Flags:
+def _clear(spec: RobotSpec, places: Array, headings: Array, room: World) -> Flags:
     """Whether every corner of the car is clear of the walls."""
     line = cKDTree(room.centreline(0.02))
     middle = (spec.scalar("front_axle") - spec.scalar("rear_axle")) / 2

@@ -34,3 +34,12 @@ class Targets:
     hole in the range that the calibration itself calls likely."""
     worse_p: float = 0.05
     """Below this p-value a candidate is held to be worse than what is deployed."""
+    twin_ratio: float = 2.0
+    """How many times as far as the noise floor twin and log may part: the floor knows no error that depends
+    on the manoeuvre (docs/VALIDATION.md has what the twin's own logs and its surrogates' reach)."""
+    policies: int = 5
+    """How many must have driven on both before twin and robot are compared; fewer tell r from nothing."""
+    correlation: float = 0.8
+    """Pearson's r over them; less explains under two thirds of what the robot does."""
+    rank_violation: float = 0.1
+    """Mean maximum rank violation [1, of the share of laps]: what believing the twin's order may cost."""
