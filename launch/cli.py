@@ -71,6 +71,7 @@ COMMANDS: dict[str, Command] = {
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),
     "bench surrogates": Command(options.BenchSurrogatesOptions, "launch.bench.command:surrogates"),
+    "bench crosscheck": Command(options.BenchCrosscheckOptions, "launch.bench.command:crosscheck"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),
     "experiment alarm": Command(options.ExperimentAlarmOptions, "launch.experiments.command:alarm"),
     "experiment avtd": Command(options.ExperimentAvtdOptions, "launch.experiments.command:avtd"),

@@ -820,6 +820,39 @@ class BenchSurrogatesOptions:
 
 
 @dataclass(frozen=True)
+class BenchCrosscheckOptions:
+    """Does the twin's word on policies foretell what they do on surrogates? A row a policy and car; resumable.
+
+    Example: sandlot bench crosscheck runs/racer/latest --csv crosscheck.csv --png crosscheck.png
+    """
+
+    sources: Annotated[tuple[Path, ...], Positional]
+    """ONNX policies, folders of them, or runs."""
+    count: int = 5
+    """Policies taken from each folder, evenly from the first to the last."""
+    surrogates: tuple[str, ...] = ("bicycle", "heavy", "stranger")
+    """Surrogates: names (sim/surrogates) or TOML files."""
+    robot: str = "racer"
+    """A robot's name or its TOML file."""
+    course: str = "oval"
+    """A course's name or its TOML file."""
+    episodes: int = 59
+    """On the twin, nominal and as many randomised ones."""
+    minutes: float = 0.5
+    """On each surrogate [min]."""
+    seed: int = 0
+    """Seed of every random number."""
+    csv: Path = Path("crosscheck.csv")
+    """Where the rows go; those that are there are kept."""
+    png: Path | None = None
+    """Draw twin against surrogates into this file."""
+    runs: Path = Path("runs")
+    """Where runs lie while they last."""
+    json: bool = False
+    """Print one JSON object a surrogate."""
+
+
+@dataclass(frozen=True)
 class BenchFaultsOptions:
     """Faults of every kind injected while the robot drives, and what becomes of it; resumable.
 
