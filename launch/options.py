@@ -821,7 +821,7 @@ class BenchSurrogatesOptions:
 
 @dataclass(frozen=True)
 class BenchCrosscheckOptions:
-    """Does the twin's word on policies foretell what they do on surrogates? A row a policy and car; resumable.
+    """Does the twin's word on policies foretell what they do on surrogates? Resumable.
 
     Example: sandlot bench crosscheck runs/racer/latest --csv crosscheck.csv --png crosscheck.png
     """

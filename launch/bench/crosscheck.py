@@ -78,8 +78,8 @@ def run(study: Study, csv_file: Path, runs: Path, say: Say) -> list[dict[str, st
                 continue
             began = time.monotonic()
             made = judge(study, path) if car == TWIN else drive(study, path, car, runs)
-            row = {"policy": digest, "robot": car, "name": path.stem} | made
-            append(csv_file, row | {"wall_s": round(time.monotonic() - began, 1)})
+            wall_s = round(time.monotonic() - began, 1)
+            append(csv_file, {"policy": digest, "robot": car, "name": path.stem, **made, "wall_s": wall_s})
             say(f"{number} of {len(digests)} {path.stem} on {car}: {float(str(made['score'])):.2f}")
     return [row for row in rows(csv_file) if row["policy"] in digests and row["robot"] in cars]
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from launch.figures import BLUE, INK, ORANGE, SOFT, STYLE, png
-from sim.validation.twin_validity import QUANTITIES, QUARTILE, UNITS, Divergence, Growth
+from sim.validation.twin_validity import FEWEST, QUANTITIES, QUARTILE, UNITS, Divergence, Growth
 
 SHOWN = 8
 """Windows drawn from above, taken evenly."""
@@ -48,13 +48,13 @@ def _paths(axis: mpl.axes.Axes, found: Divergence) -> None:
         axis.plot(*twin[:, :2].T, color=ORANGE, linewidth=1.3, label="twin" if not number else None)
         axis.plot(*logged[0, :2], "o", color=INK, markersize=4)
     axis.set(title="windows: log and twin, sent the same", xlabel="x [m]", ylabel="y [m]", aspect="equal")
-    axis.legend(loc="upper right")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1.06), ncols=2)
 
 
 def _growth(axis: mpl.axes.Axes, found: Divergence, k: int) -> None:
     """Upper quartile over windows, the middle eighty per cent of them, and the floor."""
     count = found.windows.known.sum(axis=0)
-    slots = slice(1, int((count >= 1).sum()))
+    slots = slice(1, max(int((count >= FEWEST).sum()), 2))
     time, measured, floor = found.time_s[slots], found.measured[:, slots, k], found.floor[:, slots, k]
     low, high = np.nanquantile(measured, (0.1, 0.9), axis=0)
     axis.fill_between(time, low, high, color=BLUE, alpha=0.15, linewidth=0, label="80 % of the windows")

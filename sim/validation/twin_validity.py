@@ -32,7 +32,7 @@ STRIDE_S = 2.5
 MOST = 40
 """Windows that are replayed, taken evenly from all."""
 QUARTILE = 0.75
-FEWEST = 8
+FEWEST = 5
 """Windows without which nothing is said of a horizon."""
 NAME = "G2 twin validity"
 

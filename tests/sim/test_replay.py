@@ -70,7 +70,7 @@ def test_the_speed_loop_s_memory_is_told_from_the_log(own: tuple[Recording, np.n
     np.testing.assert_allclose(told, true, atol=0.01)  # of 60 A; the wire's 3 ms
 
 
-def test_the_twin_does_what_it_did_and_a_slippery_or_heavy_car_does_not(
+def test_the_twin_does_what_it_did_and_a_car_that_steers_otherwise_does_not(
     own: tuple[Recording, np.ndarray],
 ) -> None:
     mine = windows(own[0])
@@ -80,7 +80,7 @@ def test_the_twin_does_what_it_did_and_a_slippery_or_heavy_car_does_not(
     gate = twin_validity_gate(told, Targets(), "its own")
     assert gate.verdict == "pass"
     assert gate.measured is not None and gate.measured < 0.8  # no estimator erred
-    other, _ = drive({"tyre_friction": 0.35, "mass": 4.6})
+    other, _ = drive({"servo_gain": 0.9 * SPEC.scalar("servo_gain")})
     worse = growth(divergence(SPEC, ERRORS, windows(other), threads=1))
     gate = twin_validity_gate(worse, Targets(), "another")
     assert gate.verdict == "fail"
