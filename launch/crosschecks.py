@@ -16,7 +16,7 @@ from sim.episode_results import EpisodeResults
 from sim.rollout import Setting
 from sim.validation.agreement import agreement_gate, laps_and_failures
 from sim.validation.gates import skipped
-from sim.validation.score import Pair, lap_score
+from sim.validation.score import lap_score
 from sim.validation.targets import Targets
 from sim.validation.twin_validity import NAME, growth, twin_validity_gate
 
@@ -47,11 +47,8 @@ class TwinAndRobot:
 
     def agreement(self, nominal: EpisodeResults, randomised: EpisodeResults) -> GateResult:
         """G8; what was just found on the twin counts in place of what was before."""
-        ours = lap_score(*laps_and_failures(nominal, randomised))
-        pairs = [
-            Pair(p.policy, ours, p.robot) if p.policy == self.policy else p
-            for p in read_pairs(self.results, self.setting.course.name)
-        ]
+        ours = {self.policy: lap_score(*laps_and_failures(nominal, randomised))}
+        pairs = read_pairs(self.results, self.setting.course.name, ours)
         return agreement_gate(pairs, Targets(), str(self.results))
 
 

@@ -8,6 +8,7 @@ import datetime
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from robot.errors import SandlotError
@@ -39,9 +40,10 @@ def add_result(
         out.write(text.getvalue())
 
 
-def read_pairs(file: Path, course: str) -> list[Pair]:
-    """Every policy with results of both on this course: the newest of the twin, and all laps on the robot
-    together. None if there is no file; raises SandlotError for one that is not ours."""
+def read_pairs(file: Path, course: str, newest: Mapping[str, float] = MappingProxyType({})) -> list[Pair]:
+    """Every policy with results of both on this course: the newest of the twin (``newest``: newer scores than
+    the file's), and all laps on the robot together. None if there is no file; raises SandlotError for one
+    that is not ours."""
     if not file.exists():
         return []
     twin: dict[str, float] = {}
@@ -55,6 +57,7 @@ def read_pairs(file: Path, course: str) -> list[Pair]:
                 raise SandlotError(
                     f"{file}, line {number}: {error!r}; expected columns {', '.join(COLUMNS)}"
                 ) from None
+    twin |= newest
     return [Pair(p, twin[p], lap_score(*robot[p])) for p in twin if p in robot]
 
 

@@ -46,6 +46,7 @@ def test_results_pair_the_newest_of_the_twin_with_all_laps_of_the_robot(tmp_path
     add_result(file, "robot", "oval", "a", 4, 0, tmp_path)
     add_result(file, "robot", "oval", "b", 4, 0, tmp_path)
     assert read_pairs(file, "oval") == [Pair("a", 0.9, lap_score(7, 1))]
+    assert read_pairs(file, "oval", {"b": 0.4})[1] == Pair("b", 0.4, 1.0)
     assert results_file(tmp_path, "racer", "bicycle") != file
     file.write_text(file.read_text() + "x,nowhere,oval,a,1,1,1,\n")
     with pytest.raises(SandlotError, match="line 8"):
