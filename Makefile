@@ -11,7 +11,11 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 # One thread per process in tests, and a process per core; what runs in real time has the machine to itself.
-TEST_ENVIRONMENT := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MUJOCO_GL=disabled
+# Bytecode is kept even where the environment says otherwise: tests' asserts are rewritten once, not by every
+# process that collects them.
+TEST_ENVIRONMENT := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MUJOCO_GL=disabled PYTHONDONTWRITEBYTECODE=
+# Where tests may run in real time: nothing else is collected for them (tests/conftest.py).
+REALTIME := tests/e2e tests/launch/bench
 
 .PHONY: practice test check lint coverage mutants fuzz help clean
 .DEFAULT_GOAL := help
@@ -24,7 +28,7 @@ practice: $(VENV)/.installed ## practise on the twin: make practice ARGS="--minu
 
 test: $(VENV)/.installed-dev ## every test, slow ones too
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n auto -m "not realtime"
-	$(TEST_ENVIRONMENT) $(BIN)/pytest -m realtime
+	$(TEST_ENVIRONMENT) $(BIN)/pytest -m realtime $(REALTIME)
 
 check: lint ## linter, formatter, types, import contracts and the fast tests
 	$(TEST_ENVIRONMENT) $(BIN)/pytest -n auto -m "not slow" $(ARGS)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from launch.keyboard import Keyboard
 from launch.operator import StartLine, claimed
 from launch.operator_panel import Panel
 from robot.messages import SafetyState
 from robot.shared_memory import Mailbox, Record
+from robot.teleop.terminal import Terminal
 
 ENDED = frozenset(
     {SafetyState.BOOT, SafetyState.STOP1, SafetyState.STOP0, SafetyState.FAULT, SafetyState.ESTOP}
@@ -39,14 +39,14 @@ class AttendingOperator:
     def __init__(
         self,
         mailbox: Mailbox,
-        keyboard: Keyboard,
+        terminal: Terminal,
         lease_s: float | None,
         warn: Warn,
         start: StartLine | None = None,
     ) -> None:
         self._claim = claimed(mailbox)
-        self._panel = Panel(mailbox)
-        self._keyboard = keyboard
+        self.panel = Panel(mailbox)
+        self._terminal = terminal
         self._lease_ns = None if lease_s is None else round(lease_s * 1e9)
         self._warn = warn
         self._start = start
@@ -58,27 +58,27 @@ class AttendingOperator:
         current = SafetyState.BOOT if state is None else SafetyState(int(state["safety_state"][0]))
         if current in ENDED:
             self._pressed_ns = None
-        for key, new in self._keyboard.read(now_ns):
-            self._press(key, new, now_ns, current)
+        for key in self._terminal.read(now_ns):
+            self._press(key.name, key.new, now_ns, current)
         if self._start is not None:
             self._start.step(state)
-        self._panel.send(now_ns, self._leased(now_ns), state)
+        self.panel.send(now_ns, self._leased(now_ns), state)
 
     def _press(self, key: str, new: bool, now_ns: int, current: SafetyState) -> None:
         if key == "x":
-            self._panel.record["estop"] = 1
+            self.panel.record["estop"] = 1
         elif key == "s":
-            self._panel.press("stop")
+            self.panel.press("stop")
         elif not new:
             return
         elif key == " " and self._lease_ns is not None and current not in ENDED:
             self._pressed_ns = now_ns
-            self._panel.record["pressed_ns"] = now_ns
+            self.panel.record["pressed_ns"] = now_ns
         elif key == "g" and current in (SafetyState.STANDBY, SafetyState.HOLD):
-            self._panel.press("arm" if current == SafetyState.STANDBY else "resume")
+            self.panel.press("arm" if current == SafetyState.STANDBY else "resume")
         elif key == "r":
-            self._panel.record["estop"] = 0
-            self._panel.press("reset")
+            self.panel.record["estop"] = 0
+            self.panel.press("reset")
         elif key == "p" and self._start is not None:
             self._start.put(now_ns)
 
@@ -97,9 +97,9 @@ class AttendingOperator:
 
     def halt(self, now_ns: int) -> None:
         self._halted = True
-        self._panel.press("stop")
-        self._panel.send(now_ns, False)
+        self.panel.press("stop")
+        self.panel.send(now_ns, False)
 
     def close(self) -> None:
-        self._keyboard.close()
+        self._terminal.close()
         os.close(self._claim)

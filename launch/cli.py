@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "onboard": Command(options.OnboardOptions, "launch.practice:onboard"),
     "learner": Command(options.LearnerOptions, "launch.practice:learn"),
     "learn": Command(options.LearnOptions, "launch.learn:learn"),
+    "teleop": Command(options.TeleopOptions, "launch.teleop:teleop"),
     "run": Command(options.RunOptions, "launch.run:run"),
     "validate": Command(options.ValidateOptions, "launch.validate:validate"),
     "bundle": Command(options.BundleOptions, "launch.bundle:bundle"),
@@ -66,6 +67,7 @@ COMMANDS: dict[str, Command] = {
     "bench learner": Command(options.BenchLearnerOptions, "launch.bench.command:learner"),
     "bench frames": Command(options.BenchFramesOptions, "launch.bench.command:frames"),
     "bench kill": Command(options.BenchKillOptions, "launch.bench.command:kill"),
+    "bench teleop": Command(options.BenchTeleopOptions, "launch.bench.command:teleop"),
     "bench twin": Command(options.BenchTwinOptions, "launch.bench.command:twin"),
     "bench estimate": Command(options.BenchEstimateOptions, "launch.bench.command:estimate"),
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),
@@ -98,6 +100,8 @@ EXTRAS = {
     "stable_baselines3": "sb3",
     "sbx": "sbx",
     "minari": "minari",
+    "evdev": "teleop",
+    "aiohttp": "teleop",
 }
 """Which of our extras brings a package."""
 

@@ -32,7 +32,7 @@ VIEW_NS = 250_000_000
 MARGIN_S = 1.0
 """How long past its own deadlines the guardian is waited for before it is taken to be dead."""
 
-ROBOT_FIRST = ("pilot", "guardian", "estop", "emulator")
+ROBOT_FIRST = ("pilot", "guardian", "hand", "estop", "emulator")
 DATA_SECOND = ("courier", "learner")
 
 

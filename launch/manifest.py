@@ -20,6 +20,7 @@ from learners.range_growth import WHOLE, RangeGrowth
 from robot.errors import SandlotError
 from robot.layout import Struct
 from robot.plain_data import decode_struct
+from robot.teleop.takes import TakeSettings
 from sim.surrogate import Surrogate
 
 FILE = "manifest.toml"
@@ -52,7 +53,8 @@ class Setup(Struct):
     costs. ``growth``: of the action range. ``policy``, ``initial`` (networks of the learner), ``resume``:
     paths, empty for none. ``bundle``: the path of the signed bundle whose
     policy drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
-    ``bench_override``: why a policy that was not validated drives a robot, at reduced authority.
+    ``bench_override``: why a policy that was not validated drives a robot, at reduced authority. ``teleop``:
+    the input device a person drives with (``launch.teleop``), empty for none; ``takes``: how it is recorded.
     """
 
     address: str = "127.0.0.1:5588"
@@ -74,6 +76,8 @@ class Setup(Struct):
     bundle: str = ""
     trusted: str = ""
     bench_override: str = ""
+    teleop: str = ""
+    takes: TakeSettings = TakeSettings()
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""
@@ -91,7 +95,7 @@ class Manifest(Struct):
 
     session: str
     created: str
-    role: Literal["practice", "onboard", "learner", "run"]
+    role: Literal["practice", "onboard", "learner", "run", "teleop"]
     robot: str
     course_name: str
     twin: bool

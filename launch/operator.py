@@ -12,11 +12,11 @@ from typing import Protocol
 
 import numpy as np
 
-from launch.keyboard import Keyboard
 from launch.operator_panel import Panel
 from robot.errors import SandlotError, SharedMemoryError
 from robot.messages import POSE_DTYPE, Cause, PilotPhase, SafetyState
 from robot.shared_memory import Mailbox, Record
+from robot.teleop.terminal import Terminal
 
 STOPPED = (SafetyState.BOOT, SafetyState.STANDBY, SafetyState.FAULT, SafetyState.ESTOP)
 """States in which the drive has no torque: the robot stands, or nothing more can be done for it."""
@@ -24,6 +24,10 @@ STOPPED = (SafetyState.BOOT, SafetyState.STANDBY, SafetyState.FAULT, SafetyState
 
 class Operator(Protocol):
     """Called about 20 times a second with the newest state and pilot records (None: none yet)."""
+
+    @property
+    def panel(self) -> Panel:
+        """What it presses."""
 
     def step(self, now_ns: int, state: Record | None, pilot: Record | None) -> None: ...
 
@@ -82,7 +86,7 @@ class SimulatedOperator:
         patience_s: float = 1.0,
         start: StartLine | None = None,
     ) -> None:
-        self._panel = Panel(mailbox)
+        self.panel = Panel(mailbox)
         self._place = place
         self._start = start
         self._patience_ns = round(patience_s * 1e9)
@@ -114,22 +118,22 @@ class SimulatedOperator:
         early = current == SafetyState.STANDBY and now_ns - self._since_ns < self._patience_ns // 2
         if self._start is not None:
             self._start.step(state)
-        self._panel.send(now_ns, not (off or early or self._halted), state)
+        self.panel.send(now_ns, not (off or early or self._halted), state)
 
     def _act(self, now_ns: int, current: SafetyState, helpless: bool, state: Record | None) -> None:
         if current == SafetyState.STANDBY:
             if helpless:
                 self._help(now_ns)
-            self._panel.press("arm")
+            self.panel.press("arm")
         elif current == SafetyState.FAULT:
             if helpless or (state is not None and int(state["cause"][0]) == Cause.LIMIT):
                 self._help(now_ns)
-            self._panel.press("reset")
+            self.panel.press("reset")
         elif helpless and current in (SafetyState.ACTIVE, SafetyState.REDUCED, SafetyState.HOLD):
             # Stop first: nobody picks up a robot under power. In the fault that follows it is placed.
-            self._panel.press("stop")
+            self.panel.press("stop")
         elif current == SafetyState.HOLD:
-            self._panel.press("resume")
+            self.panel.press("resume")
 
     def _help(self, now_ns: int) -> None:
         self._place()
@@ -140,8 +144,8 @@ class SimulatedOperator:
 
     def halt(self, now_ns: int) -> None:
         self._halted = True
-        self._panel.press("stop")
-        self._panel.send(now_ns, False)
+        self.panel.press("stop")
+        self.panel.send(now_ns, False)
 
     def close(self) -> None:
         return
@@ -170,9 +174,9 @@ class HeldKeyOperator:
         self, mailbox: Mailbox, descriptor: int | None = None, start: StartLine | None = None
     ) -> None:
         self._claim = claimed(mailbox)
-        self._panel = Panel(mailbox)
+        self.panel = Panel(mailbox)
         self._start = start
-        self._keyboard = Keyboard(descriptor)
+        self._terminal = Terminal(descriptor)
         self._last_ns = 0
         self._held_since_ns: int | None = None
         self._armed_this_hold = False
@@ -180,8 +184,8 @@ class HeldKeyOperator:
 
     def step(self, now_ns: int, state: Record | None, pilot: Record | None) -> None:
         current = SafetyState.BOOT if state is None else SafetyState(int(state["safety_state"][0]))
-        for key, new in self._keyboard.read(now_ns):
-            self._press(key, new, now_ns)
+        for key in self._terminal.read(now_ns):
+            self._press(key.name, key.new, now_ns)
         if self._held_since_ns is not None and now_ns - self._last_ns > HELD_NS:
             self._held_since_ns = None
         held = self._held_since_ns is not None and not self._halted
@@ -190,14 +194,14 @@ class HeldKeyOperator:
         elif not self._armed_this_hold and now_ns - (self._held_since_ns or now_ns) > HELD_NS:
             # Taking hold is the deliberate act: one edge per hold, never by holding on.
             if current == SafetyState.STANDBY:
-                self._panel.press("arm")
+                self.panel.press("arm")
                 self._armed_this_hold = True
             elif current == SafetyState.HOLD:
-                self._panel.press("resume")
+                self.panel.press("resume")
                 self._armed_this_hold = True
         if self._start is not None:
             self._start.step(state)
-        self._panel.send(now_ns, held, state)
+        self.panel.send(now_ns, held, state)
 
     def _press(self, key: str, new: bool, now_ns: int) -> None:
         if key == " ":
@@ -207,22 +211,22 @@ class HeldKeyOperator:
                 self._held_since_ns = now_ns
         elif key == "r" and new and self._held_since_ns is None:
             # Only a new press: a key that is stuck must not undo an emergency stop as soon as it is pressed.
-            self._panel.record["estop"] = 0
-            self._panel.press("reset")
+            self.panel.record["estop"] = 0
+            self.panel.press("reset")
         elif key == "p" and self._start is not None:
             self._start.put(now_ns)
         elif key == "s":
-            self._panel.press("stop")
+            self.panel.press("stop")
         elif key == "x":
-            self._panel.record["estop"] = 1
+            self.panel.record["estop"] = 1
 
     def halt(self, now_ns: int) -> None:
         self._halted = True
-        self._panel.press("stop")
-        self._panel.send(now_ns, False)
+        self.panel.press("stop")
+        self.panel.send(now_ns, False)
 
     def close(self) -> None:
-        self._keyboard.close()
+        self._terminal.close()
         os.close(self._claim)
 
 
@@ -233,11 +237,16 @@ class AbsentOperator:
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
 
+    @property
+    def panel(self) -> Panel:
+        """As whoever attends has left it."""
+        return Panel(self._mailbox)
+
     def step(self, now_ns: int, state: Record | None, pilot: Record | None) -> None:
         return
 
     def halt(self, now_ns: int) -> None:
-        panel = Panel(self._mailbox)
+        panel = self.panel
         panel.press("stop")
         panel.send(now_ns, False)
 

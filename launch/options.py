@@ -68,6 +68,62 @@ class PracticeOptions:
     takes over, or offline/bc, whose actor."""
     resume: Path | None = None
     """An earlier run whose learner to go on from, exactly where its last checkpoint was."""
+    teleop: str | None = None
+    """Step in with this input device, as sandlot teleop has it: touch it and you drive, let go and the policy
+    does."""
+    runs: Path = Path("runs")
+    """Where the run's folder is made."""
+    view: Literal["auto", "live", "plain", "none"] = "auto"
+    """Terminal view: live on a terminal, plain lines otherwise."""
+    report: bool = True
+    """Make report.html at the end."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class TeleopOptions:
+    """Drive a robot yourself, on the twin unless told otherwise, and record it.
+
+    The robot moves while you have hold of the device: a key of the keyboard, the dead man's button of a
+    gamepad. It drives through pilot and guardian like any policy. Keys: arrows drive, space has hold without
+    moving; r resets a fault, s stops, x is the software emergency stop, p says that it stands on its start
+    line; e ends a take, y and n say whether it was a success, d drops it.
+
+    Example: sandlot teleop racer --device keyboard --record demos/oval --episodes 10
+
+    With a gamepad: sandlot teleop racer --device gamepad
+
+    From a phone: sandlot teleop racer --device web:192.168.1.30:8080
+
+    As written down: sandlot teleop racer --device script:lap.toml
+    """
+
+    robot: Annotated[str, Positional] = "racer"
+    """A robot's name (launch/robots) or its TOML file."""
+    device: str = "keyboard"
+    """keyboard (this terminal's), gamepad or gamepad:/dev/input/…, web (a page on this machine) or
+    web:HOST:PORT (on the local network), script:FILE."""
+    course: str = "oval"
+    """A course's name (launch/courses) or its TOML file."""
+    record: Path | None = None
+    """A set of demonstrations: each session of it lies in this folder (default: --runs)."""
+    episodes: int = 0
+    """Takes to keep, after which the session ends by itself; 0 for no end."""
+    episode_s: float = 0.0
+    """A take ends by itself after this long [s]; 0: it does not."""
+    reset_s: float = 0.0
+    """Between two takes, to put things back: driving is then not recorded as experience [s]."""
+    minutes: float = 0.0
+    """The session ends after this long [min]; 0 for no limit."""
+    seed: int = 0
+    """Seed of the twin's noise."""
+    hardware: bool = False
+    """Drive the real robot on the ports its file names, instead of the twin."""
+    world: str | None = None
+    """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
+    surrogate: str | None = None
+    """Drive another robot than the twin: a name (sim/surrogates) or a TOML file."""
     runs: Path = Path("runs")
     """Where the run's folder is made."""
     view: Literal["auto", "live", "plain", "none"] = "auto"
@@ -714,6 +770,23 @@ class BenchKillOptions:
     """Top speed of the scripted driver meanwhile [m/s]."""
     seed: int = 0
     """Seed of the session and of when exactly the kills come."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchTeleopOptions:
+    """From a person's input to the bytes for the drive, and what a robot does when the input device vanishes.
+
+    Example: sandlot bench teleop --json
+    """
+
+    inputs: int = 200
+    """How many inputs, some six a second."""
+    vanishes: int = 10
+    """How often the device vanishes while the robot drives."""
+    seed: int = 0
+    """Seed of when exactly."""
     json: bool = False
     """Print one flat JSON object on the last line."""
 

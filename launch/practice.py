@@ -23,7 +23,6 @@ from rich.console import Console
 from launch import catalogue
 from launch.attendance import AttendingOperator, Warn
 from launch.conductor import PERIOD_NS, VIEW_NS, Conductor, Ending, EventLog, StopSignals
-from launch.keyboard import Keyboard
 from launch.manifest import Setup
 from launch.map import BrailleMap
 from launch.operator import AbsentOperator, HeldKeyOperator, Operator, SimulatedOperator, StartLine
@@ -42,6 +41,7 @@ from robot.clock import MonotonicClock
 from robot.errors import SandlotError
 from robot.practice.course import load_course
 from robot.spec import load_spec
+from robot.teleop.terminal import Terminal
 
 STARTING_S = 30.0
 """A process that is not ready by then never will be, even on a Pi that imports for the first time [s]."""
@@ -91,6 +91,7 @@ def practise(options: PracticeOptions) -> int:
         initial=_path(options.initial, "initial"),
         resume=_path(options.resume, "resume"),
         bench_override=options.bench_override,
+        teleop=_device(options),
     )
     session = create_session(
         options.robot,
@@ -110,6 +111,17 @@ def practise(options: PracticeOptions) -> int:
         return finish(session, run_fast(session, options.view), options.report, options.json)
     ending = conduct(session, options.view, with_learner=True)
     return finish(session, ending, options.report, options.json)
+
+
+def _device(options: PracticeOptions) -> str:
+    """Raises SandlotError for an input device that is not there."""
+    if options.teleop is None:
+        return ""
+    if options.fast:
+        raise SandlotError("--fast runs on simulated time and nobody can step in; leave one of the two out")
+    from launch.teleop import checked
+
+    return checked(options.teleop)
 
 
 def onboard(options: OnboardOptions) -> int:
@@ -251,6 +263,8 @@ def plans(session: Session, board: Board, with_learner: bool) -> list[Plan]:
     wired = [board.estops[source.name] for source in wired_estops(session)]
     if wired:
         made.append(plan("estop", lambda: all(mailbox.sequence > 0 for mailbox in wired)))
+    if session.manifest.setup.teleop not in ("", "keyboard"):
+        made.append(plan("hand", lambda: board.hand.sequence > 0))
     made.append(plan("courier", stop_s=DRAINING_S))
     if not verifies:
         made.append(pilot)
@@ -328,6 +342,16 @@ def _board(session: Session) -> Iterator[Board]:
 
 
 def _operator(session: Session, board: Board, warn: Warn) -> Operator:
+    device = session.manifest.setup.teleop
+    if not device:
+        return _without_hand(session, board, warn)
+    from launch.teleop import with_hand
+
+    start = StartLine(board.pose, session.course.start, partial(_place, session, session.course.start))
+    return with_hand(session, board, warn, start, partial(_without_hand, session, board, warn))
+
+
+def _without_hand(session: Session, board: Board, warn: Warn) -> Operator:
     source = session.spec.enable.source
     if source == "simulated_operator":
         return SimulatedOperator(board.operator, partial(_place, session))
@@ -359,7 +383,7 @@ def _person(session: Session, board: Board, warn: Warn) -> Operator:
         warn(now_ns, text)
 
     lease_s = enable.lease_s if enable.source == "attendance" else None
-    return AttendingOperator(board.operator, Keyboard(), lease_s, ring, start)
+    return AttendingOperator(board.operator, Terminal(), lease_s, ring, start)
 
 
 def _view(session: Session, kind: str) -> View:

@@ -36,11 +36,13 @@ if TYPE_CHECKING:
     from robot.pilot import Pilot
     from robot.policy import PolicyLoader, PolicySource
 
-GUARDIAN_PRIORITY, ESTOP_PRIORITY, EMULATOR_PRIORITY, PILOT_PRIORITY = 80, 70, 60, 40
+GUARDIAN_PRIORITY, ESTOP_PRIORITY, EMULATOR_PRIORITY, HAND_PRIORITY, PILOT_PRIORITY = 80, 70, 60, 50, 40
 """SCHED_FIFO priorities: whoever stops the robot comes first, then the world it stops in, then who drives."""
 ESTOP_ROUNDS = 5
 """How often an emergency stop is read within the shortest silence that stops the robot."""
 COURIER_NICE, LEARNER_NICE = 5, 10
+ALONE = ("run", "teleop")
+"""Roles of sessions that stream to no learner."""
 PUMP_S = 0.02
 """The courier's round, at most [s]."""
 DRAIN_S = 20.0
@@ -125,6 +127,22 @@ def estop(session: Session, stop: Stop) -> None:
         feeder.close()
 
 
+def hand(session: Session, stop: Stop) -> None:
+    """A person's input device, where it is not the session's own terminal."""
+    from launch.teleop import open_device
+    from robot.teleop.hand import HandFeeder
+
+    clock, mailbox = MonotonicClock(), session.board().hand
+    device = open_device(session)
+
+    def tell(time_ns: int, text: str) -> None:
+        print(text, flush=True)
+
+    feeder = HandFeeder(session.spec, device, mailbox, clock, tell)
+    _realtime(HAND_PRIORITY)
+    feeder.run(stop)
+
+
 def wired_estops(session: Session) -> tuple[EstopSource, ...]:
     """The robot's emergency stops that a feeder has to read."""
     return tuple(s for s in session.spec.estop.sources if s.kind != "network")
@@ -161,9 +179,11 @@ def make_policies(session: Session, board: Board, clock: Clock, background: bool
 def make_pilot(session: Session, policies: PolicySource, board: Board, clock: Clock) -> Pilot:
     """The session's pilot, with its scripted demonstrator if it has one."""
     from robot.pilot import Pilot
+    from robot.teleop.hand import Hand
 
     spec, setup = session.spec, session.manifest.setup
     demonstrator = None
+    hand = Hand(spec, board.hand) if setup.teleop else None
     if setup.demonstration_laps:
         kind = load_class(setup.demonstrator, "demonstrator")
         rng = session.generator("demonstrator")
@@ -178,6 +198,8 @@ def make_pilot(session: Session, policies: PolicySource, board: Board, clock: Cl
         session.generator("pilot"),
         demonstrator=demonstrator,
         demonstration_laps=setup.demonstration_laps,
+        teleop=hand,
+        takes=setup.takes,
         explore=setup.explore,
         evaluate_every=setup.evaluate_every,
     )
@@ -195,7 +217,7 @@ def courier(session: Session, stop: Stop) -> None:
     stand_back(COURIER_NICE)
     board = session.board()
     link = None
-    if manifest.role != "run":
+    if manifest.role not in ALONE:
         keys = robot_keys(Path(setup.keys), setup.key or None, setup.learner_key, setup.address)
         link = RobotLink(*endpoints(setup.address), keys)
     carrier = Courier(
@@ -287,6 +309,7 @@ PROCESSES: dict[str, Callable[[Session, Stop], None]] = {
     "emulator": emulator,
     "guardian": guardian,
     "estop": estop,
+    "hand": hand,
     "pilot": pilot,
     "courier": courier,
     "learner": learner,

@@ -132,7 +132,7 @@ class Session:
         """The secret that authenticates streamed policies: shared by both machines where the session names
         keys, else one of this session's own. Raises SandlotError if a shared one is absent."""
         setup = self.manifest.setup
-        if self.manifest.role == "run":
+        if self.manifest.role in ("run", "teleop"):
             setup = Setup()  # nobody streams to it
         if setup.key:
             return load_session_key(Path(setup.keys) / SHARED_KEY)

@@ -28,6 +28,10 @@ NEWS = {
     "assist": "helped",
     "takeover": "a person took over",
     "release": "handed back",
+    "take_end": "{0}",
+    "take_success": "take: success",
+    "take_failure": "take: failure",
+    "take_drop": "take dropped: {0}",
     "policy_refused": "policy refused: {0}",
     "policy_not_finite": "{0}",
 }

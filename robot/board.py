@@ -6,6 +6,8 @@
 | first_fault    | mailbox | guardian        | who looks for the reason     |
 | command        | mailbox | pilot           | guardian                     |
 | operator       | mailbox | operator        | guardian                     |
+| hand           | mailbox | an input device | pilot, operator              |
+| cues           | mailbox | operator        | pilot                        |
 | pose           | mailbox | a pose feeder   | guardian                     |
 | estop_NAME     | mailbox | its feeder      | guardian                     |
 | pilot          | mailbox | pilot           | courier, terminal view       |
@@ -25,6 +27,7 @@ import numpy as np
 from robot.contract import TaskContract, step_dtype
 from robot.messages import (
     COURIER_DTYPE,
+    CUE_DTYPE,
     ESTOP_DTYPE,
     EVENT_DTYPE,
     OPERATOR_DTYPE,
@@ -32,6 +35,7 @@ from robot.messages import (
     POSE_DTYPE,
     command_dtype,
     fault_dtype,
+    hand_dtype,
     state_dtype,
     tick_dtype,
 )
@@ -63,6 +67,8 @@ class Board:
         self.first_fault = mailbox("first_fault", fault_dtype(spec))
         self.command = mailbox("command", command_dtype(spec))
         self.operator = mailbox("operator", OPERATOR_DTYPE)
+        self.hand = mailbox("hand", hand_dtype(spec))
+        self.cues = mailbox("cues", CUE_DTYPE)
         self.pose = mailbox("pose", POSE_DTYPE)
         self.estops = {s.name: mailbox(f"estop_{s.name}", ESTOP_DTYPE) for s in spec.estop.sources}
         self.pilot = mailbox("pilot", PILOT_DTYPE)

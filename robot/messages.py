@@ -68,6 +68,16 @@ class Actor(enum.IntEnum):
     SAFETY = 5
 
 
+class InputKind(enum.IntEnum):
+    """Through what a person or a script drives."""
+
+    NONE = 0
+    KEYBOARD = 1
+    GAMEPAD = 2
+    WEB = 3
+    SCRIPT = 4
+
+
 class PilotPhase(enum.IntEnum):
     """What the practice state machine is doing."""
 
@@ -83,14 +93,18 @@ class PilotPhase(enum.IntEnum):
 
 def command_dtype(spec: RobotSpec) -> np.dtype[np.void]:
     """Pilot to guardian. ``setpoint`` in actuator units; ``epoch`` echoes the guardian's arming epoch;
-    ``novelty`` is the policy's own score of how far it is from what it was trained on, advisory only."""
+    ``novelty`` is the policy's own score of how far it is from what it was trained on, advisory only.
+    ``input_ns``: when the person or script who drives last did something, through ``input``, an InputKind; 0
+    where nobody does."""
     return np.dtype(
         [
             ("sequence", "<u8"),
             ("time_ns", "<i8"),
+            ("input_ns", "<i8"),
             ("epoch", "<u4"),
             ("policy_version", "<u4"),
             ("actor", "u1"),
+            ("input", "u1"),
             ("novelty", "<f4"),
             ("setpoint", "<f8", (len(spec.actuators),)),
         ],
@@ -130,6 +144,36 @@ ESTOP_DTYPE = np.dtype(
 )
 """An emergency stop's source to the guardian: a level, renewed by writing, and a counter of presses, so that
 a short one is not lost."""
+
+
+CUES = ("end", "success", "failure", "drop")
+"""What cuts and labels a recording."""
+HAND_PRESSES = ("reset", "stop", "place", *CUES)
+CUE_DTYPE = np.dtype([("sequence", "<u8"), ("time_ns", "<i8"), *((name, "<u4") for name in CUES)], align=True)
+"""Operator to pilot: counters of presses, so that none is lost."""
+
+
+def hand_dtype(spec: RobotSpec) -> np.dtype[np.void]:
+    """An input device to the pilot, who drives as it says, and to the operator, who enables motion by it.
+
+    ``held``: the person has hold of the robot (the dead man's switch): a level, renewed by writing.
+    ``axes`` in [-1, 1], one for each actuator: 0 is its rest, the ends are its range's. ``input_ns``: when
+    the person last did something. ``estop`` is a level; ``reset``, ``stop`` and ``place`` (it stands on its
+    start line) are counters of presses, and so are the ``CUES``."""
+    return np.dtype(
+        [
+            ("sequence", "<u8"),
+            ("time_ns", "<i8"),
+            ("input_ns", "<i8"),
+            ("input", "u1"),
+            ("connected", "?"),
+            ("held", "?"),
+            ("estop", "?"),
+            *((name, "<u4") for name in HAND_PRESSES),
+            ("axes", "<f8", (len(spec.actuators),)),
+        ],
+        align=True,
+    )
 
 
 POSE_DTYPE = np.dtype(

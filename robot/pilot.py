@@ -6,7 +6,8 @@ finishes the step before (what came of the last action), asks the state machine 
 Events it leaves: ``lap``, ``lap_deterministic``, ``lap_script``, ``lap_human`` (value: lap time [s]; a lap is
 from line to line within one episode, so no failure, recovery or takeover happened in it),
 ``evaluation_failed``, ``failure``, ``recovery`` (value: rung), ``call``, ``assist``, ``takeover``,
-``release``, ``phase``, ``policy_swap`` (value: version), ``policy_refused``, ``policy_not_finite``.
+``release``, ``phase``, ``policy_swap`` (value: version), ``policy_refused``, ``policy_not_finite``, and those
+of ``robot.teleop.takes``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from robot.board import Board
 from robot.clock import Clock
 from robot.contract import TaskContract
-from robot.messages import Actor, PilotPhase, command_dtype
+from robot.messages import Actor, InputKind, PilotPhase, command_dtype
 from robot.observer import Observer
 from robot.policy import Policy, PolicySource
 from robot.practice.acting import Acting
@@ -32,6 +33,7 @@ from robot.practice.state_machine import DRIVING, Practice, Situation, advance
 from robot.spec import RobotSpec
 from robot.task import Array, Outcome, Task, reward
 from robot.teleop.device import TeleopCommand, TeleopDevice
+from robot.teleop.takes import Takes, TakeSettings
 
 LATE_SHARE = 0.1
 """A step that starts later than this share of its period is counted as late."""
@@ -58,6 +60,7 @@ class Pilot:
         demonstrator: TeleopDevice | None = None,
         demonstration_laps: int = 0,
         teleop: TeleopDevice | None = None,
+        takes: TakeSettings = TakeSettings(),  # noqa: B008  (frozen)
         explore: bool = True,
         evaluate_every: int = 0,
         noise_correlation: float = 0.0,
@@ -76,6 +79,7 @@ class Pilot:
         self._aligning = Aligning(spec)
         self._eyes = Eyes(spec)
         self._logbook = Logbook(board)
+        self._takes = Takes(takes, board.cues, self._tell)
         length = float(getattr(task, "cycle_length", 1.0))
         self._laps = LapBook(self._logbook, explore, evaluate_every, length)
         self._orienting = task if isinstance(task, Orienting) else None
@@ -136,19 +140,20 @@ class Pilot:
             policy=self.policy is not None,
             demonstration=self._logbook["demonstrated"] < self._demonstration_laps,
             human=human is not None,
-            finished=self._finished,
+            finished=self._finished or self._takes.complete,
             failure=failure,
             flipped=flipped,
             oriented=not asks or self._orienting is None or self._orienting.oriented(sight.state),
             calm=sight.calm and not flipped,
             rearmed=self._before is not None and sight.epoch != self._before.epoch,
         )
+        cut = self._takes.step(now, self._experience.pending)
         before = self.practice.phase
         if situation.rearmed and before is not PilotPhase.CALLING and self._experience.written > 0:
             self._count_assist(now, "somebody armed the robot again after a safety stop")
         self._change(now, situation, sight)
         if outcome is not None:
-            self._conclude(now, sight, outcome, failure, self.practice.phase is not before)
+            self._conclude(now, sight, outcome, failure, cut or self.practice.phase is not before)
         if sight.converged:
             self._aligning.reset()
             self._act(now, sight, human)
@@ -252,8 +257,11 @@ class Pilot:
             self._actor = Actor.RECOVERY if in_trouble else Actor.NOBODY
             self._send(now, sight, self._recovery_setpoint if recovering else self._rest)
             return
+        if self._takes.between and human is not None:
+            self._put_back(now, sight, human)
+            return
         if not self._experience.open:
-            self._begin_episode(sight)
+            self._begin_episode(now, sight)
         observation = self._observer.observe(sight.state, self._acting.action)
         if phase is PilotPhase.PRACTISING:
             setpoint, actor = self._follow_policy(now, observation), Actor.POLICY
@@ -271,12 +279,19 @@ class Pilot:
         self._actor = actor
         version = self._version if actor is Actor.POLICY else 0
         self._experience.act(sight.time_ns, observation, self._acting.action, actor, version)
-        self._send(now, sight, setpoint)
+        self._send(now, sight, setpoint, None if actor is Actor.POLICY else human)
 
-    def _begin_episode(self, sight: Sight) -> None:
+    def _put_back(self, now: int, sight: Sight, human: TeleopCommand) -> None:
+        """Driven between two takes: nobody's experience."""
+        self._acting.start(sight.allowed)
+        setpoint = self._acting.by_device(human, now)
+        self._actor = Actor.NOBODY if setpoint is None else human.source
+        self._send(now, sight, self._rest if setpoint is None else setpoint, human)
+
+    def _begin_episode(self, now: int, sight: Sight) -> None:
         self._observer.reset(sight.state)
         self._detector.reset(sight.time_ns, sight.state)
-        self._experience.begin()
+        self._takes.begin(now, self._experience.begin())
         self._acting.start(sight.allowed)
         start = self.task.outcome(sight.state, self._acting.action, sight.state, False)
         practising = self.practice.phase is PilotPhase.PRACTISING
@@ -312,8 +327,10 @@ class Pilot:
         self._logbook["policy_time_ns"] = now
         self._tell(now, "policy_swap", fresh.version, f"policy {fresh.version} drives from here")
 
-    def _send(self, now: int, sight: Sight, setpoint: Array) -> None:
+    def _send(self, now: int, sight: Sight, setpoint: Array, driver: TeleopCommand | None = None) -> None:
         command = self._command
+        command["input_ns"][0] = 0 if driver is None else driver.input_ns
+        command["input"][0] = InputKind.NONE if driver is None else driver.input
         command["time_ns"][0], command["epoch"][0], command["actor"][0] = now, sight.epoch, self._actor
         command["policy_version"][0] = self._version if self._actor is Actor.POLICY else 0
         command["setpoint"][0] = setpoint

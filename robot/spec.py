@@ -20,6 +20,7 @@ from robot.layout import Field, Layout, Struct
 from robot.people_spec import Enable, Estop, check_people
 from robot.plain_data import decode_struct, digest, merge
 from robot.safety_spec import Safety, Site, StopBehaviour, check_safety
+from robot.teleop_spec import Teleop, check_teleop
 
 OptionValue = float | int | str | bool
 
@@ -153,6 +154,7 @@ class RobotSpec(Struct):
     practice: PracticeConfig
     calibration: dict[str, Calibration]
     estop: Estop = Estop()
+    teleop: Teleop = Teleop()
     twin: str = ""
     version: int = 1
 
@@ -283,6 +285,7 @@ def _check(spec: RobotSpec) -> None:
     check_safety(spec.name, spec.safety)
     ages = {f"{s.name}.{name}": s.stale_s for s in spec.sensors for name in s.layout.names}
     check_people(spec.name, spec.enable, spec.estop, ages)
+    check_teleop(spec.name, spec.teleop, actuators)
     ratio = spec.rates.guardian_hz / spec.rates.policy_hz
     if ratio < 1 or abs(ratio - round(ratio)) > 1e-9:
         raise SpecError(

@@ -58,7 +58,11 @@ class CarTwin:
         body = self.model.body("car").id
         self._rotation = self.data.xmat[body].reshape(3, 3)
         wheels = [self.model.joint(name).dofadr[0] for name in WHEELS]
+        # Live views: to ask MuJoCo for an array takes longer than to use it.
         self._wheel_speeds = self.data.qvel[wheels[0] : wheels[-1] + 1]
+        self._acceleration, self._turning = self.data.qacc[:3], self.data.qvel[3:6]
+        self._position = self.data.qpos
+        self._diverged = self.data.warning[mujoco.mjtWarning.mjWARN_BADQACC]
         self._hubs = [self.model.body_quat[self.model.body(f"wheel_{n}").id] for n in WHEELS[:2]]
         solid = self.model.geom_contype != 0
         solid[self.model.geom("floor").id] = False
@@ -85,13 +89,14 @@ class CarTwin:
         speeds, control, motor, steering = self._wheel_speeds, self.data.ctrl, self._motor, self._steering
         model, data, step = self.model, self.data, mujoco.mj_step
         for _ in range((to_ns - self._time_ns) // self._step_ns):
-            control[0] = motor.step(0.25 * float(speeds[0] + speeds[1] + speeds[2] + speeds[3]))
+            a, b, c, d = speeds.tolist()
+            control[0] = motor.step(0.25 * (a + b + c + d))
             before = steering.angle
             if steering.step() != before:
                 self._steer(steering.angle)
             step(model, data)
             self._time_ns += self._step_ns
-        if not math.isfinite(data.qpos[0]) or data.warning[mujoco.mjtWarning.mjWARN_BADQACC].number:
+        if not math.isfinite(self._position[0]) or self._diverged.number:
             raise SandlotError(
                 f"the twin's physics diverged at {self._time_ns * 1e-9:.3f} s with a step of "
                 f"{self._step_ns * 1e-9} s; are its parameters physical? {self.car}"
@@ -101,8 +106,8 @@ class CarTwin:
 
     @property
     def motor_speed(self) -> float:
-        speeds = self._wheel_speeds
-        return 0.25 * float(speeds[0] + speeds[1] + speeds[2] + speeds[3]) * self.car.gear_ratio
+        a, b, c, d = self._wheel_speeds.tolist()
+        return float(0.25 * (a + b + c + d) * self.car.gear_ratio)
 
     @property
     def motor_current(self) -> float:
@@ -123,7 +128,7 @@ class CarTwin:
     @property
     def specific_force(self) -> Array:
         # MuJoCo's accelerations are those of the step just made, and so is its rotation matrix.
-        force: Array = (self.data.qacc[:3] + self._up) @ self._rotation
+        force: Array = (self._acceleration + self._up) @ self._rotation
         if self._off_centre:
             spin, spin_up = self.data.qvel[3:6], self.data.qacc[3:6]
             force += np.cross(spin_up, self._imu) + np.cross(spin, np.cross(spin, self._imu))
@@ -131,7 +136,7 @@ class CarTwin:
 
     @property
     def angular_velocity(self) -> Array:
-        velocity: Array = self.data.qvel[3:6].copy()
+        velocity: Array = self._turning.copy()
         return velocity
 
     @property

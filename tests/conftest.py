@@ -17,6 +17,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # two cores are shared by everyth
 for folder in ("contract", "doubles", "fuzz", "mutation"):
     sys.path.append(str(Path(__file__).parent / folder))
 
+REALTIME = ("e2e", "launch/bench")
+"""Folders of whole sessions in real time."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -26,6 +29,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DEVICE=PORT",
         help="run the driver contract on real hardware too: --hardware vesc=/dev/ttyACM0; wheels up!",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """``make test`` looks for what runs in real time in these folders only."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.get_closest_marker("realtime"):
+            folder = item.path.relative_to(here)
+            if not any(folder.is_relative_to(known) for known in REALTIME):
+                raise pytest.UsageError(f"{item.nodeid} is marked realtime: it belongs in {REALTIME}")
 
 
 @pytest.fixture(scope="session")

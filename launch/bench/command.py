@@ -24,6 +24,7 @@ from launch.options import (
     BenchPolicyOptions,
     BenchPracticeOptions,
     BenchSurrogatesOptions,
+    BenchTeleopOptions,
     BenchTickOptions,
     BenchTransportOptions,
     BenchTwinOptions,
@@ -85,6 +86,14 @@ def kill(options: BenchKillOptions) -> int:
     say = Console(stderr=options.json).print
     figures = run(options.repeats, options.speed, options.seed, progress=say)
     return _show("bench kill", figures, options.json)
+
+
+def teleop(options: BenchTeleopOptions) -> int:
+    """Latency of a person's inputs, and vanished devices."""
+    from launch.bench.teleop import run
+
+    figures = run(options.inputs, options.vanishes, options.seed, Console(stderr=options.json).print)
+    return _show("bench teleop", figures, options.json)
 
 
 def faults(options: BenchFaultsOptions) -> int:

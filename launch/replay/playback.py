@@ -18,7 +18,15 @@ from robot.errors import SandlotError
 from robot.estop_inbox import EstopInbox
 from robot.guardian import Guardian
 from robot.interface import Driver, Estimate, LinkHealth, Measurements, StopProof
-from robot.messages import Cause, DeviceFlag, EstopState, SafetyState, state_dtype, tick_dtype
+from robot.messages import (
+    Cause,
+    DeviceFlag,
+    EstopState,
+    SafetyState,
+    command_dtype,
+    state_dtype,
+    tick_dtype,
+)
 from robot.safety.elements import HEARTBEATS
 from robot.safety.heartbeats import Heartbeats
 from robot.safety.limits import Limits
@@ -26,6 +34,8 @@ from robot.safety.monitors import CLEAR, Verdict
 from robot.safety.state_machine import KernelState, Request
 from robot.spec import Device, RobotSpec
 
+UNJUDGED = frozenset({"input", "input_ns"})
+"""Fields of a command that a log may lack: through what a person drives is nothing to the kernel."""
 Array = NDArray[np.float64]
 Rows = NDArray[np.void]
 
@@ -40,8 +50,24 @@ def check(spec: RobotSpec, ticks: Rows) -> None:
             "that the safety kernel judged by; replay it with that version"
         )
     for name in ("measured", "operator", "command", "state", "sent", "devices", "silence"):
-        if needed[name] != found[name]:
+        if _judged(needed[name], found[name]) != _judged(found[name], found[name]):
             raise SandlotError(f"this log's {name!r} is laid out otherwise than this version's robot has it")
+
+
+def _judged(dtype: np.dtype[np.void], found: np.dtype[np.void]) -> object:
+    """What the kernel judges by: all of it, but for what was not logged yet and nothing is judged by."""
+    if dtype.names is None:
+        return dtype
+    return {name: dtype[name] for name in dtype.names if name not in UNJUDGED or name in (found.names or ())}
+
+
+def _command(spec: RobotSpec, ticks: Rows) -> Rows:
+    """The pilot's records as this version has them."""
+    logged = ticks["command"]
+    command = np.zeros(len(ticks), command_dtype(spec))
+    for name in logged.dtype.names or ():
+        command[name] = logged[name]
+    return command
 
 
 class Tape:
@@ -61,9 +87,8 @@ class Tape:
         self.converged: list[bool] = ticks["converged"].tolist()
         self.flags: list[list[int]] = ticks["devices"].tolist()
         self.measured = np.ascontiguousarray(ticks["measured"]).view(np.uint8).reshape(len(ticks), -1)
-        self.mailboxes = {
-            name: (ticks[name]["sequence"].tolist(), ticks[name]) for name in ("command", "operator")
-        }
+        records = {"command": _command(spec, ticks), "operator": ticks["operator"]}
+        self.mailboxes = {name: (rows["sequence"].tolist(), rows) for name, rows in records.items()}
 
     def segments(self) -> Iterator[range]:
         """Stretches without a gap. One that begins with tick 0 begins with a guardian's start."""

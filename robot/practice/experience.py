@@ -30,11 +30,12 @@ class Experience:
         """Whether an episode is going on."""
         self.written = 0
 
-    def begin(self) -> None:
-        """Start an episode."""
+    def begin(self) -> int:
+        """Start an episode; its number."""
         self._episode = self._ring.written
         self._step = 0
         self.open, self.pending = True, False
+        return self._episode
 
     def act(
         self, time_ns: int, observation: NDArray[np.float32], action: Array, actor: Actor, policy_version: int

@@ -126,7 +126,7 @@ def test_a_robot_whose_key_is_not_listed_gets_nothing(tmp_path: Path, namespaces
     robot, learner = start_both(tmp_path, on_robot, on_learner, robot_keys, learner_keys)
     try:
         session = session_of(tmp_path / "robot")
-        wait_for(session, lambda now: now.spooled > 300, 180)
+        wait_for(session, lambda now: now.spooled > 150, 180)
         reader_saw: list[bool] = []
         wait_for(
             session, lambda now: reader_saw.append(now.connected or now.received > 0) or len(reader_saw) > 20

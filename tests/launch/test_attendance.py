@@ -11,7 +11,6 @@ import pytest
 
 from launch.attendance import AttendingOperator
 from launch.catalogue import find
-from launch.keyboard import RELEASE_NS, Keyboard
 from launch.operator import HeldKeyOperator
 from robot.clock import SimulatedClock
 from robot.errors import SandlotError
@@ -20,6 +19,7 @@ from robot.messages import OPERATOR_DTYPE, SafetyState, state_dtype
 from robot.safety.state_machine import Inputs, Request, Timing, boot, step
 from robot.shared_memory import Mailbox
 from robot.spec import load_spec
+from robot.teleop.terminal import Terminal
 
 SPEC = load_spec(find("robots", "racer"))
 TICK = 10_000_000
@@ -37,7 +37,7 @@ class World:
         self.timing = Timing.of(SPEC)
         self.ends = os.pipe()
         self.said: list[str] = []
-        self.keyboard = Keyboard(self.ends[0])
+        self.keyboard = Terminal(self.ends[0])
         self.operator = AttendingOperator(
             self.mailbox, self.keyboard, lease_s, lambda _, text: self.said.append(text)
         )
@@ -161,7 +161,7 @@ def test_an_operator_that_dies_takes_its_permission_along(world: World) -> None:
 def test_an_operator_that_restarts_renews_nothing(world: World) -> None:
     world.go()
     world.operator.close()
-    world.keyboard = Keyboard(world.ends[0])
+    world.keyboard = Terminal(world.ends[0])
     world.operator = AttendingOperator(world.mailbox, world.keyboard, LEASE_S, lambda _, text: None)
     world.run(1.0)
     assert world.state == SafetyState.HOLD
@@ -173,7 +173,7 @@ def test_the_emergency_stop_key_outlives_a_restart_and_a_stuck_reset_key(world: 
     world.run(1.0, "x", stuck="r")
     world.run(0.01, "x")
     world.operator.close()
-    world.operator = AttendingOperator(world.mailbox, Keyboard(world.ends[0]), LEASE_S, lambda _, text: None)
+    world.operator = AttendingOperator(world.mailbox, Terminal(world.ends[0]), LEASE_S, lambda _, text: None)
     world.run(0.5)
     assert world.state == SafetyState.ESTOP
     world.run(1.5)
@@ -229,28 +229,3 @@ def test_halted_it_enables_nothing_ever_again(world: World) -> None:
 def test_only_one_person_at_a_time(world: World) -> None:
     with pytest.raises(SandlotError, match="already enables motion"):
         AttendingOperator(world.mailbox, world.keyboard, LEASE_S, lambda _, text: None)
-
-
-def test_a_key_is_new_once_until_it_was_let_go() -> None:
-    ends = os.pipe()
-    keyboard = Keyboard(ends[0])
-
-    def press(now_ns: int, keys: str) -> list[tuple[str, bool]]:
-        os.write(ends[1], keys.encode())
-        return keyboard.read(now_ns)
-
-    assert press(0, "ab") == [("a", True), ("b", True)]
-    assert press(RELEASE_NS, "a") == [("a", False)]
-    assert press(2 * RELEASE_NS, "a") == [("a", False)], "it never was quiet for long enough"
-    assert press(3 * RELEASE_NS + 1, "aa") == [("a", True), ("a", False)]
-    assert press(3 * RELEASE_NS + 2, "b") == [("b", True)]
-
-
-def test_a_terminal_that_has_gone_has_no_keys() -> None:
-    read_end, write_end = os.pipe()
-    keyboard = Keyboard(read_end)
-    os.close(write_end)
-    assert keyboard.read(0) == []
-    os.close(read_end)
-    assert keyboard.read(1) == []
-    keyboard.close()

@@ -40,6 +40,7 @@ def drive(runs: Path, name: str, seconds: float) -> CalmSession:
         calm.close()
 
 
+@pytest.mark.slow
 def test_other_physics_behind_the_same_ports_is_lapped(tmp_path: Path) -> None:
     calm = drive(tmp_path, "bicycle", 12.0)
     assert isinstance(calm.twin, Bicycle)

@@ -203,6 +203,7 @@ def test_the_bound_is_of_rewards_as_they_are_learned(contract: TaskContract, mak
     assert learner.metrics["value_upper_bound"] == pytest.approx(10.0 * greatest, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_clone_that_remembers_is_alarmed_and_one_that_understands_is_not(
     contract: TaskContract, make_rows: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +281,7 @@ def test_the_alarm_comes_long_before_divergence(contract: TaskContract, make_row
     assert learner.metrics["critic_alarm"] == 1.0
 
 
+@pytest.mark.slow
 def test_no_alarm_on_the_same_data_with_layer_norm(contract: TaskContract, make_rows: Make) -> None:
     learner = narrow_learner(contract, make_rows, subset=2, learning_rate=3e-4)
     for _ in range(150):

@@ -103,6 +103,7 @@ def test_samples_stay_within_the_actions_range() -> None:
     assert float(found.max()) == 1.0 and float(found.min()) >= -1.0
 
 
+@pytest.mark.slow
 def test_the_network_learns_which_mode_belongs_to_which_observation() -> None:
     """Modes at +-0.6, one of them ruled out by the observation's sign: learned, then sampled."""
     generator = torch.Generator().manual_seed(0)

@@ -45,6 +45,7 @@ def drawn_numbers(found: tuple[NDArray[np.uint8], ...], k: int) -> list[list[int
     return (flat[..., 0].astype(int) - 120 * k).tolist()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(histories, st.integers(2, 70), st.integers(1, 4), st.integers(1, 3), st.integers(1, 6))
 def test_stacks_are_what_the_actor_saw(

@@ -32,6 +32,7 @@ def add_all(learner: Learner, experience: Experience) -> None:
         learner.add(session, rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows_first", [True, False])
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
 @pytest.mark.parametrize("operand", [torch.float32, torch.bfloat16])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -107,6 +109,7 @@ def test_it_learns_to_stop_at_the_origin(
     assert score(None) < 2 * best
 
 
+@cache
 def optimal_score() -> float:
     """Bang-bang under the same slew limit, by a dense search over a braking law's two numbers."""
     best = -np.inf

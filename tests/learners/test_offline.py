@@ -367,6 +367,7 @@ def test_the_minimiser_of_the_expectile_loss_is_the_expectile() -> None:
     assert expectile_weight(torch.tensor([-1.0, 1.0]), 0.9).tolist() == pytest.approx([0.1, 0.9])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_float64")
 def test_v_becomes_the_expectile_of_q_over_the_data_s_actions(contract: TaskContract) -> None:
     """One state, Q fixed: V moves to what the grid finds. Without bootstrap (mask 0) Q becomes the reward."""
@@ -514,6 +515,7 @@ def test_bc_learns_from_demonstrations_only(
     assert with_practice.export(1) == without.export(1)
 
 
+@pytest.mark.slow
 def test_cloning_recovers_the_demonstrator(contract: TaskContract, make_rows: Callable[..., Rows]) -> None:
     """Raw actions of a linear policy with noise: the actor's mean becomes its, and the spread the noise's."""
     rows = make_rows(2000, 1)

@@ -32,6 +32,7 @@ def check(drawn: Any, wanted: dict[int, Wanted]) -> None:
             assert int(drawn.next_observation[k, 0]) == want.following
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(histories, st.integers(2, 70), st.integers(1, 9), st.integers(1, 6))
 def test_paths_lead_where_the_definition_says(
@@ -67,6 +68,7 @@ def flush(replay: Replay, waiting: list[tuple[str, Rows]]) -> None:
     waiting.clear()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(histories, st.integers(1, 5))
 def test_practice_and_demonstrations_each_keep_to_themselves(

@@ -227,6 +227,7 @@ def started(seed: int = 0, seconds: float = 6.0, **options: object) -> Drive:
     return drive
 
 
+@pytest.mark.slow
 def test_errors_are_as_large_as_the_filter_says() -> None:
     """Average NEES of 20 drives, at three times each its own test. The upper bound is that of chi-square with
     20 * 5 degrees of freedom; below, the filter may be up to half too careful: it allows for slopes, creep
@@ -249,6 +250,7 @@ def test_accuracy() -> None:
     assert np.all(rms < [0.02, 0.02, 0.01, 0.03, 0.03, 0.01, 0.003])
 
 
+@pytest.mark.slow
 def test_five_seconds_without_satellites() -> None:
     for seed in range(6):
         drive = started(seed)
@@ -265,6 +267,7 @@ def test_five_seconds_without_satellites() -> None:
         assert drive.estimator.relocations == 0
 
 
+@pytest.mark.slow
 def test_a_minute_without_satellites_is_too_long() -> None:
     drive = started()
     drive.off.add("gnss")
@@ -273,6 +276,7 @@ def test_a_minute_without_satellites_is_too_long() -> None:
     assert np.all(np.abs(drive.error()[:5]) < 4 * drive.deviation[-1][:5])
 
 
+@pytest.mark.slow
 def test_without_the_imu_wheels_and_steering_carry_on() -> None:
     for seed in range(6):
         drive = started(seed)
@@ -362,6 +366,7 @@ def test_one_wild_fix_changes_nothing() -> None:
     assert one.estimator.refused == {"gnss_position_rejected": 1}
 
 
+@pytest.mark.slow
 def test_a_car_put_elsewhere_is_found_again() -> None:
     """Picked up, carried for two seconds while it turns by 1.5 rad, put down three metres away."""
     for seed in range(4):
@@ -434,6 +439,7 @@ def test_an_external_pose_stands_in_for_satellites(latency: int) -> None:
     assert np.all(drive.deviation[-1][:2] < 0.03)
 
 
+@pytest.mark.slow
 def test_pose_and_satellites_together_are_consistent() -> None:
     nees = []
     for seed in range(8):

@@ -60,6 +60,7 @@ def drive(directory: Path, speed: float, seconds: float, seed: int) -> tuple[np.
     return np.array(poses), states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speed", [1.0, 4.8])
 def test_full_speed_at_the_edge_of_the_site_ends_before_it(tmp_path: Path, speed: float) -> None:
     poses, states = drive(tmp_path, speed, 10.0, seed=3)

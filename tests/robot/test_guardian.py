@@ -1010,6 +1010,7 @@ def test_everything_is_published(rig: Rig) -> None:
     assert (state["sent"][0] == last["sent"]).all()
 
 
+@pytest.mark.slow
 def test_full_rings_cost_records_and_nothing_else(rig: Rig) -> None:
     rig.activate()
     rig.run(61.0)
@@ -1143,6 +1144,7 @@ EVENT = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=st.lists(EVENT, min_size=1, max_size=40), armed=st.booleans(), whole=st.booleans())
 def test_whatever_is_in_the_mailboxes_setpoints_stay_within_limits(

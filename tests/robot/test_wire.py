@@ -166,6 +166,7 @@ plain_data = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(plain_data)
 def test_a_bad_dtype_description_raises_wire_error_only(plain: object) -> None:
     try:

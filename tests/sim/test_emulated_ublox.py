@@ -108,6 +108,7 @@ def test_ten_fixes_a_second_arrive_when_the_file_says_and_no_faster_than_the_lin
         assert (arrivals[span:] - arrivals[:-span]).min() >= span * 10e9 / 115200 - 0.1 * MS
 
 
+@pytest.mark.slow
 def test_errors_have_the_files_size_and_the_slow_part_its_correlation() -> None:
     errors = []
     for seed in range(8):

@@ -29,8 +29,9 @@ from robot.spec import load_spec
 stats = pytest.importorskip("scipy.stats")
 
 ROOT = Path(__file__).parents[3]
-RUNS, DEFECT_RUNS = 5, 10
-"""Of the campaign's first drive; of a defective robot's no more than it takes to catch it."""
+RUNS, DEFECT_RUNS = 2, 10
+"""Of the campaign's first drive. Of a defective robot's no more than it takes to catch it; of the real one's
+also those that caught a defective one: whatever errs as those do is caught here."""
 
 
 def outcome(cell: str = "a", seed: int = 0, verdict: str = "passed", **more: object) -> Outcome:
@@ -59,12 +60,16 @@ def short_campaign(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, 
     found: dict[tuple[str, str], list[Outcome]] = {}
 
     def caught(task: Task) -> bool:
-        verdicts = [o.verdict for o in found.get((task.cell, task.defect), ())]
-        return bool(task.defect) and "escaped" in verdicts
+        return "escaped" in [o.verdict for o in found.get((task.cell, task.defect), ())]
 
-    tasks = tasks_of(CELLS.values(), 0, RUNS, DEFECT_RUNS)
-    for flown in fly(0, tasks, tmp_path_factory.mktemp("faults"), caught):
+    defective = tasks_of(CELLS.values(), 0, 0, DEFECT_RUNS)
+    for flown in fly(0, defective, tmp_path_factory.mktemp("defective"), caught):
         found.setdefault((flown.cell, flown.defect), []).append(flown)
+    telling = {(o.cell, o.seed) for outcomes in found.values() for o in outcomes if o.verdict == "escaped"}
+    telling |= {(name, seed) for name in CELLS for seed in range(RUNS)}
+    real = [Task(cell, seed) for cell, seed in sorted(telling)]
+    for flown in fly(0, real, tmp_path_factory.mktemp("real")):
+        found.setdefault((flown.cell, ""), []).append(flown)
     return found
 
 
@@ -74,7 +79,8 @@ def short_campaign(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, 
 @pytest.mark.parametrize("name", CELLS)
 def test_no_fault_escapes(name: str, short_campaign: dict[tuple[str, str], list[Outcome]]) -> None:
     outcomes = short_campaign[name, ""]
-    assert [o.verdict for o in outcomes] == ["passed"] * RUNS, [
+    assert len(outcomes) >= RUNS
+    assert {o.verdict for o in outcomes} == {"passed"}, [
         (Task(o.cell, o.seed).command(), o.problems) for o in outcomes if o.verdict != "passed"
     ]
 
@@ -135,6 +141,7 @@ def expects_what_does_not_come(run: Run) -> Expected:
     return Expected("must", within_s=0.1)
 
 
+@pytest.mark.slow
 def test_what_was_not_injected_broke_or_hung_is_never_a_pass(
     with_cell: Callable[[str, Callable[[Run], Expected]], None],
     monkeypatch: pytest.MonkeyPatch,

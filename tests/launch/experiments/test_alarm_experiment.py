@@ -49,6 +49,7 @@ def test_what_is_counted_of_an_alarm() -> None:
     assert watch.largest == math.inf
 
 
+@pytest.mark.slow
 def test_a_case_that_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"hidden": [8], "batch": 8, "updates_per_step": 20, "warmup": 20, "matmul": "float32"}
     cases = {

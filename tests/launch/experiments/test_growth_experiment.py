@@ -43,6 +43,7 @@ def test_the_fastest_that_is_paid_takes_most_of_the_force() -> None:
     assert share == 0.8 and reward == pytest.approx(1.0, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_case_that_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"hidden": [8], "batch": 8, "updates_per_step": 1, "warmup": 50}
     cases = ("hanging, growing", "standing, whole")

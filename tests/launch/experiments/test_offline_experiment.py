@@ -39,6 +39,7 @@ def test_half_of_the_demonstrations_mean_it() -> None:
     assert (beside > 0).mean() == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.slow
 def test_a_choice_among_samples_keeps_to_a_mode_and_a_gaussian_does_not() -> None:
     """The experiment in small: 400 updates."""
 
@@ -58,6 +59,7 @@ def test_a_choice_among_samples_keeps_to_a_mode_and_a_gaussian_does_not() -> Non
     assert learned("bc") < 1.0
 
 
+@pytest.mark.slow
 def test_the_command_appends_rows_once_and_draws_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,7 @@ def test_each_seed_is_whole_before_the_next_and_the_slow_ones_are_few() -> None:
         assert {seed for _, case, seed in order if case == slow} == {3}
 
 
+@pytest.mark.slow
 def test_runs_are_made_once_and_judged_in_the_same_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

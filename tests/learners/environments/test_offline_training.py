@@ -78,6 +78,7 @@ def outcome(directory: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_offline_and_then_online_killed_anywhere_it_becomes_the_same(
     algorithm: str, prior: Path, tmp_path: Path
@@ -115,6 +116,7 @@ def test_updates_are_counted_and_the_policy_acts_from_the_first_step_on(prior: P
     np.testing.assert_allclose(practice.action[0], policy.act(first, noise), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_online_run_begins_with_what_an_offline_run_has_learned(prior: Path, tmp_path: Path) -> None:
     """Its first actions, its normalisation; and wherever it is killed, it becomes the same."""
     offline = ran(tmp_path / "offline", settings("iql"), prior)

@@ -90,6 +90,7 @@ class KilledError(Exception):
     """As if the process had been."""
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_comes_to_the_same(tmp_path: Path) -> None:
     def run(folder: Path, die: int = 0) -> Training:
         def watch(training: Training) -> None:

@@ -78,6 +78,7 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 60, 61, 119, 130, 259])
 def test_killed_at_any_step_it_becomes_what_it_would_have_become(
     step: int, unbroken: Path, tmp_path: Path
@@ -111,6 +112,7 @@ def test_a_run_is_prolonged_as_if_it_had_been_meant_to_be_longer(unbroken: Path,
     assert outcome(tmp_path) == outcome(unbroken)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_everything(unbroken: Path, tmp_path: Path) -> None:
     ran(tmp_path / "same")
     ran(tmp_path / "other", msgspec.structs.replace(SETTINGS, seed=4))
@@ -171,6 +173,7 @@ def test_the_policy_file_acts_as_the_learner_does(tmp_path: Path) -> None:
         np.testing.assert_allclose(done.learner.act(observation), still, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_prior_data_is_learned_from_besides_and_earns_no_updates(unbroken: Path, tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         Training(PointEnvironment, tmp_path / "a", SETTINGS, prior=unbroken, watch=Kill(150)).run()

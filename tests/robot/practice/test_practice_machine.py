@@ -44,6 +44,7 @@ def run(spec: RobotSpec, sequence, practice: Practice | None = None) -> list[Pra
     return trace
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(sequence=situations)
 def test_invariants(spec: RobotSpec, sequence: list[Situation]) -> None:

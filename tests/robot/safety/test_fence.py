@@ -226,6 +226,7 @@ def test_a_state_that_is_not_known_allows_no_motion(values, deviation) -> None:
         assert allowed[1] == 0.0
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_nobody_drives_out_of_the_fence_or_into_the_post(seed: int) -> None:

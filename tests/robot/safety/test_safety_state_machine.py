@@ -322,6 +322,7 @@ def check(code: Any, presses: list[tuple[int, ...]]) -> tuple[int, int]:
     return len(graph), transitions
 
 
+@pytest.mark.slow
 def test_every_reachable_transition_keeps_every_invariant() -> None:
     states, transitions = check(machine, EVERY_PRESS)
     assert states >= 30
@@ -441,6 +442,7 @@ DEFECTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_seeded_defect_is_caught(defect: str) -> None:
     correct, wrong = DEFECTS[defect]

@@ -56,6 +56,7 @@ def test_combinations_are_what_their_names_say(rows: np.ndarray) -> None:
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(st.floats(-50, 50), st.sampled_from([1, 5, 10, 40]), st.floats(0.01, 0.2))
 def test_the_rate_of_a_ramp_is_its_slope_once_the_filter_has_settled(
     slope: float, period_ms: int, time_constant: float

@@ -22,6 +22,7 @@ def joint(acceleration: float | None) -> Projection:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.floats(0.5, 300.0), st.integers(0, 2**32 - 1))
 def test_every_bound_holds_at_once_against_any_sequence(acceleration: float, seed: int) -> None:
