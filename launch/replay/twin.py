@@ -83,9 +83,12 @@ def show(console: Console, told: Sequence[Growth], gate: GateResult, changes: Se
             for ours, times in zip(found.measured, found.ratio, strict=True)
         ]
         table.add_row(f"{found.horizon_s:g} s", str(found.windows), *cells)
+    if not told:
+        console.print(f"{gate.name} {gate.verdict}: {gate.detail}", highlight=False, markup=False)
+        return
     console.print(table)
-    colour = {"pass": "green", "fail": "red"}.get(gate.verdict, "dim")
-    what = {"pass": "the twin is this robot", "fail": "the twin is not this robot"}.get(gate.verdict, "")
+    colour = "green" if gate.verdict == "pass" else "red"
+    what = "the twin is this robot" if gate.verdict == "pass" else "the twin is not this robot"
     least = "" if gate.measured is None else f": at worst {gate.measured:.2f} times the noise floor"
     limit = "" if gate.limit is None else f", at most {gate.limit:g} was expected"
     console.print(f"[{colour}]{gate.name} {gate.verdict}[/] {what}{least}{limit}", highlight=False)
