@@ -911,7 +911,7 @@ class BenchCrosscheckOptions:
     """A course's name or its TOML file."""
     episodes: int = 59
     """On the twin, nominal and as many randomised ones."""
-    minutes: float = 0.5
+    minutes: float = 1.0
     """On each surrogate [min]."""
     seed: int = 0
     """Seed of every random number."""
