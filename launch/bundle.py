@@ -45,6 +45,8 @@ def bundle(options: BundleOptions) -> int:
     write_atomically(output, data)
     made = unpack(data).manifest
     print(f"{output}: version {version} for {made.robot}, {len(data)} bytes, expires {made.expires}")
+    if advisory := content.report.advisory():
+        print(f"the twin's word on it is advisory ({', '.join(advisory)})")
     print(f"install it on the robot with: sandlot deploy {output} {made.robot}")
     if options.json:
         print(json.dumps({"bundle": str(output)} | msgspec.to_builtins(made)))

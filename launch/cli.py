@@ -85,6 +85,7 @@ COMMANDS: dict[str, Command] = {
     "bench refusals": Command(options.BenchRefusalsOptions, "launch.bench.command:refusals"),
     "bench surrogates": Command(options.BenchSurrogatesOptions, "launch.bench.command:surrogates"),
     "bench recording": Command(options.BenchRecordingOptions, "launch.bench.command:recording"),
+    "bench crosscheck": Command(options.BenchCrosscheckOptions, "launch.bench.command:crosscheck"),
     "bench practice": Command(options.BenchPracticeOptions, "launch.bench.command:practice"),
     "experiment alarm": Command(options.ExperimentAlarmOptions, "launch.experiments.command:alarm"),
     "experiment avtd": Command(options.ExperimentAvtdOptions, "launch.experiments.command:avtd"),

@@ -346,6 +346,8 @@ class RunOptions:
     """Name of this machine's key pair, for a robot that others may stop by network (sandlot stop)."""
     runs: Path = Path("runs")
     """Where the run's folder is made."""
+    results: Path = Path("results")
+    """The folder of what policies did on twin and robot: this adds a row (not on the twin itself)."""
     view: Literal["auto", "live", "plain", "none"] = "auto"
     """Terminal view: live on a terminal, plain lines otherwise."""
     report: bool = True
@@ -381,6 +383,12 @@ class ValidateOptions:
     """Seed of every random number: the same seed drives the same episodes."""
     against: Path | None = None
     """The policy that is deployed: it drives the same episodes, and the candidate must not be worse."""
+    logs: tuple[Path, ...] = ()
+    """Logs or runs of the robot, which the twin must do once more (none: the run's own, if it is one)."""
+    results: Path = Path("results")
+    """The folder of what policies did on twin and robot: this adds a row, and so does sandlot run."""
+    surrogate: str | None = None
+    """Rehearsal: hold the twin against the results of this surrogate in the robot's place."""
     out: Path | None = None
     """The folder for report.json, report.html and episodes.npz (None: validation/ROBOT-COURSE-GATE-HASH)."""
     threads: int = 0
@@ -633,7 +641,7 @@ class KeysShowOptions:
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """A recorded session judged once more by the safety kernel, as it was or with other limits.
+    """A recorded session once more: judged by the safety kernel, or driven by the twin.
 
     Example: sandlot replay runs/racer/latest --safety
 
@@ -641,19 +649,24 @@ class ReplayOptions:
 
     And another file of the same robot? sandlot replay log.mcap --safety --spec my.toml --png margins.png
 
-    Exit code 0 if every verdict is the logged one, 3 if any differs.
+    Is the twin this robot? sandlot replay runs/racer/latest --twin --png twin.png
+
+    Exit code 0 if every verdict is the logged one, or the twin is the robot; 3 if not.
     """
 
     log: Annotated[str, Positional]
     """A run's folder, or a log file of it."""
     safety: bool = False
     """Replay it through the safety kernel."""
+    twin: bool = False
+    """Replay windows of 0.5 to 5 s on the twin, open loop, against the estimator's own noise floor."""
     spec: str | None = None
-    """Judge by this robot's name or TOML file in place of the description in the log."""
+    """Judge by this robot's name or TOML file in place of the description in the log; with --twin by its
+    calibration."""
     set: tuple[str, ...] = ()
     """Values to change, as PATH=VALUE; a limit, sensor or actuator goes by its name, none removes a bound."""
     png: Path | None = None
-    """Draw margins and trips over time into this file."""
+    """Draw margins and trips over time into this file, or how twin and log part."""
     json: bool = False
     """Print everything as one JSON object on the last line."""
 
@@ -1080,6 +1093,39 @@ class BenchRefusalsOptions:
     """An answer a row; what is there is not asked again."""
     json: bool = False
     """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchCrosscheckOptions:
+    """Does the twin's word on policies foretell what they do on surrogates? Resumable.
+
+    Example: sandlot bench crosscheck runs/racer/latest --csv crosscheck.csv --png crosscheck.png
+    """
+
+    sources: Annotated[tuple[Path, ...], Positional]
+    """ONNX policies, folders of them, or runs."""
+    count: int = 5
+    """Policies taken from each folder, evenly from the first to the last."""
+    surrogates: tuple[str, ...] = ("bicycle", "heavy", "stranger")
+    """Surrogates: names (sim/surrogates) or TOML files."""
+    robot: str = "racer"
+    """A robot's name or its TOML file."""
+    course: str = "oval"
+    """A course's name or its TOML file."""
+    episodes: int = 59
+    """On the twin, nominal and as many randomised ones."""
+    minutes: float = 1.0
+    """On each surrogate [min]."""
+    seed: int = 0
+    """Seed of every random number."""
+    csv: Path = Path("crosscheck.csv")
+    """Where the rows go; those that are there are kept."""
+    png: Path | None = None
+    """Draw twin against surrogates into this file."""
+    runs: Path = Path("runs")
+    """Where runs lie while they last."""
+    json: bool = False
+    """Print one JSON object a surrogate."""
 
 
 @dataclass(frozen=True)

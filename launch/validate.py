@@ -13,11 +13,13 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from launch.bundle import policy_of
+from launch.crosschecks import TwinAndRobot, logs_of
 from launch.episode_logs import save_worst
 from launch.episodes import course_setting
 from launch.manifest import git_revision
 from launch.options import ValidateOptions
 from launch.parity import parity
+from launch.results import add_result, results_file
 from launch.validation_page import page
 from robot.bundle import SUFFIX, read_bundle
 from robot.errors import SandlotError
@@ -25,6 +27,7 @@ from robot.frame_file import write_atomically
 from robot.plain_data import sha256
 from robot.validation_report import ValidationReport
 from sim.rollout import Setting
+from sim.validation.agreement import laps_and_failures
 from sim.validation.examination import FULL_EPISODES, SMOKE_EPISODES, Findings, Plan, examine, overall
 from sim.validation.targets import targets_of
 
@@ -52,19 +55,24 @@ def validate(options: ValidateOptions) -> int:
     if options.against is not None and against is not None:
         write_atomically(against, policy_bytes(options.against))
     plan, targets = Plan(options.gate, episodes, options.seed), targets_of(setting.spec)
+    results = results_file(options.results, setting.spec.name, options.surrogate or "")
+    crosschecks = TwinAndRobot(setting, logs_of(options.source, options.logs), results, digest)
     console.print(
         f"{options.gate} gate of {options.source} on {setting.spec.name}, course {setting.course.name}",
         highlight=False,
     )
     with ProgressView(console) as view:
         trained = parity(options.source, setting.spec, options.seed)
-        findings = examine(policy, setting, plan, targets, trained, against, view.watch)
+        findings = examine(policy, setting, plan, targets, trained, against, view.watch, crosschecks)
     report = report_of(findings, setting, plan, digest)
     write_atomically(folder / "report.json", report.encode())
     save_episodes(findings, folder / "episodes.npz")
     if findings.worst is not None:
         save_worst(findings.worst, setting, folder / "worst")
     write_atomically(folder / "report.html", page(report, findings, setting, str(options.source)).encode())
+    if findings.nominal is not None and findings.randomised is not None:
+        laps, failures = laps_and_failures(findings.nominal, findings.randomised)
+        add_result(results, "twin", setting.course.name, digest, laps, failures, folder)
     console.print(table(report))
     console.print(last_line(report, folder), soft_wrap=True, highlight=False, markup=False)
     if options.json:
@@ -129,6 +137,8 @@ def table(report: ValidationReport) -> Table:
 def last_line(report: ValidationReport, folder: Path) -> str:
     """The verdict, and where the report is."""
     why = "" if report.verdict == "pass" else f" ({', '.join(report.failed())})"
+    if report.advisory():
+        why += f" (the twin's word is advisory: {', '.join(report.advisory())})"
     return f"{report.verdict.upper()}{why}: {folder / 'report.html'}"
 
 

@@ -49,6 +49,8 @@ def page(report: ValidationReport, findings: Findings, setting: Setting, source:
 def cards(report: ValidationReport) -> Iterable[str]:
     """The verdict, and the figures to see first."""
     why = ", ".join(report.failed()) or "every gate that was tried"
+    if advisory := report.advisory():
+        why += f"; the twin's word is advisory: {', '.join(advisory)}"
     yield _card("verdict", report.verdict.upper(), why, "good" if report.verdict == "pass" else "bad")
     for name, label, form, scale in (
         ("G3 nominal", "nominal success", "≥ {:.1%}", 1.0),

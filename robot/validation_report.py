@@ -61,6 +61,10 @@ class ValidationReport(Struct):
         """The gates that were not passed, by name."""
         return tuple(gate.name for gate in self.gates if gate.verdict == "fail")
 
+    def advisory(self) -> tuple[str, ...]:
+        """The gates that make the twin's word advisory, by name."""
+        return tuple(gate.name for gate in self.gates if gate.verdict == "advisory")
+
     def encode(self) -> bytes:
         """Canonical JSON: the same report is the same bytes."""
         return canonical_json(self)

@@ -197,6 +197,22 @@ class CarFleet:
             for wheel in self._wheels:
                 batch.qvel[cars, wheel] = speeds / self._radius[cars]
 
+    def seat(self, cars: Numbers, poses: Array, velocities: Array) -> None:
+        """Move driving cars: ``poses`` x, y [m], yaw [rad], and ``velocities`` forward, leftward [m/s], yaw
+        rate [rad/s], shape (n, 3) each. Height, roll, pitch, wheels, steering and motor stay as they are."""
+        batch, (w, x, y, z) = self.batch, self._position[cars, 3:7].T
+        turn = (poses[:, 2] - np.arctan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z))) / 2
+        cosine, sine = np.cos(turn), np.sin(turn)
+        batch.qpos[cars, :2] = poses[:, :2]
+        batch.qpos[cars, 3:7] = np.stack(
+            (cosine * w - sine * z, cosine * x - sine * y, cosine * y + sine * x, cosine * z + sine * w), -1
+        )
+        cosine, sine = np.cos(poses[:, 2]), np.sin(poses[:, 2])
+        forward, left, spin = velocities.T
+        batch.qvel[cars, 0] = cosine * forward - sine * left
+        batch.qvel[cars, 1] = sine * forward + cosine * left
+        batch.qvel[cars, 5] = spin
+
     def _steer(self, cars: Numbers, angles: Array) -> None:
         """Turn front wheels' hinge frames as ``sim.car.ackermann`` says. The C library's functions, not
         numpy's, which may differ from them in the last bit."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import msgspec
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.table import Table
 from launch.manifest import machine
 from launch.options import (
     BenchCalmOptions,
+    BenchCrosscheckOptions,
     BenchEstimateOptions,
     BenchFaultsOptions,
     BenchFramesOptions,
@@ -223,6 +225,41 @@ def surrogates(options: BenchSurrogatesOptions) -> int:
     if options.json:
         for course, figures in zip(courses, measured, strict=True):
             print(json.dumps({"car": course.name} | figures))
+    return 0
+
+
+def crosscheck(options: BenchCrosscheckOptions) -> int:
+    """The twin's word against surrogates."""
+    from launch.bench.crosscheck import Study, files, findings, picture, run
+
+    console = Console(stderr=options.json)
+    study = Study(
+        policies=files(options.sources, options.count),
+        surrogates=options.surrogates,
+        robot=options.robot,
+        course=options.course,
+        episodes=options.episodes,
+        minutes=options.minutes,
+        seed=options.seed,
+    )
+    made = run(study, options.csv, options.runs, console.print)
+    table = Table(box=None, pad_edge=False)
+    for column in ("surrogate", "policies", "r", "MMRV", "of those that pass G3", "r", "MMRV",
+                   "failures if passed", "if refused"):  # fmt: skip
+        table.add_column(column, justify="right")
+    for found in findings(made, options.surrogates):
+        cells = [found.surrogate]
+        for part in (found.every, found.passing):
+            cells += ["0 or 1", "", ""] if part is None else [
+                str(part.policies), f"{part.r:.2f}", f"{part.rank_violation:.2f}"
+            ]  # fmt: skip
+        cells += [f"{value:.1f}" for value in found.failures]
+        table.add_row(*cells)
+        if options.json:
+            print(json.dumps(asdict(found)))
+    console.print(table)
+    if options.png is not None:
+        options.png.write_bytes(picture(made, options.surrogates))
     return 0
 
 

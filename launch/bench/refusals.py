@@ -19,6 +19,7 @@ from launch.bench.practice import append, rows
 from launch.bench.refusals_bundles import BundleDesk
 from launch.bench.refusals_defects import DEFECTS, defective
 from launch.bundle import policy_of
+from launch.crosschecks import TwinAndRobot
 from launch.episodes import course_setting
 from launch.parity import parity
 from launch.validate import report_of
@@ -138,8 +139,9 @@ class Refusals:
         path.write_bytes(policy)
         plan = Plan("full" if gate == "full" else "smoke", self._episodes, seed)
         trained = parity(path, setting.spec, seed)
+        no_robot = TwinAndRobot(setting, (), self._work / "results.csv", sha256(policy))
         findings = examine(
-            path, setting, plan, targets_of(setting.spec), trained, None, lambda what, done: None
+            path, setting, plan, targets_of(setting.spec), trained, None, lambda what, done: None, no_robot
         )
         report = report_of(findings, setting, plan, sha256(policy))
         if gate == "full" and policy == self._good:

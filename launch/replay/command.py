@@ -1,5 +1,5 @@
-"""``sandlot replay LOG --safety``: what the safety kernel says of a recorded session, as it was or with other
-limits."""
+"""``sandlot replay LOG``: ``--safety``, what the safety kernel says of a recorded session, as it was or with
+other limits; ``--twin``, whether the twin does what the robot did (``launch.replay.twin``)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ DIFFERENT = 3
 
 def replay(options: ReplayOptions) -> int:
     """0 if every verdict is the logged one, ``DIFFERENT`` if not."""
-    if not options.safety:
-        raise SandlotError("say what to replay the log through: --safety (there is nothing else yet)")
+    if options.safety == options.twin:
+        raise SandlotError("say what to replay the log through: either --safety or --twin")
+    if options.twin:
+        from launch.replay.twin import replay_twin
+
+        return replay_twin(options)
     path = Path(options.log)
     if not path.exists():
         raise SandlotError(f"{path} does not exist; give a run's folder or its log.mcap")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,16 @@ Watch = Callable[[str, float], None]
 """Told now and then: what is being tried, and the share [0, 1] of the whole examination that is done."""
 
 
+class Crosschecks(Protocol):
+    """Gates that hold the twin against the robot rather than a policy against the twin."""
+
+    def validity(self) -> GateResult:
+        """G2, from the robot's logs."""
+
+    def agreement(self, nominal: EpisodeResults, randomised: EpisodeResults) -> GateResult:
+        """G8, from what policies did on the robot; this one's episodes on the twin are its own pair."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """How much is tried. ``episodes``: nominal, and again randomised; ``cell``: of each delay and fault;
@@ -106,20 +116,21 @@ def examine(
     parity: Parity,
     against: Path | None,
     watch: Watch,
+    crosschecks: Crosschecks,
 ) -> Findings:
-    """Try everything; ``against``: the policy that is deployed. Raises SandlotError only for what is not the
-    policy's fault."""
+    """Try everything; ``against``: the policy that is deployed; ``crosschecks``: of the twin itself. Raises
+    SandlotError only for what is not the policy's fault."""
     findings, contract = Findings(), setting.contract
     findings.gates.append(contract_gate(policy, contract, setting.spec.calibration_hash()))
     if findings.gates[0].verdict == "fail":
         return findings
     found = probe(policy, contract, plan.seed)
     findings.gates.append(network_gate(found, 1.0 / contract.policy_hz, targets, parity))
-    findings.gates.append(
-        gates.skipped("G2 twin validity", "the twin replays held-out logs of the robot", "no logs of a robot")
-    )
+    findings.gates.append(crosschecks.validity())
     deployed = None if against is None else _pilots(against, setting)
-    _Examination(setting, plan, targets, _pilots(policy, setting), deployed, watch, findings).run()
+    _Examination(
+        setting, plan, targets, _pilots(policy, setting), deployed, watch, crosschecks, findings
+    ).run()
     return findings
 
 
@@ -138,10 +149,12 @@ class _Examination:
         pilots: Pilots,
         deployed: Pilots | None,
         watch: Watch,
+        crosschecks: Crosschecks,
         findings: Findings,
     ) -> None:
         self._setting, self._plan, self._targets, self._findings = setting, plan, targets, findings
         self._pilots, self._deployed, self._watch = pilots, deployed, watch
+        self._crosschecks = crosschecks
         self._limits = setting.spec.safety.limits
         self._nominal = nominal(setting.spec)
         self._randomised = randomised(setting.spec, setting.course.length)
@@ -169,13 +182,7 @@ class _Examination:
                 ("G7 faults", "late, dropped, repeated and wrong observations"),
             ):
                 add(gates.skipped(name, rule, "the full gate tries it"))
-        add(
-            gates.skipped(
-                "G8 twin against robot",
-                "the twin orders policies as the robot does",
-                "no policy has results of a robot; until then the twin's word is its own",
-            )
-        )
+        add(self._crosschecks.agreement(calm, spread))
         if self._deployed is None:
             why = "nothing named to compare with (--against)"
             add(gates.skipped("G9 against deployed", "not worse than what is deployed", why))

@@ -40,7 +40,7 @@ def test_a_file_that_is_no_policy_is_refused_at_the_contract(
 ) -> None:
     swerving.write_bytes(swerving.read_bytes()[:-100])
     out = tmp_path / "out"
-    assert validate(ValidateOptions(swerving, out=out)) == 1
+    assert validate(ValidateOptions(swerving, out=out, results=tmp_path / "results")) == 1
     report = read_report(out / "report.json")
     assert report.verdict == "fail"
     assert report.failed() == ("G0 contract",)
@@ -54,7 +54,10 @@ def test_a_policy_that_swerves_is_refused_by_every_gate_that_drives(
     swerving: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    options = ValidateOptions(swerving, gate="smoke", episodes=4, out=out, against=swerving, json=True)
+    results = tmp_path / "results"
+    options = ValidateOptions(
+        swerving, gate="smoke", episodes=4, out=out, against=swerving, json=True, results=results
+    )
     assert validate(options) == 1
     report = read_report(out / "report.json")
     verdicts = {gate.name: gate.verdict for gate in report.gates}
@@ -64,5 +67,7 @@ def test_a_policy_that_swerves_is_refused_by_every_gate_that_drives(
     assert verdicts["G9 against deployed"] == "pass"
     assert json.loads(capsys.readouterr().out.strip().splitlines()[-1])["verdict"] == "fail"
     assert (out / "report.html").read_text().count("data:image/png") >= 3
+    twin = (results / "racer.csv").read_text().splitlines()
+    assert len(twin) == 2 and f",twin,oval,{report.policy_sha256},0,8,0.000000," in twin[1]
     with np.load(out / "episodes.npz", allow_pickle=False) as found:
         assert len(found["nominal"]) == len(found["randomised"]) == 4
