@@ -83,12 +83,28 @@ def test_a_dataset_is_read_by_its_name(tmp_path: Path, monkeypatch: pytest.Monke
     minari = pytest.importorskip("minari")
     gymnasium = pytest.importorskip("gymnasium")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
-    collector = minari.DataCollector(gymnasium.make("Pendulum-v1"))
+    environment = gymnasium.make("Pendulum-v1")
+    buffers = []
     for seed in range(2):
-        collector.reset(seed=seed)
-        while not collector.step(collector.action_space.sample())[3]:
-            pass
-    collector.create_dataset("pendulum/random-v0")
+        observations, actions, rewards, truncated = [environment.reset(seed=seed)[0]], [], [], False
+        while not truncated:
+            actions.append(environment.action_space.sample())
+            observation, reward, _, truncated, _ = environment.step(actions[-1])
+            observations.append(observation)
+            rewards.append(float(reward))
+        ends = [False] * (len(actions) - 1)
+        buffers.append(
+            minari.data_collector.EpisodeBuffer(
+                id=seed,
+                observations=observations,
+                actions=actions,
+                rewards=rewards,
+                terminations=[*ends, False],
+                truncations=[*ends, True],
+                infos={},
+            )
+        )
+    minari.create_dataset_from_buffers("pendulum/random-v0", buffers, env=environment, requirements=[])
     settings = {"hidden": [8], "batch": 8, "warmup": 50, "held_out": 0.0}
     run = train(
         "Pendulum-v1",
