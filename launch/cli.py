@@ -112,6 +112,7 @@ EXTRAS = {
     "stable_baselines3": "sb3",
     "sbx": "sbx",
     "minari": "minari",
+    "ray": "ray",
     "pyarrow": "data",
     "h5py": "data",
     "av": "data",

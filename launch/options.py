@@ -393,6 +393,9 @@ class ValidateOptions:
     """The folder for report.json, report.html and episodes.npz (None: validation/ROBOT-COURSE-GATE-HASH)."""
     threads: int = 0
     """Processors to use; 0 takes all. The result is the same."""
+    ray: str | None = None
+    """Share the episodes out over the Ray cluster at this address (auto: the one that this machine is in).
+    The result is the same."""
     json: bool = False
     """Print the report as one JSON object on the last line."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ from launch.manifest import git_revision
 from launch.options import ValidateOptions
 from launch.parity import parity
 from launch.results import add_result, results_file
+from launch.spread import spread
 from launch.validation_page import page
 from robot.bundle import SUFFIX, read_bundle
 from robot.errors import SandlotError
@@ -28,7 +32,16 @@ from robot.plain_data import sha256
 from robot.validation_report import ValidationReport
 from sim.rollout import Setting
 from sim.validation.agreement import laps_and_failures
-from sim.validation.examination import FULL_EPISODES, SMOKE_EPISODES, Findings, Plan, examine, overall
+from sim.validation.examination import (
+    FULL_EPISODES,
+    SMOKE_EPISODES,
+    Drive,
+    Findings,
+    Plan,
+    drive_here,
+    examine,
+    overall,
+)
 from sim.validation.targets import targets_of
 
 PLAIN_S = 20.0
@@ -61,9 +74,9 @@ def validate(options: ValidateOptions) -> int:
         f"{options.gate} gate of {options.source} on {setting.spec.name}, course {setting.course.name}",
         highlight=False,
     )
-    with ProgressView(console) as view:
+    with ProgressView(console) as view, driven(options.ray) as drive:
         trained = parity(options.source, setting.spec, options.seed)
-        findings = examine(policy, setting, plan, targets, trained, against, view.watch, crosschecks)
+        findings = examine(policy, setting, plan, targets, trained, against, view.watch, crosschecks, drive)
     report = report_of(findings, setting, plan, digest)
     write_atomically(folder / "report.json", report.encode())
     save_episodes(findings, folder / "episodes.npz")
@@ -78,6 +91,22 @@ def validate(options: ValidateOptions) -> int:
     if options.json:
         print(report.encode().decode())
     return 0 if report.verdict == "pass" else 1
+
+
+@contextlib.contextmanager
+def driven(ray: str | None) -> Iterator[Drive]:
+    """Where episodes are driven: here, or on the Ray cluster at an address. Raises SandlotError if there is
+    none."""
+    if ray is None:
+        yield drive_here
+        return
+    from launch.ray_cluster import RayCluster
+
+    cluster = RayCluster(ray)
+    try:
+        yield partial(spread, cluster)
+    finally:
+        cluster.close()
 
 
 def report_of(findings: Findings, setting: Setting, plan: Plan, digest: str) -> ValidationReport:

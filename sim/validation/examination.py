@@ -16,7 +16,7 @@ from sim.car import CarParameters, car_parameters, chassis_inertia
 from sim.episode_results import EpisodeResults
 from sim.fleet_pilots import Pilots, PolicyFile, PolicyPilots
 from sim.randomisation import Draws, draw, nominal, randomised
-from sim.rollout import Setting, rollout
+from sim.rollout import Progress, Setting, rollout
 from sim.validation import gates
 from sim.validation.extremes import (
     LIKELY,
@@ -59,6 +59,20 @@ three steps, so the kernel stops it, as it should, and hardly any episode can su
 
 Watch = Callable[[str, float], None]
 """Told now and then: what is being tried, and the share [0, 1] of the whole examination that is done."""
+
+
+Drive = Callable[[Path, Setting, Draws, Progress], EpisodeResults]
+"""Drives all episodes by a policy's file; the same results wherever that is."""
+
+
+def policy_pilots(policy: Path, setting: Setting) -> Pilots:
+    """A policy's file as who drives."""
+    return PolicyPilots(PolicyFile(policy, setting.contract), setting.contract)
+
+
+def drive_here(policy: Path, setting: Setting, draws: Draws, progress: Progress) -> EpisodeResults:
+    """On this machine's processors."""
+    return rollout(setting, policy_pilots(policy, setting), draws, progress=progress)
 
 
 class Crosschecks(Protocol):
@@ -117,9 +131,10 @@ def examine(
     against: Path | None,
     watch: Watch,
     crosschecks: Crosschecks,
+    drive: Drive = drive_here,
 ) -> Findings:
-    """Try everything; ``against``: the policy that is deployed; ``crosschecks``: of the twin itself. Raises
-    SandlotError only for what is not the policy's fault."""
+    """Try everything; ``against``: the policy that is deployed; ``crosschecks``: of the twin itself;
+    ``drive``: where episodes are driven. Raises SandlotError only for what is not the policy's fault."""
     findings, contract = Findings(), setting.contract
     findings.gates.append(contract_gate(policy, contract, setting.spec.calibration_hash()))
     if findings.gates[0].verdict == "fail":
@@ -127,15 +142,8 @@ def examine(
     found = probe(policy, contract, plan.seed)
     findings.gates.append(network_gate(found, 1.0 / contract.policy_hz, targets, parity))
     findings.gates.append(crosschecks.validity())
-    deployed = None if against is None else _pilots(against, setting)
-    _Examination(
-        setting, plan, targets, _pilots(policy, setting), deployed, watch, crosschecks, findings
-    ).run()
+    _Examination(setting, plan, targets, policy, against, watch, crosschecks, drive, findings).run()
     return findings
-
-
-def _pilots(policy: Path, setting: Setting) -> Pilots:
-    return PolicyPilots(PolicyFile(policy, setting.contract), setting.contract)
 
 
 class _Examination:
@@ -146,15 +154,16 @@ class _Examination:
         setting: Setting,
         plan: Plan,
         targets: Targets,
-        pilots: Pilots,
-        deployed: Pilots | None,
+        policy: Path,
+        deployed: Path | None,
         watch: Watch,
         crosschecks: Crosschecks,
+        drive: Drive,
         findings: Findings,
     ) -> None:
         self._setting, self._plan, self._targets, self._findings = setting, plan, targets, findings
-        self._pilots, self._deployed, self._watch = pilots, deployed, watch
-        self._crosschecks = crosschecks
+        self._policy, self._deployed, self._watch = policy, deployed, watch
+        self._crosschecks, self._drive_them = crosschecks, drive
         self._limits = setting.spec.safety.limits
         self._nominal = nominal(setting.spec)
         self._randomised = randomised(setting.spec, setting.course.length)
@@ -243,9 +252,10 @@ class _Examination:
         rows = results.rows
         order = np.lexsort((rows["score"], rows["success"]))[:WORST]
         chosen = draws.take(order)
-        return rollout(self._setting, self._pilots, chosen, record=chosen.numbers.tolist())
+        pilots = policy_pilots(self._policy, self._setting)
+        return rollout(self._setting, pilots, chosen, record=chosen.numbers.tolist())
 
-    def _drive(self, name: str, draws: Draws, pilots: Pilots | None = None) -> EpisodeResults:
+    def _drive(self, name: str, draws: Draws, policy: Path | None = None) -> EpisodeResults:
         before = sum(self._weights[n] for n in self._begun if n != name)
         if name not in self._begun:
             self._begun.append(name)
@@ -257,7 +267,7 @@ class _Examination:
             done = max(1.0 - driving / n, min(share * seconds / TYPICAL_S, 0.95), share)
             self._watch(name, (before + own * min(done, 1.0)) / whole)
 
-        return rollout(self._setting, pilots or self._pilots, draws, progress=progress)
+        return self._drive_them(policy or self._policy, self._setting, draws, progress)
 
 
 TYPICAL_S = 15.0

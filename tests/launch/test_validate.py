@@ -7,32 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
+from swerving_policy import swerving_policy
 
 from launch.bundle import read_report
 from launch.episodes import course_setting
 from launch.options import ValidateOptions
 from launch.validate import validate
-from learners.export import policy_file
 from robot.plain_data import sha256
 
 
 @pytest.fixture
 def swerving(tmp_path: Path) -> Path:
-    """Full speed and full lock, whatever it sees."""
-    contract = course_setting("racer", "oval").contract
-    constants = {
-        "nothing": np.zeros((contract.observation_size, 2), np.float32),
-        "full": np.array([20.0, 20.0], np.float32),
-    }
-    nodes = [
-        helper.make_node("Gemm", ["observation", "nothing", "full"], ["mean"]),
-        helper.make_node("Add", ["mean", "noise"], ["sample"]),
-        helper.make_node("Tanh", ["sample"], ["action"]),
-    ]
-    path = tmp_path / "swerving.onnx"
-    path.write_bytes(policy_file(contract, nodes, constants, 2, "", 1))
-    return path
+    return swerving_policy(course_setting("racer", "oval").contract, tmp_path / "swerving.onnx")
 
 
 def test_a_file_that_is_no_policy_is_refused_at_the_contract(
