@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import secrets
@@ -21,11 +22,13 @@ from launch.session import Session, create_session
 from robot.board import Board
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError, nearest
+from robot.log_reader import read_log
 from robot.messages import Cause, SafetyState
+from robot.recorder import EVENTS
 from robot.teleop.device import InputDevice
 from robot.teleop.hand import HandFeeder
 from robot.teleop.keyboard import KeyboardDevice
-from robot.teleop.takes import TakeSettings
+from robot.teleop.takes import TakeSettings, kept_of
 from robot.teleop.terminal import Terminal
 
 DEVICES: Final = ("keyboard", "gamepad", "web", "script")
@@ -46,8 +49,17 @@ def teleop(options: TeleopOptions) -> int:
         update_ratio=0,
         evaluate_every=0,
         teleop=checked(options.device),
-        takes=TakeSettings(most_s=options.episode_s, reset_s=options.reset_s, wanted=options.episodes),
+        takes=TakeSettings(
+            most_s=options.episode_s,
+            reset_s=options.reset_s,
+            wanted=options.episodes,
+            kept=0 if options.record is None else kept_in(options.record),
+        ),
     )
+    if setup.takes.kept:
+        print(f"{options.record} has {setup.takes.kept} takes already")
+    if 0 < setup.takes.wanted <= setup.takes.kept:
+        return 0
     session = create_session(
         options.robot,
         options.course,
@@ -63,6 +75,18 @@ def teleop(options: TeleopOptions) -> int:
     )
     ending = conduct(session, options.view, with_learner=False)
     return finish(session, ending, options.report, options.json)
+
+
+def kept_in(folder: Path) -> int:
+    """How many takes the sessions of a set have kept; one that was cut off counts as far as it goes."""
+    total = 0
+    for manifest in folder.glob("*/*/manifest.toml"):
+        if manifest.parent.is_symlink():
+            continue
+        with contextlib.suppress(SandlotError):  # nothing was recorded before it was cut off
+            log = read_log(manifest.parent, topics=(EVENTS,))
+            total += kept_of(logged.event for logged in log.events if logged.source == "pilot")
+    return total
 
 
 def checked(device: str) -> str:

@@ -8,11 +8,11 @@ whoever reads it later knows what the person meant; nothing is deleted.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from robot.inbox import Inbox
 from robot.layout import Struct
-from robot.messages import CUES
+from robot.messages import CUES, Event
 from robot.shared_memory import Mailbox
 
 Tell = Callable[[int, str, float, str], None]
@@ -27,6 +27,17 @@ class TakeSettings(Struct):
     reset_s: float = 0.0
     wanted: int = 0
     kept: int = 0
+
+
+def kept_of(events: Iterable[Event]) -> int:
+    """How many takes a session kept, from its events in order."""
+    kept = set[float]()
+    for event in events:
+        if event.kind in ("take_end", "take_success", "take_failure"):
+            kept.add(event.value)
+        elif event.kind == "take_drop":
+            kept.discard(event.value)
+    return len(kept)
 
 
 class Takes:

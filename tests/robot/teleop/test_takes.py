@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robot.messages import CUE_DTYPE
+from robot.messages import CUE_DTYPE, Event
 from robot.shared_memory import Mailbox
-from robot.teleop.takes import Takes, TakeSettings
+from robot.teleop.takes import Takes, TakeSettings, kept_of
 
 STEP_NS = 50_000_000
 
@@ -117,3 +117,15 @@ def test_what_was_pressed_before_the_pilot_came_is_over(tmp_path: Path, cue: str
     later = Takes(TakeSettings(), first.mailbox, lambda *_: None)
     later.begin(0, 7)
     assert not later.step(1, True)
+
+
+def test_a_set_goes_on_from_what_its_log_says_was_kept(tmp_path: Path) -> None:
+    recording = made(tmp_path, most_s=2.0, reset_s=0.5)
+    recording.run(34)
+    recording.press("drop")
+    recording.run(120)
+    recording.open = False
+    recording.press("failure")
+    recording.run(1)
+    events = [Event(0, kind, value) for kind, value in recording.told]
+    assert kept_of(events) == recording.takes.kept > 1
