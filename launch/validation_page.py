@@ -149,8 +149,9 @@ def _card(label: str, value: str, note: str, kind: str = "") -> str:
 
 def _row(gate: GateResult) -> str:
     measured, limit = ("" if v is None else f"{v:.4g}" for v in (gate.measured, gate.limit))
-    cells = "".join(f"<td>{html.escape(text)}</td>" for text in (gate.rule, measured, limit, gate.detail))
-    return f"<tr><th>{gate.name}</th><td class='{gate.verdict}'>{gate.verdict}</td>{cells}</tr>"
+    cells = (("rule", gate.rule), ("number", measured), ("number", limit), ("", gate.detail))
+    rest = "".join(f"<td class='{kind}'>{html.escape(text)}</td>" for kind, text in cells)
+    return f"<tr><th>{gate.name}</th><td class='{gate.verdict}'>{gate.verdict}</td>{rest}</tr>"
 
 
 def _map(worst: EpisodeResults, setting: Setting) -> bytes:
