@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from launch.operator import HELD_NS, Operator, StartLine, claimed
+from launch.operator import Hold, Operator, StartLine, claimed
 from launch.operator_panel import Panel
 from robot.messages import CUE_DTYPE, CUES, HAND_PRESSES, SafetyState
 from robot.shared_memory import Mailbox, Record
@@ -94,8 +94,7 @@ class HandOperator:
         self.panel = Panel(mailbox)
         self._buttons = HandButtons(self.panel, hand, cues, start, keys)
         self._enables, self._start = enables, start
-        self._since_ns: int | None = None
-        self._said_go = self._halted = False
+        self._hold, self._halted = Hold(), False
 
     def step(self, now_ns: int, state: Record | None, pilot: Record | None) -> None:
         current = SafetyState.BOOT if state is None else SafetyState(int(state["safety_state"][0]))
@@ -104,23 +103,10 @@ class HandOperator:
         if record is not None and not self._halted:
             held = bool(record["held"][0]) and now_ns - int(record["time_ns"][0]) < SILENT_NS
             self.panel.record["pressed_ns"] = record["input_ns"]
-        self._go(held, now_ns, current)
+        self._hold.step(held, now_ns, current, self.panel)
         if self._start is not None:
             self._start.step(state)
         self.panel.send(now_ns, held if self._enables else not self._halted, state)
-
-    def _go(self, held: bool, now_ns: int, current: SafetyState) -> None:
-        if not held:
-            self._since_ns, self._said_go = None, False
-            return
-        if self._since_ns is None:
-            self._since_ns = now_ns
-        if not self._said_go and now_ns - self._since_ns > HELD_NS:
-            # Taking hold is the deliberate act: one edge per hold, never by holding on.
-            button = {SafetyState.STANDBY: "arm", SafetyState.HOLD: "resume"}.get(current)
-            if button is not None:
-                self.panel.press(button)
-                self._said_go = True
 
     def halt(self, now_ns: int) -> None:
         self._halted = True
@@ -159,7 +145,9 @@ class HandThread:
         self._operator = operator
         self.panel = operator.panel
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=feeder.run, args=(self._ended.is_set,), name="hand")
+        self._thread = threading.Thread(
+            target=feeder.run, args=(self._ended.is_set,), name="hand", daemon=True
+        )
         self._thread.start()
 
     def step(self, now_ns: int, state: Record | None, pilot: Record | None) -> None:

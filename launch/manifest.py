@@ -41,6 +41,10 @@ PACKAGES = (
 )
 
 
+ALONE = ("run", "teleop")
+"""Roles of sessions that stream to no learner."""
+
+
 class Setup(Struct):
     """How a session's processes are set up: the resolved command line, in one place for all of them.
 

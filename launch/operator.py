@@ -164,6 +164,27 @@ def claimed(mailbox: Mailbox) -> int:
         raise SandlotError("somebody already enables motion in this session; only one may") from None
 
 
+class Hold:
+    """What taking hold of the robot presses, once for each hold and after it has lasted a moment: it is the
+    deliberate act, and never holding on."""
+
+    def __init__(self) -> None:
+        self._since_ns: int | None = None
+        self._said_go = False
+
+    def step(self, held: bool, now_ns: int, current: SafetyState, panel: Panel) -> None:
+        """Arm a robot in STANDBY, resume one in HOLD."""
+        if not held:
+            self._since_ns, self._said_go = None, False
+            return
+        if self._since_ns is None:
+            self._since_ns = now_ns
+        button = {SafetyState.STANDBY: "arm", SafetyState.HOLD: "resume"}.get(current)
+        if button is not None and not self._said_go and now_ns - self._since_ns > HELD_NS:
+            panel.press(button)
+            self._said_go = True
+
+
 class HeldKeyOperator:
     """A person at this terminal. Space held: motion enabled (let go: the robot stops). A tap enables nothing:
     a key counts as held from its first repeat on. ``r`` resets a fault while space is up, ``s`` stops, ``x``
@@ -178,27 +199,16 @@ class HeldKeyOperator:
         self._start = start
         self._terminal = Terminal(descriptor)
         self._last_ns = 0
-        self._held_since_ns: int | None = None
-        self._armed_this_hold = False
-        self._halted = False
+        self._hold = Hold()
+        self._held = self._halted = False
 
     def step(self, now_ns: int, state: Record | None, pilot: Record | None) -> None:
         current = SafetyState.BOOT if state is None else SafetyState(int(state["safety_state"][0]))
         for key in self._terminal.read(now_ns):
             self._press(key.name, key.new, now_ns)
-        if self._held_since_ns is not None and now_ns - self._last_ns > HELD_NS:
-            self._held_since_ns = None
-        held = self._held_since_ns is not None and not self._halted
-        if not held:
-            self._armed_this_hold = False
-        elif not self._armed_this_hold and now_ns - (self._held_since_ns or now_ns) > HELD_NS:
-            # Taking hold is the deliberate act: one edge per hold, never by holding on.
-            if current == SafetyState.STANDBY:
-                self.panel.press("arm")
-                self._armed_this_hold = True
-            elif current == SafetyState.HOLD:
-                self.panel.press("resume")
-                self._armed_this_hold = True
+        self._held = self._held and now_ns - self._last_ns <= HELD_NS
+        held = self._held and not self._halted
+        self._hold.step(held, now_ns, current, self.panel)
         if self._start is not None:
             self._start.step(state)
         self.panel.send(now_ns, held, state)
@@ -207,9 +217,8 @@ class HeldKeyOperator:
         if key == " ":
             repeated = now_ns - self._last_ns <= HELD_NS
             self._last_ns = now_ns
-            if repeated and self._held_since_ns is None:
-                self._held_since_ns = now_ns
-        elif key == "r" and new and self._held_since_ns is None:
+            self._held = self._held or repeated
+        elif key == "r" and new and not self._held:
             # Only a new press: a key that is stuck must not undo an emergency stop as soon as it is pressed.
             self.panel.record["estop"] = 0
             self.panel.press("reset")

@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from launch.manifest import ALONE, Setup
 from launch.manifest import FILE as MANIFEST
-from launch.manifest import Setup
 from launch.session import Session, open_session
 from launch.supervisor import CONFIGURATION_ERROR, SUPERVISOR
 from robot.board import Board
@@ -43,8 +43,6 @@ GUARDIAN_PRIORITY, ESTOP_PRIORITY, EMULATOR_PRIORITY, HAND_PRIORITY, PILOT_PRIOR
 ESTOP_ROUNDS = 5
 """How often an emergency stop is read within the shortest silence that stops the robot."""
 COURIER_NICE, LEARNER_NICE = 5, 10
-ALONE = ("run", "teleop")
-"""Roles of sessions that stream to no learner."""
 PUMP_S = 0.02
 """The courier's round, at most [s]."""
 DRAIN_S = 20.0

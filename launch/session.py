@@ -20,7 +20,16 @@ import numpy as np
 
 from launch import catalogue
 from launch.first_fault import save_first_fault
-from launch.manifest import Manifest, Setup, git_revision, load_manifest, machine, versions, without_none
+from launch.manifest import (
+    ALONE,
+    Manifest,
+    Setup,
+    git_revision,
+    load_manifest,
+    machine,
+    versions,
+    without_none,
+)
 from learners.config import LearnerConfig
 from learners.lagrangian import Multipliers
 from robot.board import Board
@@ -132,7 +141,7 @@ class Session:
         """The secret that authenticates streamed policies: shared by both machines where the session names
         keys, else one of this session's own. Raises SandlotError if a shared one is absent."""
         setup = self.manifest.setup
-        if self.manifest.role in ("run", "teleop"):
+        if self.manifest.role in ALONE:
             setup = Setup()  # nobody streams to it
         if setup.key:
             return load_session_key(Path(setup.keys) / SHARED_KEY)

@@ -13,7 +13,9 @@ import msgspec
 
 from launch import catalogue
 from robot.errors import SandlotError, SpecError, nearest
+from robot.log_reader import Log, read_log
 from robot.plain_data import decode_struct, differences
+from robot.recorder import TICKS
 from robot.spec import RobotSpec, load_spec
 
 KEPT = ("devices", "estimator", "calibration", "practice", "twin")
@@ -104,3 +106,14 @@ def description(metadata: dict[str, str], path: Path) -> RobotSpec:
         return decode_struct(msgspec.json.decode(metadata["spec"]), RobotSpec, str(path))
     except SpecError as error:
         raise SandlotError(f"{error}; the log is of another version, replay it with that one") from None
+
+
+def read_recording(path: Path) -> tuple[Log, RobotSpec]:
+    """A run's log, and the robot that it describes. Raises SandlotError if there is none or no tick in it."""
+    if not path.exists():
+        raise SandlotError(f"{path} does not exist; give a run's folder or its log.mcap")
+    log = read_log(path, [TICKS])
+    spec = description(log.metadata, path)
+    if not len(log.ticks):
+        raise SandlotError(f"{path} has no ticks; the guardian never ran")
+    return log, spec

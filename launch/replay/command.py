@@ -10,12 +10,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 from launch.options import ReplayOptions
-from launch.replay.changes import changed, description
+from launch.replay.changes import changed, read_recording
 from launch.replay.comparison import compare
 from launch.replay.summary import figures, show, sure
 from robot.errors import SandlotError
-from robot.log_reader import read_log
-from robot.recorder import TICKS
 
 DIFFERENT = 3
 """Exit code: the log was read, and its verdicts are not those that were asked about."""
@@ -29,13 +27,7 @@ def replay(options: ReplayOptions) -> int:
         from launch.replay.twin import replay_twin
 
         return replay_twin(options)
-    path = Path(options.log)
-    if not path.exists():
-        raise SandlotError(f"{path} does not exist; give a run's folder or its log.mcap")
-    log = read_log(path, [TICKS])
-    spec = description(log.metadata, path)
-    if not len(log.ticks):
-        raise SandlotError(f"{path} has no ticks; the guardian never ran")
+    log, spec = read_recording(Path(options.log))
     asked = options.spec is not None or bool(options.set)
     other, changes = changed(spec, options.spec, options.set) if asked else (None, [])
     errors = Console(stderr=True)

@@ -9,10 +9,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from launch import catalogue
-from launch.replay.changes import description
 from robot.errors import SandlotError, SpecError
-from robot.log_reader import Log, read_log
-from robot.recorder import TICKS
+from robot.log_reader import Log
 from robot.safety.state_machine import AUTHORITY
 from robot.spec import RobotSpec
 from sim.car import GRAVITY
@@ -24,17 +22,6 @@ BUMP = 1.5
 """Of what its tyres can do: a horizontal specific force beyond is something else pushing the car."""
 ROOM_M = 0.05
 """Nearer to a wall the estimate does not tell whether the car touches it."""
-
-
-def read_recording(path: Path) -> tuple[Log, RobotSpec]:
-    """A run's log, and the robot that it describes. Raises SandlotError if there is none or no tick in it."""
-    if not path.exists():
-        raise SandlotError(f"{path} does not exist; give a run's folder or its log.mcap")
-    log = read_log(path, [TICKS])
-    spec = description(log.metadata, path)
-    if not len(log.ticks):
-        raise SandlotError(f"{path} has no ticks; the guardian never ran")
-    return log, spec
 
 
 def recording(spec: RobotSpec, log: Log, room: World | None) -> Recording:

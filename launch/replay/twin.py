@@ -12,8 +12,8 @@ from rich.table import Table
 
 from launch import catalogue
 from launch.options import ReplayOptions
-from launch.replay.changes import changed
-from launch.replay.recording import read_recording, recording, room_of
+from launch.replay.changes import changed, read_recording
+from launch.replay.recording import recording, room_of
 from robot.spec import RobotSpec, load_spec
 from robot.validation_report import GateResult
 from sim.estimate_errors import load_errors
