@@ -15,9 +15,18 @@ from launch.operator import SimulatedOperator
 from robot.clock import SimulatedClock
 from robot.errors import SharedMemoryError
 from robot.inbox import OperatorInbox
-from robot.messages import CUE_DTYPE, OPERATOR_DTYPE, Actor, InputKind, SafetyState, hand_dtype, state_dtype
+from robot.messages import (
+    CUE_DTYPE,
+    OPERATOR_DTYPE,
+    Actor,
+    Cause,
+    InputKind,
+    SafetyState,
+    hand_dtype,
+    state_dtype,
+)
 from robot.practice.acting import TELEOP_STALE_NS
-from robot.safety.state_machine import Inputs, Timing, boot, step
+from robot.safety.state_machine import Inputs, Request, Timing, boot, step
 from robot.shared_memory import Mailbox
 from robot.spec import load_spec
 from robot.teleop.device import Reading
@@ -68,7 +77,7 @@ class World:
     def feed(self) -> HandFeeder:
         return HandFeeder(SPEC, self.puppet, self.hand, self.clock, lambda _, text: self.said.append(text))
 
-    def run(self, seconds: float) -> SafetyState:
+    def run(self, seconds: float, request: Request = Request.NONE) -> SafetyState:
         record = np.zeros(1, state_dtype(SPEC))
         for tick in range(round(seconds * 1e9 / TICK_NS)):
             self.clock.sleep_until(self.clock.now_ns() + TICK_NS)
@@ -84,6 +93,8 @@ class World:
                 self.kernel,
                 Inputs(
                     now_ns=now_ns,
+                    request=request,
+                    cause=Cause.NONE if request == Request.NONE else Cause.LIMIT,
                     enable=self.inbox.enable,
                     fresh=self.inbox.fresh,
                     still=True,
@@ -113,6 +124,18 @@ def test_taking_hold_arms_once_and_letting_go_stops(world: World) -> None:
     assert world.run(0.5) == SafetyState.HOLD
     world.puppet.held = True
     assert world.run(2.0) == SafetyState.ACTIVE, "through REDUCED"
+
+
+def test_holding_on_does_not_go_on_after_a_stop_of_the_kernels(world: World) -> None:
+    world.run(1.0)
+    world.puppet.held = True
+    assert world.run(3.0) == SafetyState.ACTIVE
+    world.run(0.05, Request.CATEGORY2)
+    assert world.run(1.5) == SafetyState.HOLD, "only taking hold anew says go"
+    world.puppet.held = False
+    world.run(0.2)
+    world.puppet.held = True
+    assert world.run(1.0) in (SafetyState.REDUCED, SafetyState.ACTIVE)
 
 
 def test_a_short_touch_enables_nothing(world: World) -> None:
