@@ -17,19 +17,12 @@ from sim.fleet_drive import FleetDrive
 from sim.log_windows import HEADING, Windows
 from sim.plant import Array
 from sim.randomisation import CONDITIONS
-from sim.world import Segment, Start, Wall, World
+from sim.world import hall
 
 TIMESTEP: Final = 0.001
 """Of the physics [s]; at 2 ms a tight bend parts from the twin by 5 mrad in half a second, at 1 ms by 2."""
 SETTLE_STEPS: Final = 200
-HALL: Final = World(
-    name="hall",
-    description="a floor without end: its walls are half a kilometre away",
-    half_width=499.0,
-    wall=Wall(height=0.25, thickness=0.1),
-    start=Start(distance=0.0),
-    segments=(Segment(radius=500.0, turn_degrees=360.0),),
-)
+HALL: Final = hall(500.0)
 
 
 def replay(

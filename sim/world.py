@@ -204,6 +204,19 @@ def _chain(world: World) -> list[tuple[float, float, float]]:
     return poses
 
 
+def hall(radius: float, *obstacles: Obstacle) -> World:
+    """A ring of ``radius`` [m] that is nearly all floor: nobody meets its walls, only the obstacles."""
+    return World(
+        name="hall",
+        description="a ring so wide that nobody meets its walls",
+        half_width=radius - 1.0,
+        wall=Wall(height=0.25, thickness=0.1),
+        start=Start(distance=0.0),
+        segments=(Segment(radius=radius, turn_degrees=360.0),),
+        obstacles=obstacles,
+    )
+
+
 def load_world(path: Path) -> World:
     """Read a world's TOML file. Raises SpecError naming the key and the nearest valid one."""
     try:

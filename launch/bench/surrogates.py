@@ -22,7 +22,7 @@ from robot.spec import RobotSpec, load_spec
 from sim.emulators.rig import Rig
 from sim.plant import Twin
 from sim.surrogate import Surrogate, load_surrogate, make_twin
-from sim.world import Obstacle, Segment, Start, Wall, World
+from sim.world import Obstacle, hall
 
 Floats = NDArray[np.float64]
 
@@ -48,6 +48,8 @@ SCRIPT = (
 down elsewhere, straight into a block. Each tells something of its own about the car."""
 SET_DOWN_S, BEFORE_BLOCK = 11.5, (21.0, -26.0, 0.0)
 """When [s] and where the car is set down for that: x, y [m], yaw [rad]."""
+BLOCK = Obstacle(shape="box", size=(1.0, 2.0, 0.3), x=25.0, y=-26.0)
+"""All there is to meet in the hall."""
 GREETING_S = 1.0
 """A motor controller that has not answered by then will not."""
 TWIN = "twin"
@@ -67,22 +69,9 @@ class Course:
         return found
 
 
-def hall() -> World:
-    """A ring so wide that nothing but the block is ever met."""
-    return World(
-        name="hall",
-        description="a wide ring with a block in it",
-        half_width=25.0,
-        wall=Wall(height=0.25, thickness=0.1),
-        start=Start(distance=0.0),
-        segments=(Segment(radius=26.0, turn_degrees=360.0),),
-        obstacles=(Obstacle(shape="box", size=(1.0, 2.0, 0.3), x=25.0, y=-26.0),),
-    )
-
-
 def drive(spec: RobotSpec, surrogate: Surrogate, seed: int = 0) -> Course:
     """Send one car the script. Raises SandlotError if its controller does not answer."""
-    world = hall()
+    world = hall(26.0, BLOCK)
     twin_rng, rig_rng = np.random.default_rng(seed).spawn(2)
     twin = make_twin(spec, world, twin_rng, surrogate)
     clock = SimulatedClock(0)

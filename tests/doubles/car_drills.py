@@ -12,19 +12,12 @@ from sim.bicycle import Bicycle
 from sim.car import GRAVITY, WHEELS, car_parameters
 from sim.plant import Twin
 from sim.twin import CarTwin
-from sim.world import Segment, Start, Wall, World, load_world, world_path
+from sim.world import hall, load_world, world_path
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
 CAR = car_parameters(SPEC)
 OVAL = load_world(world_path("oval"))
-HALL = World(
-    name="hall",
-    description="a ring so wide that nobody meets its walls",
-    half_width=19.0,
-    wall=Wall(height=0.25, thickness=0.1),
-    start=Start(distance=0.0),
-    segments=(Segment(radius=20.0, turn_degrees=360.0),),
-)
+HALL = hall(20.0)
 MS = 1_000_000
 RESISTANCE = CAR.rolling_resistance * CAR.mass * GRAVITY
 """Of rolling [N]."""

@@ -11,7 +11,7 @@ import pytest
 from robot.spec import load_spec
 from sim.car import car_parameters
 from sim.collision import Collision, room
-from sim.world import Obstacle, Segment, Start, Wall, World, load_world, world_path
+from sim.world import Obstacle, World, hall, load_world, world_path
 
 CAR = car_parameters(load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml"))
 OVAL = load_world(world_path("oval"))
@@ -20,20 +20,8 @@ STILL = (0.0, 0.0, 0.0)
 SPRING = 0.5 * CAR.mass * CAR.bumper_frequency**2
 
 
-def with_obstacle(obstacle: Obstacle) -> World:
-    return World(
-        name="hall",
-        description="",
-        half_width=19.0,
-        wall=Wall(height=0.25, thickness=0.1),
-        start=Start(distance=0.0),
-        segments=(Segment(radius=20.0, turn_degrees=360.0),),
-        obstacles=(obstacle,),
-    )
-
-
-BOX = with_obstacle(Obstacle(shape="box", size=(1.0, 1.0, 0.3), x=5.0, y=0.0, yaw=math.pi / 6))
-DRUM = with_obstacle(Obstacle(shape="cylinder", size=(0.5, 0.3), x=5.0, y=0.0))
+BOX = hall(20.0, Obstacle(shape="box", size=(1.0, 1.0, 0.3), x=5.0, y=0.0, yaw=math.pi / 6))
+DRUM = hall(20.0, Obstacle(shape="cylinder", size=(0.5, 0.3), x=5.0, y=0.0))
 
 
 def at(x: float, y: float, yaw: float) -> tuple[float, float, float, float]:
