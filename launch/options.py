@@ -1267,4 +1267,9 @@ class ExperimentReturnsOptions(ExperimentOptions):
     each evaluation, and a picture of each environment; many hours, resumable.
 
     Example: sandlot experiment returns --csv runs/returns.csv --seeds 0 1 2
+
+    Two of the cases: sandlot experiment returns --csv runs/returns.csv --cases sac "sb3 sac"
     """
+
+    cases: tuple[str, ...] = ()
+    """Which of sac, "sb3 sac", droq, "sbx droq" and "10 critics"; all without any."""

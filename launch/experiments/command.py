@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from launch.options import ExperimentOptions
+from launch.options import ExperimentOptions, ExperimentReturnsOptions
 
 
 def alarm(options: ExperimentOptions) -> int:
@@ -45,11 +45,11 @@ def offline(options: ExperimentOptions) -> int:
     return 0
 
 
-def returns(options: ExperimentOptions) -> int:
+def returns(options: ExperimentReturnsOptions) -> int:
     """SAC and DroQ, ours and others'."""
     from launch.experiments import returns as experiment
 
-    experiment.run(options.csv, options.seeds, print)
+    experiment.run(options.csv, options.seeds, print, options.cases)
     return 0
 
 

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from launch.bench.practice import append, rows
 from launch.experiments.cases import lines
+from robot.errors import SandlotError, nearest
 
 ENVIRONMENTS: Final = ("Hopper-v5", "HalfCheetah-v5", "dm_control/cheetah-run")
 EVALUATE_EVERY: Final = 5_000
@@ -53,9 +54,17 @@ class Judged(NamedTuple):
     wall_s: float
 
 
-def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None]) -> None:
-    """One seed after the other: every environment and case, a row per evaluation, and a picture of all."""
+def run(
+    csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None], only: Sequence[str] = ()
+) -> None:
+    """One seed after the other: every environment and case (or ``only`` some), a row per evaluation, and a
+    picture of all. Raises SandlotError if there is no such case."""
+    for name in only:
+        if name not in CASES:
+            raise SandlotError(f"no case {name!r}; {nearest(name, CASES)}")
     for environment, case, seed in runs(seeds):
+        if only and case not in only:
+            continue
         key = (environment, case, str(seed))
         if any((row["environment"], row["case"], row["seed"]) == key for row in rows(csv_file)):
             continue

@@ -11,6 +11,7 @@ import pytest
 from launch.experiments import returns
 from launch.experiments.returns import CASES, ENVIRONMENTS, Case
 from learners.environments.swing_up import STEPS
+from robot.errors import SandlotError
 
 
 def test_each_seed_is_whole_before_the_next_and_the_slow_ones_are_few() -> None:
@@ -19,6 +20,11 @@ def test_each_seed_is_whole_before_the_next_and_the_slow_ones_are_few() -> None:
     assert [seed for _, _, seed in order] == sorted(seed for _, _, seed in order)
     for slow in ("sbx droq", "10 critics"):
         assert {seed for _, case, seed in order if case == slow} == {3}
+
+
+def test_a_case_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SandlotError, match="did you mean droq"):
+        returns.run(tmp_path / "returns.csv", [0], print, ["drog"])
 
 
 @pytest.mark.slow
@@ -44,8 +50,10 @@ def test_runs_are_made_once_and_judged_in_the_same_places(
         return measure(environment, case, seed, folder)
 
     monkeypatch.setattr(returns, "measure", counted)
-    for seeds in ([0], [0, 1]):
-        returns.run(tmp_path / "returns.csv", seeds, said.append)
+    for seeds, only in (([0], ["sac"]), ([0], []), ([0, 1], [])):
+        returns.run(tmp_path / "returns.csv", seeds, said.append, only)
+        if only:
+            assert {case for case, _ in made} == {short["sac"]}
     assert any("no_such_package is not installed" in line for line in said)
     assert len(made) == len(set(made))
     with (tmp_path / "returns.csv").open(newline="") as file:
