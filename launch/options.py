@@ -910,10 +910,14 @@ class BenchLearnerOptions:
     """Critic updates per second, against the bare matrix products of an update; memory and start-up.
 
     Example: sandlot bench learner --json
+
+    On a GPU, and from pictures, too: sandlot bench learner --device cuda --json
     """
 
     seconds: float = 10.0
-    """How long to measure each of the three learners [s], half of it its bare products."""
+    """How long to measure each of the learners [s], half of it its bare products."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What makes the updates."""
     threads: int = 1
     """Processor cores that a learner may use."""
     against: Literal["sb3", "sbx"] | None = None
