@@ -57,6 +57,8 @@ class PracticeOptions:
     """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What the learner computes on: the processor, or a GPU."""
     smoke_gate: bool = True
     """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
     clearly worse than the one that drives (docs/VALIDATION.md)."""
@@ -211,6 +213,8 @@ class LearnerOptions:
     """Critic updates per environment step (None: the default; 0 switches learning off)."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What the learner computes on: the processor, or a GPU."""
     smoke_gate: bool = True
     """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
     clearly worse than the one that drives (docs/VALIDATION.md)."""
