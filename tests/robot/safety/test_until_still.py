@@ -19,6 +19,7 @@ def test_it_is_active_from_its_beginning_to_the_first_standstill(
     ticks: list[tuple[int, bool]], begun: bool
 ) -> None:
     until = UntilStill(DEADLINE / 1e9)
+    assert not until.active
     assert not until.update(10**9, False), "it has not begun"
     for start in (10**10, 10**12):  # a second beginning is as good as the first
         if begun:
