@@ -61,13 +61,13 @@ def cases() -> dict[str, tuple[TaskContract, DrqConfig]]:
 def run(written: int, seconds: float, folder: Path | None) -> dict[str, float]:
     """``written`` frames on the disk of ``folder``, ``seconds`` of updates for each learner. Figures in one
     flat dictionary."""
-    figures = in_child(_store, min(written, TRANSITIONS), folder)
+    figures = in_child(_store, min(written, TRANSITIONS), folder, min(seconds, DRAWN_S))
     for name in cases():
         figures |= {f"{name}_{key}": value for key, value in in_child(_learn, name, seconds).items()}
     return {key: float(f"{value:.5g}") for key, value in figures.items()}
 
 
-def _store(written: int, folder: Path | None) -> dict[str, float]:
+def _store(written: int, folder: Path | None, seconds: float) -> dict[str, float]:
     from learners.frames import Frames
     from learners.replay import Replay
 
@@ -86,7 +86,7 @@ def _store(written: int, folder: Path | None) -> dict[str, float]:
         frames.sync()
         write_s = time.perf_counter() - begin
         drawn, begin = 0, time.perf_counter()
-        while (draw_s := time.perf_counter() - begin) < DRAWN_S:
+        while (draw_s := time.perf_counter() - begin) < seconds:
             replay.sample_pictures(BATCH, rng, 1, 0.99)
             drawn += BATCH
         memory_mb, mapped_mb = _memory_mb("RssAnon") - before_mb, _memory_mb("RssFile")
