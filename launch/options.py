@@ -100,6 +100,8 @@ class TeleopOptions:
     From a phone: sandlot teleop racer --device web:192.168.1.30:8080
 
     As written down: sandlot teleop racer --device script:lap.toml
+
+    A gamepad or transmitter of another kind, once: sandlot teleop racer --map
     """
 
     robot: Annotated[str, Positional] = "racer"
@@ -107,6 +109,8 @@ class TeleopOptions:
     device: str = "keyboard"
     """keyboard (this terminal's), gamepad or gamepad:/dev/input/…, web (a page on this machine) or
     web:HOST:PORT (on the local network), script:FILE."""
+    map: bool = False
+    """Drive nothing: make a mapping for the gamepad, by moving each of its sticks and buttons in turn."""
     course: str = "oval"
     """A course's name (launch/courses) or its TOML file."""
     record: Path | None = None

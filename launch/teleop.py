@@ -19,6 +19,7 @@ from launch.operator import AbsentOperator, Operator, StartLine
 from launch.options import TeleopOptions
 from launch.practice import conduct, finish, free_ports, need
 from launch.session import Session, create_session
+from launch.teleop_map import MAPS, make_map
 from robot.board import Board
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError, nearest
@@ -32,14 +33,14 @@ from robot.teleop.takes import TakeSettings, kept_of
 from robot.teleop.terminal import Terminal
 
 DEVICES: Final = ("keyboard", "gamepad", "web", "script")
-MAPS: Final = Path("~/.config/sandlot/gamepads")
-"""Where mappings of gamepads lie."""
 LINK: Final = "teleop.url"
 """In a run's folder: the link of the page that drives it."""
 
 
 def teleop(options: TeleopOptions) -> int:
     """The command."""
+    if options.map:
+        return make_map(options)
     if not options.hardware:
         need("mujoco")
     if options.minutes < 0 or options.episode_s < 0 or options.reset_s < 0 or options.episodes < 0:
