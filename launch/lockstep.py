@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from launch.clearance import told
+from launch.manifest import ALONE
 from launch.manifest import FILE as MANIFEST
 from launch.operator import SimulatedOperator
 from launch.processes import make_guardian, make_pilot, make_policies, server_config
@@ -29,9 +30,11 @@ from launch.status_log import StatusLog
 from robot.clock import SimulatedClock
 from robot.courier import Courier
 from robot.direct_link import direct_link_pair
+from robot.errors import SandlotError
 from robot.frame_file import DiskFullError
 from robot.interface import make_driver
 from robot.messages import Event, SafetyState
+from robot.teleop.hand import HandFeeder
 from sim.emulators.rig import Rig
 from sim.plant import Twin
 from sim.surrogate import make_twin
@@ -73,7 +76,7 @@ class Lockstep:
         self.pilot = make_pilot(session, self.policies, self.board, self.clock)
         self.operator = SimulatedOperator(self.board.operator, self.twin.place)
         robot_end, learner_end = direct_link_pair()
-        learns = manifest.role != "run"
+        learns = manifest.role not in ALONE
         self.courier = Courier(
             spec,
             contract,
@@ -89,6 +92,7 @@ class Lockstep:
         )
         for kind, value, text in told(session):
             self.courier.recorder.event("courier", Event(self.clock.now_ns(), kind, value, text))
+        self._hand = self._feeder() if manifest.setup.teleop else None
         self._gate: SmokeProcess | None = None
         self.server = self._learner(learner_end) if learns else None
         self._reader = Reader(self.board, spec)
@@ -122,6 +126,15 @@ class Lockstep:
             gate_s=served.publish_s,
         )
 
+    def _feeder(self) -> HandFeeder:
+        """A written script's hand: no other has a place in simulated time."""
+        from launch.teleop import open_device
+
+        if not self.session.manifest.setup.teleop.startswith("script:"):
+            raise SandlotError("simulated time has no person in it: a script can drive, no other device")
+        device, board = open_device(self.session), self.board
+        return HandFeeder(self.session.spec, device, board.hand, self.clock, lambda time_ns, text: None)
+
     def run(self, minutes: float, progress: Progress | None = None) -> None:
         """Practise for so long, counted from the first moment the robot was free to move [min]."""
         spec = self.session.spec
@@ -137,6 +150,8 @@ class Lockstep:
             due_ns += period_ns
             self.clock.sleep_until(due_ns)
             self.guardian.tick(due_ns)
+            if self._hand is not None:
+                self._hand.step()
             if tick % per_step == 0:
                 self.pilot.step(due_ns)
             if tick % per_operator == 0:
@@ -172,6 +187,8 @@ class Lockstep:
         """Stop the robot as the guardian does it, then drain and close the data."""
         period_ns = round(1e9 / self.session.spec.rates.guardian_hz)
         try:
+            if self._hand is not None:
+                self._hand.close()
             self.pilot.finish()
             self.guardian.request_stop()
             stop = self.session.spec.stop

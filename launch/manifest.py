@@ -58,7 +58,8 @@ class Setup(Struct):
     costs. ``growth``: of the action range. ``policy``, ``initial`` (networks of the learner), ``resume``:
     paths, empty for none. ``bundle``: the path of the signed bundle whose
     policy drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
-    ``bench_override``: why a policy that was not validated drives a robot, at reduced authority. ``teleop``:
+    ``bench_override``: why a policy that was not validated drives a robot, at reduced authority; ``reduced``:
+    somebody asked for that authority. ``teleop``:
     the input device a person drives with (``launch.teleop``), empty for none; ``takes``: how it is recorded.
     """
 
@@ -82,6 +83,7 @@ class Setup(Struct):
     bundle: str = ""
     trusted: str = ""
     bench_override: str = ""
+    reduced: bool = False
     teleop: str = ""
     takes: TakeSettings = TakeSettings()
 

@@ -127,6 +127,8 @@ class TeleopOptions:
     """Seed of the twin's noise."""
     hardware: bool = False
     """Drive the real robot on the ports its file names, instead of the twin."""
+    reduced: bool = False
+    """Hold the robot at the limits of its REDUCED state all the time: for a first drive, or a guest's."""
     world: str | None = None
     """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
     surrogate: str | None = None

@@ -413,6 +413,7 @@ def _view(session: Session, kind: str) -> View:
         folder=str(session.directory),
         speed_unit=units[spec.stop.standstill],
         minutes=manifest.minutes,
+        limits=session.limits,
     )
     _, x, y, _ = session.course.table()
     return make_view(kind, Console(), header, BrailleMap(np.column_stack((x, y))))
@@ -420,7 +421,9 @@ def _view(session: Session, kind: str) -> View:
 
 def _bench(session: Session) -> str:
     reason = session.manifest.setup.bench_override
-    return f", BENCH OVERRIDE at REDUCED limits: {reason}" if reason else ""
+    if reason:
+        return f", BENCH OVERRIDE at REDUCED limits: {reason}"
+    return f", {session.limits}" if session.limits else ""
 
 
 def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -> int:

@@ -72,6 +72,12 @@ class Session:
     def course(self) -> Course:
         return Course(decode_struct(self.manifest.course, CourseFile, str(self.directory)))
 
+    @property
+    def limits(self) -> str:
+        """For a person: whether all of the session has less authority than the robot has."""
+        share = self.spec.safety.authority
+        return f"REDUCED limits ({share:.0%})" if share < 1.0 else ""
+
     @cached_property
     def contract(self) -> TaskContract:
         return contract_of(self.spec, self.task())
@@ -190,7 +196,8 @@ def create_session(
     surrogate: str | None = None,
 ) -> Session:
     """Make a run's folder and its manifest. ``attended``: a person enables motion on the twin too;
-    ``surrogate``: drive that in place of the twin. Under a bench override the robot has reduced authority.
+    ``surrogate``: drive that in place of the twin. Under a bench override, and where the setup asks for it,
+    the robot has reduced authority.
     Raises SpecError for an unknown robot, course, surrogate or cost."""
     spec_path, course_path = catalogue.find("robots", robot), catalogue.find("courses", course)
     world_path = _world(world, course_path.stem) if twin else None
@@ -209,6 +216,8 @@ def create_session(
         )
     if setup.bench_override:
         spec = _on_the_bench(spec, attended or not twin)
+    elif setup.reduced:
+        spec = reduced(spec)
     now = datetime.datetime.now(datetime.UTC)
     directory = _folder(runs / spec.name, now)
     if twin:

@@ -50,6 +50,7 @@ def teleop(options: TeleopOptions) -> int:
         update_ratio=0,
         evaluate_every=0,
         teleop=checked(options.device),
+        reduced=options.reduced,
         takes=TakeSettings(
             most_s=options.episode_s,
             reset_s=options.reset_s,
@@ -143,7 +144,7 @@ def _page(session: Session) -> InputDevice:
         safety, cause = SafetyState(int(row["safety_state"])), Cause(int(row["cause"]))
         value = float(row["state"][speed])
         shown = {"speed": value, "unit": unit} if math.isfinite(value) else {}
-        return {"safety": safety.name, "cause": cause.name, **shown}
+        return {"safety": safety.name, "cause": cause.name, "limits": session.limits, **shown}
 
     link = urlsplit((session.directory / LINK).read_text())
     token = link.path.strip("/")

@@ -50,14 +50,15 @@ _PHASE_TEXT = {
 
 @dataclass(frozen=True)
 class Header:
-    """What does not change: ``title`` such as "racer on oval", ``detail`` such as "twin, seed 0", and
-    where the run's folder is."""
+    """What does not change: ``title`` such as "racer on oval", ``detail`` such as "twin, seed 0", where the
+    run's folder is, and the ``limits`` of all of it, if they are not the robot's own."""
 
     title: str
     detail: str
     folder: str
     speed_unit: str = "m/s"
     minutes: float = 0.0
+    limits: str = ""
 
 
 class View(Protocol):
@@ -100,7 +101,8 @@ class PlainView:
             return
         self._next_s = (elapsed_s // self._every_s + 1) * self._every_s
         self._print(
-            f"{clock(elapsed_s)} {now.safety.name.lower()} {now.phase.name.lower()} "
+            f"{clock(elapsed_s)} {' '.join((now.safety.name.lower(), self._header.limits)).strip()} "
+            f"{now.phase.name.lower()} "
             f"{number(now.speed, '.1f')} {self._header.speed_unit} | "
             f"laps {now.laps}, last {seconds(now.lap_s)}, best {seconds(now.best_lap_s)} | "
             f"failures {now.failures}, recoveries {now.recoveries} | "
@@ -190,6 +192,8 @@ class LiveView:
         state = Text(now.safety.name, _SAFETY_STYLE.get(now.safety, QUIET))
         if now.cause != Cause.NONE:
             state.append(f"  {now.cause.name.lower().replace('_', ' ')}", WATCH)
+        if self._header.limits:
+            state.append(f"  {self._header.limits}", WATCH)
         phase, style = _PHASE_TEXT[now.phase]
         return facts(
             ("safety", state),
