@@ -60,7 +60,8 @@ class Setup(Struct):
     policy drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
     ``bench_override``: why a policy that was not validated drives a robot, at reduced authority; ``reduced``:
     somebody asked for that authority. ``teleop``:
-    the input device a person drives with (``launch.teleop``), empty for none; ``takes``: how it is recorded.
+    the input device a person drives with (``launch.teleop``), empty for none; ``takes``: how it is recorded;
+    ``operator``: who drives, ``task``: what they do, in words.
     """
 
     address: str = "127.0.0.1:5588"
@@ -86,6 +87,8 @@ class Setup(Struct):
     reduced: bool = False
     teleop: str = ""
     takes: TakeSettings = TakeSettings()
+    operator: str = ""
+    task: str = ""
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""

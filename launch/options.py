@@ -91,7 +91,7 @@ class TeleopOptions:
     The robot moves while you have hold of the device: a key of the keyboard, the dead man's button of a
     gamepad. It drives through pilot and guardian like any policy. Keys: arrows drive, space has hold without
     moving; r resets a fault, s stops, x is the software emergency stop, p says that it stands on its start
-    line; e ends a take, y and n say whether it was a success, d drops it.
+    line; e ends a take, y and n say whether it was a success, d drops it; t types a note.
 
     Example: sandlot teleop racer --device keyboard --record demos/oval --episodes 10
 
@@ -115,6 +115,10 @@ class TeleopOptions:
     """A course's name (launch/courses) or its TOML file."""
     record: Path | None = None
     """A set of demonstrations: each session of it lies in this folder (default: --runs)."""
+    operator: str = ""
+    """Who drives: a name or a number, kept with the recording."""
+    task: str = ""
+    """What the episodes are, in words, kept with the recording: "lap the oval without touching a wall"."""
     episodes: int = 0
     """Takes to keep, after which the session ends by itself; 0 for no end."""
     episode_s: float = 0.0
@@ -799,7 +803,7 @@ class DataExportOptions:
     output: str
     """What to write: a folder, a file, or for minari a name such as racer/laps-v0."""
     task: str = ""
-    """The task in words, for datasets that ask for it (default: the contract's)."""
+    """The task in words, of all episodes (default: as it was recorded, else the contract's)."""
     pictures: Literal["video", "encoded"] = "video"
     """For lerobot: H.264 video, or in the table as the camera encoded them, to the last bit."""
 

@@ -25,6 +25,7 @@ from launch.attendance import AttendingOperator, Warn
 from launch.conductor import PERIOD_NS, VIEW_NS, Conductor, Ending, EventLog, StopSignals
 from launch.manifest import Setup
 from launch.map import BrailleMap
+from launch.notes import SessionNotes
 from launch.operator import AbsentOperator, HeldKeyOperator, Operator, SimulatedOperator, StartLine
 from launch.options import LearnerOptions, OnboardOptions, OperatorOptions, PracticeOptions
 from launch.processes import wired_estops
@@ -42,6 +43,7 @@ from robot.clock import MonotonicClock
 from robot.errors import SandlotError
 from robot.practice.course import load_course
 from robot.spec import load_spec
+from robot.teleop.note_line import Notes
 from robot.teleop.terminal import Terminal
 
 STARTING_S = 30.0
@@ -298,12 +300,19 @@ def conduct(session: Session, view_kind: str, with_learner: bool) -> Ending:
         reader = Reader(board, session.spec)
         events = EventLog(session.directory / "processes.jsonl")
         supervisor = Supervisor(plans(session, board, with_learner), session.output, clock, events.note)
-        operator = _operator(session, board, lambda now_ns, text: events.note(now_ns, "operator", text))
+        say = partial(_say, events)
+        notes = SessionNotes(board, say)
+        operator = _operator(session, board, say, notes)
         view = _view(session, view_kind)
+        notes.show = view.draft
         limit, status = session.manifest.minutes, StatusLog(session.directory / STATUS)
         conductor = Conductor(supervisor, operator, reader, view, clock, session.spec, limit, status)
         events.listeners.append(conductor.say)
         return conductor.run()
+
+
+def _say(events: EventLog, now_ns: int, text: str) -> None:
+    events.note(now_ns, "operator", text)
 
 
 def run_fast(session: Session, view_kind: str) -> Ending:
@@ -355,14 +364,14 @@ def _board(session: Session) -> Iterator[Board]:
         session.remove_board()
 
 
-def _operator(session: Session, board: Board, warn: Warn) -> Operator:
+def _operator(session: Session, board: Board, warn: Warn, notes: Notes) -> Operator:
     device = session.manifest.setup.teleop
     if not device:
         return _without_hand(session, board, warn)
     from launch.teleop import with_hand
 
     start = StartLine(board.pose, session.course.start, partial(_place, session, session.course.start))
-    return with_hand(session, board, warn, start, partial(_without_hand, session, board, warn))
+    return with_hand(session, board, warn, start, notes, partial(_without_hand, session, board, warn))
 
 
 def _without_hand(session: Session, board: Board, warn: Warn) -> Operator:

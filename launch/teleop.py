@@ -29,6 +29,7 @@ from robot.recorder import EVENTS
 from robot.teleop.device import InputDevice
 from robot.teleop.hand import HandFeeder
 from robot.teleop.keyboard import KeyboardDevice
+from robot.teleop.note_line import Notes
 from robot.teleop.takes import TakeSettings, kept_of
 from robot.teleop.terminal import Terminal
 
@@ -51,6 +52,8 @@ def teleop(options: TeleopOptions) -> int:
         evaluate_every=0,
         teleop=checked(options.device),
         reduced=options.reduced,
+        operator=options.operator,
+        task=options.task,
         takes=TakeSettings(
             most_s=options.episode_s,
             reset_s=options.reset_s,
@@ -163,7 +166,12 @@ def _make_link(session: Session, where: str) -> str:
 
 
 def with_hand(
-    session: Session, board: Board, warn: Warn, start: StartLine, otherwise: Callable[[], Operator]
+    session: Session,
+    board: Board,
+    warn: Warn,
+    start: StartLine,
+    notes: Notes,
+    otherwise: Callable[[], Operator],
 ) -> Operator:
     """Who enables motion where a person has an input device in hand: they do, by holding it, where driving is
     all that the session is for; else who would without it (``otherwise``), and they may step in."""
@@ -178,7 +186,7 @@ def with_hand(
             "the keyboard enables motion in this session, so it cannot take over as well; take over with "
             "--teleop gamepad"
         )
-    keys = KeyboardDevice(spec, Terminal()) if terminal and alone and not at_keys else None
+    keys = KeyboardDevice(spec, Terminal(), notes) if terminal and alone and not at_keys else None
     operator: Operator
     if alone:
         enables = spec.enable.source != "transmitter"
@@ -192,5 +200,5 @@ def with_hand(
         operator = AssistedOperator(operator, HandButtons(operator.panel, board.hand, board.cues, start))
     if not at_keys:
         return operator
-    device = KeyboardDevice(spec, Terminal(exact=True))
+    device = KeyboardDevice(spec, Terminal(exact=True), notes)
     return HandThread(operator, HandFeeder(spec, device, board.hand, MonotonicClock(), warn))

@@ -67,6 +67,9 @@ class View(Protocol):
     def say(self, time_s: float, text: str) -> None:
         """A line of what happened."""
 
+    def draft(self, text: str | None) -> None:
+        """A note that a person types, as far as they have got; None: they are done."""
+
     def close(self) -> None: ...
 
 
@@ -77,6 +80,9 @@ class NoView:
         return
 
     def say(self, time_s: float, text: str) -> None:
+        return
+
+    def draft(self, text: str | None) -> None:
         return
 
     def close(self) -> None:
@@ -115,6 +121,9 @@ class PlainView:
     def say(self, time_s: float, text: str) -> None:
         self._print(f"{clock(time_s)} {text}")
 
+    def draft(self, text: str | None) -> None:
+        """Lines cannot show one that changes; a note is printed when it is finished."""
+
     def close(self) -> None:
         return
 
@@ -128,6 +137,7 @@ class LiveView:
         self._events: deque[tuple[float, str]] = deque(maxlen=5)
         self._laps: deque[float] = deque(maxlen=48)
         self._last_laps = 0
+        self._draft: str | None = None
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=False)
         self._live.start()
@@ -141,6 +151,9 @@ class LiveView:
 
     def say(self, time_s: float, text: str) -> None:
         self._events.append((time_s, text))
+
+    def draft(self, text: str | None) -> None:
+        self._draft = text
 
     def close(self) -> None:
         self._live.stop()
@@ -186,7 +199,10 @@ class LiveView:
         )
         bar: RenderableType = ProgressBar(total_s, min(elapsed_s, total_s)) if total_s else Text()
         line.add_row(title, bar, left)
-        return Panel(Group(line, Text(self._header.folder, QUIET)), border_style="grey37", padding=(0, 1))
+        below = Text(self._header.folder, QUIET, no_wrap=True)
+        if self._draft is not None:
+            below = Text(f"note (Enter keeps it): {self._draft}▏", WATCH, no_wrap=True)
+        return Panel(Group(line, below), border_style="grey37", padding=(0, 1))
 
     def _robot(self, now: Snapshot) -> Table:
         state = Text(now.safety.name, _SAFETY_STYLE.get(now.safety, QUIET))

@@ -15,7 +15,7 @@
 | courier        | mailbox | courier         | terminal view                |
 | ticks          | ring    | guardian        | courier                      |
 | steps          | ring    | pilot           | courier                      |
-| guardian_events, pilot_events | ring | named     | courier                      |
+| guardian_events, pilot_events, operator_events | ring | named | courier             |
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ class Board:
         self.steps = ring("steps", step_dtype(contract), round(spec.rates.policy_hz * RING_SECONDS))
         self.guardian_events = ring("guardian_events", EVENT_DTYPE, 1024)
         self.pilot_events = ring("pilot_events", EVENT_DTYPE, 1024)
+        self.operator_events = ring("operator_events", EVENT_DTYPE, 256)
 
     @property
     def rings(self) -> dict[str, Ring]:

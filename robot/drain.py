@@ -57,6 +57,7 @@ class Drain:
         self._events = {
             "guardian": _Cursor(board.guardian_events, last_logged.get("guardian")),
             "pilot": _Cursor(board.pilot_events, last_logged.get("pilot")),
+            "operator": _Cursor(board.operator_events, last_logged.get("operator")),
         }
         self._spooled = board.steps.consumed
         self._pilot_sequence = 0
