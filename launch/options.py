@@ -654,7 +654,7 @@ class KeysShowOptions:
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """A recorded session once more: judged by the safety kernel, or driven by the twin.
+    """A recorded session once more: judged by the safety kernel, or driven by the twin or the robot.
 
     Example: sandlot replay runs/racer/latest --safety
 
@@ -664,7 +664,10 @@ class ReplayOptions:
 
     Is the twin this robot? sandlot replay runs/racer/latest --twin --png twin.png
 
-    Exit code 0 if every verdict is the logged one, or the twin is the robot; 3 if not.
+    The same commands again, under full safety: sandlot replay runs/racer/latest --on racer
+
+    Exit code 0 if every verdict is the logged one, or the twin is the robot; 3 if not. With --on 0 if all of
+    it was sent, 1 if not.
     """
 
     log: Annotated[str, Positional]
@@ -673,13 +676,38 @@ class ReplayOptions:
     """Replay it through the safety kernel."""
     twin: bool = False
     """Replay windows of 0.5 to 5 s on the twin, open loop, against the estimator's own noise floor."""
+    on: str | None = None
+    """Send one drive's commands again, in the pilot's place, to this robot: its name or TOML file; to its
+    twin, unless there is --hardware. Begins where the recording began."""
+    hardware: bool = False
+    """With --on: the real robot, which a person puts there and enables."""
+    fast: bool = False
+    """With --on: the twin in lockstep on simulated time."""
+    stretch: int | None = None
+    """With --on: which drive, from 0; each begins at rest and ends with the pilot's authority (None: the
+    longest)."""
+    seconds: float = 0.0
+    """With --on: only so much of it [s] (0: all)."""
+    reduced: bool = False
+    """With --on: at the limits of the REDUCED state all the time."""
+    surrogate: str | None = None
+    """With --on: another robot in the twin's place: a name (sim/surrogates) or a TOML file."""
+    world: str | None = None
+    """With --on: the twin's surroundings (None: as recorded)."""
+    seed: int = 0
+    """With --on: seed of the twin's noise."""
+    runs: Path = Path("runs")
+    """With --on: where the run's folder is made."""
+    view: Literal["auto", "live", "plain", "none"] = "auto"
+    """With --on: terminal view."""
     spec: str | None = None
     """Judge by this robot's name or TOML file in place of the description in the log; with --twin by its
     calibration."""
     set: tuple[str, ...] = ()
     """Values to change, as PATH=VALUE; a limit, sensor or actuator goes by its name, none removes a bound."""
     png: Path | None = None
-    """Draw margins and trips over time into this file, or how twin and log part."""
+    """Draw margins and trips over time into this file, or how twin and log part; with --on always, into the
+    run's folder if nothing else is said."""
     json: bool = False
     """Print everything as one JSON object on the last line."""
 

@@ -29,6 +29,7 @@ from launch.notes import SessionNotes
 from launch.operator import AbsentOperator, HeldKeyOperator, Operator, SimulatedOperator, StartLine
 from launch.options import LearnerOptions, OnboardOptions, OperatorOptions, PracticeOptions
 from launch.processes import wired_estops
+from launch.replay.placing import PlacingOperator
 from launch.session import Session, create_session, open_session
 from launch.smoke_gate import unavailable
 from launch.snapshot import Reader, Snapshot
@@ -370,14 +371,18 @@ def _operator(session: Session, board: Board, warn: Warn, notes: Notes) -> Opera
         return _without_hand(session, board, warn)
     from launch.teleop import with_hand
 
-    start = StartLine(board.pose, session.course.start, partial(_place, session, session.course.start))
+    start = StartLine(board.pose, session.start, partial(_place, session, session.start))
     return with_hand(session, board, warn, start, notes, partial(_without_hand, session, board, warn))
 
 
 def _without_hand(session: Session, board: Board, warn: Warn) -> Operator:
     source = session.spec.enable.source
     if source == "simulated_operator":
-        return SimulatedOperator(board.operator, partial(_place, session))
+        attentive = SimulatedOperator(board.operator, partial(_place, session))
+        if session.manifest.role != "replay":
+            return attentive
+        where = partial(_place, session, session.start)
+        return PlacingOperator(attentive, StartLine(board.pose, session.start, where))
     if not os.isatty(sys.stdin.fileno()):
         print("no keyboard here; somebody has to enable motion from a terminal: sandlot operator")
         return AbsentOperator(board.operator)
@@ -396,7 +401,7 @@ def _place(session: Session, pose: tuple[float, float, float] | None = None) -> 
 
 def _person(session: Session, board: Board, warn: Warn) -> Operator:
     """The person at this terminal, with what they do to enable motion."""
-    enable, where = session.spec.enable, session.course.start
+    enable, where = session.spec.enable, session.start
     start = StartLine(board.pose, where, partial(_place, session, where))
     if enable.source == "held_key":
         return HeldKeyOperator(board.operator, start=start)

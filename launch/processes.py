@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from robot.guardian import Guardian
     from robot.people_spec import EstopSource
     from robot.pilot import Pilot
+    from robot.player import Player
     from robot.policy import PolicyLoader, PolicySource
 
 GUARDIAN_PRIORITY, ESTOP_PRIORITY, EMULATOR_PRIORITY, HAND_PRIORITY, PILOT_PRIORITY = 80, 70, 60, 50, 40
@@ -89,6 +90,9 @@ def pilot(session: Session, stop: Stop) -> None:
     """Observation, policy, practice."""
     clock = MonotonicClock()
     board = session.board()
+    if session.manifest.role == "replay":
+        _play(session, make_player(session, board, clock), clock, stop)
+        return
     policies = make_policies(session, board, clock, background=True)
     driver = make_pilot(session, policies, board, clock)
     _realtime(PILOT_PRIORITY)
@@ -101,6 +105,17 @@ def pilot(session: Session, stop: Stop) -> None:
         driver.finish()
     finally:
         policies.close()
+
+
+def _play(session: Session, player: Player, clock: Clock, stop: Stop) -> None:
+    """Commands at their recorded times, as finely as the guardian reads them."""
+    _realtime(PILOT_PRIORITY)
+    ticker = Ticker(clock, session.spec.rates.guardian_hz)
+    while not stop():
+        ticker.wait()
+        player.step(ticker.due_ns)
+        ticker.advance()
+    player.finish()
 
 
 def estop(session: Session, stop: Stop) -> None:
@@ -206,6 +221,13 @@ def make_pilot(session: Session, policies: PolicySource, board: Board, clock: Cl
         explore=setup.explore,
         evaluate_every=setup.evaluate_every,
     )
+
+
+def make_player(session: Session, board: Board, clock: Clock) -> Player:
+    """What stands in the pilot's place where a recording is driven once more."""
+    from robot.player import Player, load_tape
+
+    return Player(session.spec, load_tape(session.tape), board, clock)
 
 
 def courier(session: Session, stop: Stop) -> None:

@@ -87,6 +87,16 @@ class Session:
         return make_task(self.spec, self.course)
 
     @property
+    def start(self) -> tuple[float, float, float]:
+        """Where the robot is put down: x, y [m], yaw [rad]."""
+        return self.manifest.setup.start or self.course.start
+
+    @property
+    def tape(self) -> Path:
+        """The commands that a session of role ``replay`` plays."""
+        return self.directory / "tape.npz"
+
+    @property
     def board_directory(self) -> Path:
         """Where the session's mailboxes and rings are: memory where the system has it, else the folder."""
         return board_directory(self.manifest.session, self.directory)
@@ -208,7 +218,7 @@ def create_session(
     session = secrets.token_hex(6)
     course_data = load_course(course_path)
     spec = at_site(load_spec(spec_path), course_data.file.site)
-    spec = on_start_line(spec, course_data)
+    spec = put_down(spec, setup.start or course_data.start)
     if (attended or not twin) and spec.enable.source == "simulated_operator":
         raise SpecError(
             f"{spec_path}: enable.source is simulated_operator, which is nobody, for the twin only; name who "
@@ -304,13 +314,13 @@ def on_twin(spec: RobotSpec, ports: Path, attended: bool = False) -> RobotSpec:
     return msgspec.structs.replace(spec, devices=devices, enable=enable, estop=estop)
 
 
-def on_start_line(spec: RobotSpec, course: Course) -> RobotSpec:
-    """The robot as a person puts it down for this course. An estimator that has ``start_heading_sigma`` [rad]
-    among its options, and no ``start_heading``, is told the course's."""
+def put_down(spec: RobotSpec, start: tuple[float, float, float]) -> RobotSpec:
+    """The robot as a person puts it down: at x, y [m], yaw [rad]. An estimator that has
+    ``start_heading_sigma`` [rad] among its options, and no ``start_heading``, is told the yaw."""
     estimator = spec.estimator
     if "start_heading_sigma" not in estimator.options or "start_heading" in estimator.options:
         return spec
-    options = {**estimator.options, "start_heading": course.start[2]}
+    options = {**estimator.options, "start_heading": start[2]}
     return msgspec.structs.replace(spec, estimator=msgspec.structs.replace(estimator, options=options))
 
 
