@@ -22,8 +22,9 @@ from robot.practice.logbook import Logbook
 from robot.practice.sight import Eyes, Sight
 from robot.spec import RobotSpec
 
-CALM_NS: Final = 500_000_000
-"""The robot has stood at its start for so long before anything is played [ns]."""
+CALM_S: Final = 0.5
+"""The robot has stood at its start for so long before anything is played, and longer than it may be REDUCED
+for after a HOLD [s]."""
 RENEWED: Final = 0.5
 """A command that lasts is sent again after this share of a command's timeout, so that nobody takes the player
 for dead."""
@@ -63,6 +64,7 @@ class Player:
         self._layout = spec.state_layout
         self._rest = np.array([actuator.rest for actuator in spec.actuators])
         self._record = np.zeros(1, command_dtype(spec))
+        self._calm_for_ns = round((CALM_S + spec.safety.reduced_dwell_s) * 1e9)
         self._renewed_ns = round(RENEWED * spec.safety.command_timeout_s * 1e9)
         self._began_ns: int | None = None
         self._calm_ns: int | None = None
@@ -102,13 +104,14 @@ class Player:
                 self._logbook.tell(now, "replay_waits", 0.0, away)
         elif self._calm_ns is None:
             self._calm_ns = now
-        elif now - self._calm_ns >= CALM_NS:
+        elif now - self._calm_ns >= self._calm_for_ns:
             self._began_ns = now
             count = len(self._tape.times_ns)
             self._logbook.tell(now, "replay_begins", self._tape.seconds, f"{count} commands")
             self._play(now, sight)
             return
-        if sight.free and now - self._sent_ns >= self._renewed_ns:
+        # At rest, and also while the robot may not move: it resumes only for somebody who commands it.
+        if now - self._sent_ns >= self._renewed_ns:
             self._send(now, sight, self._rest, Actor.NOBODY)
 
     def _play(self, now: int, sight: Sight) -> None:

@@ -85,7 +85,7 @@ def repetition(spec: RobotSpec, first: Rows, again: Rows) -> Repetition:
         values = [_at(grid, times, column, unit) for times, column in (of_first, of_again)]
         signals.append(Signal(name, unit, *values))
     due, came = ((ns - ns[0]) * 1e-9 for ns in (origin, repeated))
-    due = due[due <= ends]
+    due = due[due <= min(ends, came[-1])]
     after = np.clip(np.searchsorted(came, due), 1, len(came) - 1)
     off = np.minimum(np.abs(came[after] - due), np.abs(came[after - 1] - due))
     altered = [

@@ -136,9 +136,12 @@ class Desk:
 def test_a_player_waits_at_its_start_and_ends_when_the_guardian_does(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.state["state"][0, 0] = 1.5
+    desk.state["safety_state"] = SafetyState.HOLD
+    assert desk.run(0.2) == [] and desk.board.command.sequence > 0, "a robot in HOLD waits for a command"
+    desk.state["safety_state"] = SafetyState.ACTIVE
     assert desk.run(2.0) == [] and desk.phase == PilotPhase.WAITING, "it stands somewhere else"
     desk.state["state"][0, 0] = 1.1
-    assert desk.run(0.4) == []
+    assert desk.run(1.4) == []
     assert desk.run(0.2)[:1] == [[1.0, 0.0]]
     desk.state["safety_state"] = SafetyState.HOLD
     assert desk.run(0.5) == [] and desk.phase == PilotPhase.FINISHED
@@ -146,11 +149,11 @@ def test_a_player_waits_at_its_start_and_ends_when_the_guardian_does(tmp_path: P
     assert desk.run(1.0) == [], "what follows was meant for another place"
     again = Player(SPEC, desk.tape, desk.board, desk.clock)
     desk.player = again
-    assert desk.run(1.5) == [] and desk.phase == PilotPhase.FINISHED, "nor does one that is started again"
+    assert desk.run(2.5) == [] and desk.phase == PilotPhase.FINISHED, "nor does one that is started again"
 
 
 def test_every_command_is_sent_in_order_and_then_nothing(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
-    sent = desk.run(2.0)
+    sent = desk.run(3.0)
     assert [s for k, s in enumerate(sent) if k == 0 or sent[k - 1] != s] == desk.tape.setpoints.tolist()
     assert desk.phase == PilotPhase.FINISHED
