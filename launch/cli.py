@@ -103,7 +103,7 @@ EXTRAS = {
     "torch": "learn",
     "onnx": "learn",
     "mujoco": "twin",
-    "cv2": "twin",
+    "cv2": "camera",
     "matplotlib": "report",
     "gymnasium": "gym",
     "imageio": "gym",

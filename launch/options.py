@@ -882,12 +882,21 @@ class BenchRecordingOptions:
     """Recordings killed at random moments and cut at random bytes: what is lost, and what repair saves.
 
     Example: sandlot bench recording --runs 1000 --csv runs/recording.csv
+
+    Two cameras beside a robot that practises, and the same without: sandlot bench recording --cameras --json
     """
 
     runs: int = 1000
     """Kills in all, half of them each kind."""
     csv: Path = Path("runs/recording.csv")
     """Rows are appended here; a run that is there is not run again."""
+    cameras: bool = False
+    """Instead: record two 640 x 480 cameras at 30 Hz beside a learner, in real time: dropped frames, lateness
+    of the guardian's loop with and without, bytes a second, shares of a processor."""
+    seconds: float = 60.0
+    """With --cameras: how long each of the two sessions is [s]."""
+    seed: int = 0
+    """With --cameras: of both sessions."""
     json: bool = False
     """Print one flat JSON object on the last line."""
 

@@ -283,6 +283,8 @@ def plans(session: Session, board: Board, with_learner: bool) -> list[Plan]:
     if session.manifest.setup.teleop not in ("", "keyboard"):
         made.append(plan("hand", lambda: board.hand.sequence > 0))
     made.append(plan("courier", stop_s=DRAINING_S))
+    if session.spec.cameras:
+        made.append(plan("camera"))
     if not verifies:
         made.append(pilot)
     if with_learner:

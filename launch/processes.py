@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Callable, Sequence
@@ -43,7 +44,10 @@ GUARDIAN_PRIORITY, ESTOP_PRIORITY, EMULATOR_PRIORITY, HAND_PRIORITY, PILOT_PRIOR
 """SCHED_FIFO priorities: whoever stops the robot comes first, then the world it stops in, then who drives."""
 ESTOP_ROUNDS = 5
 """How often an emergency stop is read within the shortest silence that stops the robot."""
-COURIER_NICE, LEARNER_NICE = 5, 10
+CAMERA_NICE, COURIER_NICE, LEARNER_NICE = 2, 5, 10
+"""A picture that is late is lost, a row or an update is not; whoever drives is real-time."""
+CAMERA_CHECK_NS, CAMERA_ENDS_S = 200_000_000, 2.0
+"""How often a camera's thread is looked after [ns], and how long it may take over its last picture [s]."""
 PUMP_S = 0.02
 """The courier's round, at most [s]."""
 DRAIN_S = 20.0
@@ -143,6 +147,42 @@ def estop(session: Session, stop: Stop) -> None:
             ticker.advance()
     finally:
         feeder.close()
+
+
+def camera(session: Session, stop: Stop) -> None:
+    """Every camera, a thread each, and what encodes their pictures: behind everything that drives or stops.
+    On the twin their emulators; one that has none is not there."""
+    from robot.camera_feeder import CameraFeeder
+    from robot.drivers.camera import opencv
+    from robot.event_log import EventLog
+    from robot.realtime import stand_back
+
+    opencv()
+    stand_back(CAMERA_NICE)
+    board, clock, lock = session.board(), MonotonicClock(), threading.Lock()
+    events = EventLog(board.camera_events)
+
+    def tell(kind: str, value: float, text: str) -> None:
+        with lock:
+            events.put(clock.now_ns(), kind, value, text)
+
+    threads = []
+    for device in session.spec.cameras:
+        registry = device.emulator if session.manifest.twin else device.driver
+        if not registry:
+            tell("camera_lost", -1.0, f"{device.name}: the twin has no emulator of it")
+            continue
+        capture = load_class(registry, f"{session.spec.name}: camera {device.name}")(device, clock)
+        feeder = CameraFeeder(device, capture, board.frames[device.name], clock, tell)
+        threads.append(threading.Thread(target=feeder.run, args=(stop,), name=device.name, daemon=True))
+    for thread in threads:
+        thread.start()
+    while not stop():
+        if not all(thread.is_alive() for thread in threads):
+            raise SandlotError("a camera's thread has ended; its output says why")
+        clock.sleep_until(clock.now_ns() + CAMERA_CHECK_NS)
+    for thread in threads:
+        thread.join(CAMERA_ENDS_S)
 
 
 def hand(session: Session, stop: Stop) -> None:
@@ -345,6 +385,7 @@ PROCESSES: dict[str, Callable[[Session, Stop], None]] = {
     "guardian": guardian,
     "estop": estop,
     "hand": hand,
+    "camera": camera,
     "pilot": pilot,
     "courier": courier,
     "learner": learner,

@@ -31,7 +31,7 @@ _COUNTER = (1 << 64) - 1
 Record = NDArray[np.void]
 
 
-class _Region:
+class Region:
     """A file of a header and equal slots; created once by the owner, attached to by everyone else."""
 
     def __init__(
@@ -74,7 +74,7 @@ class Mailbox:
     """
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], create: bool = False) -> None:
-        self._region = _Region(path, dtype, 2, 8, create)
+        self._region = Region(path, dtype, 2, 8, create)
         self._size = dtype.itemsize
         memory = self._region.memory
         self._slots = [memoryview(memory)[o : o + self._size + 4] for o in map(self._region.slot, range(2))]
@@ -126,7 +126,7 @@ class Ring:
     never blocks."""
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], slots: int, create: bool = False) -> None:
-        self._region = _Region(path, dtype, slots, 0, create)
+        self._region = Region(path, dtype, slots, 0, create)
         region = self._region
         # Copied as bytes, at once: a copy by field leaves the padding between fields to chance, and it is
         # logged. What the writer has there is left out.
