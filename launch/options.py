@@ -21,6 +21,8 @@ class PracticeOptions:
     Example: sandlot practice racer --course oval --minutes 5 --seed 1
 
     Rehearsal on a robot that is not the twin: sandlot practice racer --surrogate slippery
+
+    Beginning with what you drove: sandlot practice racer --demo demos/oval
     """
 
     robot: Annotated[str, Positional] = "racer"
@@ -42,8 +44,11 @@ class PracticeOptions:
     surrogate: str | None = None
     """Drive another robot than the twin, which nothing onboard is told: a name (sim/surrogates: slippery,
     heavy, worn, late, bicycle, stranger) or a TOML file."""
-    demonstration_laps: int = 3
-    """Laps of the scripted slow driver before the policy drives; they are the prior data."""
+    demonstration_laps: int | None = None
+    """Laps of the scripted slow driver before the policy drives; they are the prior data (None: 3, or none
+    with --demo)."""
+    demo: tuple[Path, ...] = ()
+    """Sets, runs or logs of what a person drove (sandlot teleop --record): prior data from the start."""
     policy: Path | None = None
     """An ONNX policy to start from, until the learner has a better one. On hardware: the deployed one's file,
     or with --bench-override any."""

@@ -83,10 +83,15 @@ def practise(options: PracticeOptions) -> int:
         raise SandlotError(
             f"--minutes {options.minutes:g}: more than 0 was expected (0, for no limit, not with --fast)"
         )
+    if options.demo and options.resume is not None:
+        raise SandlotError("--resume goes on with a learner that has its prior data; leave --demo out")
     need("torch", "onnx", *(() if options.hardware else ("mujoco",)))
+    laps = options.demonstration_laps
+    if laps is None:
+        laps = 0 if options.demo else Setup().demonstration_laps
     setup = Setup(
         address=f"127.0.0.1:{free_ports()}",
-        demonstration_laps=options.demonstration_laps,
+        demonstration_laps=laps,
         update_ratio=options.update_ratio,
         held_out=options.held_out,
         smoke_gate=_smoke_gate(options),
@@ -112,6 +117,11 @@ def practise(options: PracticeOptions) -> int:
         setup=_cleared(setup, options) if options.hardware else setup,
         surrogate=options.surrogate,
     )
+    if options.demo:
+        from launch.demonstrated import hand_over
+
+        episodes, rows = hand_over(session, options.demo)
+        print(f"{episodes} demonstrated episodes, {rows} rows, are the learner's from the start")
     if options.fast:
         return finish(session, run_fast(session, options.view), options.report, options.json)
     ending = conduct(session, options.view, with_learner=True)

@@ -18,6 +18,8 @@ Picture = NDArray[np.uint8]
 """(height, width, 3), blue first, as OpenCV has it."""
 OLDEST_S: Final = 1.0
 """A driver's own time of capture that lies further back is of another clock [s]."""
+BUFFERS: Final = 4
+"""Pictures that wait in the driver for whoever is late; OpenCV's own number on V4L2."""
 JPEG_START: Final = b"\xff\xd8"
 
 
@@ -69,7 +71,7 @@ class OpenCvCamera:
                 (cv2.CAP_PROP_FRAME_WIDTH, camera.width),
                 (cv2.CAP_PROP_FRAME_HEIGHT, camera.height),
                 (cv2.CAP_PROP_FPS, camera.rate_hz),
-                (cv2.CAP_PROP_BUFFERSIZE, 2),
+                (cv2.CAP_PROP_BUFFERSIZE, BUFFERS),
                 *(((cv2.CAP_PROP_CONVERT_RGB, 0),) if self._encoded else ()),
             ):
                 capture.set(what, value)

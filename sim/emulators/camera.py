@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from robot.camera_spec import Camera
 from robot.clock import Clock
-from robot.drivers.camera import Picture, Shot
+from robot.drivers.camera import BUFFERS, Picture, Shot
 
 GRAIN = 32
 """Size of the pattern's patches [pixels]."""
@@ -18,8 +18,8 @@ PAN = (83.0, 29.0)
 
 
 class SyntheticCamera:
-    """A window that wanders over a pattern. A picture is taken at the camera's own instants; one that nobody
-    fetches in time is never taken, as in a camera with one buffer."""
+    """A window that wanders over a pattern. A picture is taken at the camera's own instants; one that finds
+    all of the driver's buffers full is lost."""
 
     def __init__(self, camera: Camera, clock: Clock) -> None:
         self._camera, self._clock = camera, clock
@@ -32,8 +32,9 @@ class SyntheticCamera:
         self._due_ns = self._clock.now_ns()
 
     def read(self) -> Shot | None:
-        late = max(0, self._clock.now_ns() - self._due_ns - self._period_ns) // self._period_ns
-        self._due_ns += (1 + late) * self._period_ns
+        self._due_ns += self._period_ns
+        waiting = (self._clock.now_ns() - self._due_ns) // self._period_ns
+        self._due_ns += max(0, waiting - BUFFERS + 1) * self._period_ns
         self._clock.sleep_until(self._due_ns)
         return Shot(self._due_ns, self._window(self._due_ns))
 
