@@ -53,11 +53,11 @@ class Setup(Struct):
     scripted driver, ``demonstration_speed`` [m/s] its top speed. ``explore``: sample from the policy rather
     than take its mean; ``evaluate_every``: so many laps one is driven with the mean (0: never).
     ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``held_out``: share of
-    the episodes kept from training (None: the learner's default). ``smoke_gate``: every policy is tried in
-    the twin before the learner publishes it. ``constraints``: limits to the task's
-    costs. ``growth``: of the action range. ``policy``, ``initial`` (networks of the learner), ``resume``:
-    paths, empty for none. ``bundle``: the path of the signed bundle whose
-    policy drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
+    the episodes kept from training (None: the learner's default). ``device``: what the learner computes on.
+    ``smoke_gate``: every policy is tried in the twin before the learner publishes it. ``constraints``:
+    limits to the task's costs. ``growth``: of the action range. ``policy``, ``initial`` (networks of the
+    learner), ``resume``: paths, empty for none. ``bundle``: the path of the signed bundle whose policy
+    drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
     ``bench_override``: why a policy that was not validated drives a robot, at reduced authority; ``reduced``:
     somebody asked for that authority. ``teleop``: the input device a person drives with (``launch.teleop``),
     empty for none; ``takes``: how it is recorded; ``operator``: who drives, ``task``: what they do, in words.
@@ -75,6 +75,7 @@ class Setup(Struct):
     evaluate_every: int = 8
     update_ratio: int | None = None
     held_out: float | None = None
+    device: Literal["cpu", "cuda"] = "cpu"
     smoke_gate: bool = False
     constraints: tuple[Constraint, ...] = ()
     growth: RangeGrowth = WHOLE
@@ -93,7 +94,7 @@ class Setup(Struct):
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""
-        config = LearnerConfig(constraints=self.constraints, growth=self.growth)
+        config = LearnerConfig(constraints=self.constraints, growth=self.growth, device=self.device)
         if self.update_ratio:
             config = msgspec.structs.replace(config, updates_per_step=self.update_ratio)
         if self.held_out is not None:

@@ -62,6 +62,8 @@ class PracticeOptions:
     """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What the learner computes on: the processor, or a GPU."""
     smoke_gate: bool = True
     """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
     clearly worse than the one that drives (docs/VALIDATION.md)."""
@@ -226,6 +228,8 @@ class LearnerOptions:
     """Critic updates per environment step (None: the default; 0 switches learning off)."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What the learner computes on: the processor, or a GPU."""
     smoke_gate: bool = True
     """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
     clearly worse than the one that drives (docs/VALIDATION.md)."""
@@ -969,10 +973,14 @@ class BenchLearnerOptions:
     """Critic updates per second, against the bare matrix products of an update; memory and start-up.
 
     Example: sandlot bench learner --json
+
+    On a GPU, and from pictures, too: sandlot bench learner --device cuda --json
     """
 
     seconds: float = 10.0
-    """How long to measure each of the three learners [s], half of it its bare products."""
+    """How long to measure each of the learners [s], half of it its bare products."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What makes the updates."""
     threads: int = 1
     """Processor cores that a learner may use."""
     against: Literal["sb3", "sbx"] | None = None

@@ -106,6 +106,8 @@ class Drain:
         if ring.written == self._spooled:
             return 0
         rows = ring.peek(ring.waiting)[self._spooled - ring.consumed :]
+        if not len(rows):
+            return 0
         before = self.lost
         sequences = rows["sequence"].astype(np.int64)
         breaks = np.flatnonzero(np.diff(sequences) != 1) + 1

@@ -1,7 +1,8 @@
 """A queue of encoded pictures in shared memory, from a camera's process to the courier.
 
-As ``robot.shared_memory.Ring``: one writer, one reader, cursors in the file, a full one drops what is new and
-counts it. A slot has room for the largest picture, and only what a picture takes is written and read.
+As ``robot.shared_memory.Ring``: one writer, one reader, cursors in the file, a CRC that begins with the
+frame's place, and a full one drops what is new and counts it. A slot has room for the largest picture, and
+only what a picture takes is written and read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from robot.image_message import Frame
-from robot.shared_memory import Region
+from robot.shared_memory import CRC_SIZE, Region, numbered_crc
 
 _HEAD: Final = struct.Struct("<QqqI8s")  # number, captured, received, size, format
 
@@ -23,7 +24,7 @@ class FrameRing:
 
     def __init__(self, path: Path, camera: str, most_bytes: int, slots: int, create: bool = False) -> None:
         dtype = np.dtype((np.void, _HEAD.size + most_bytes))
-        self._region = Region(path, dtype, slots, 0, create)
+        self._region = Region(path, dtype, slots, CRC_SIZE, create)
         self._camera, self._most, self._slots = camera, most_bytes, slots
         self._memory = memoryview(self._region.memory)
 
@@ -34,7 +35,7 @@ class FrameRing:
 
     @property
     def consumed(self) -> int:
-        """How many frames were ever consumed: the oldest waiting one's position."""
+        """How many frames were ever consumed: the oldest waiting one's place."""
         return int(self._region._read[0])
 
     @property
@@ -48,17 +49,23 @@ class FrameRing:
         if written - self.consumed >= self._slots or size > self._most:
             self._region._dropped[0] = self.dropped + 1
             return False
+        form = frame.format.encode()
+        data = _HEAD.pack(frame.number, frame.captured_ns, frame.received_ns, size, form) + frame.data
         at = self._region.slot(written % self._slots)
-        _HEAD.pack_into(
-            self._memory, at, frame.number, frame.captured_ns, frame.received_ns, size, frame.format.encode()
-        )
-        self._memory[at + _HEAD.size : at + _HEAD.size + size] = frame.data
+        self._memory[at : at + len(data) + CRC_SIZE] = data + numbered_crc(data, written)
         self._region._written[0] = written + 1
         return True
 
-    def peek(self, position: int) -> list[Frame]:
-        """All that wait from ``position`` on, oldest first."""
-        return [self._frame(k) for k in range(max(position, self.consumed), self.written)]
+    def peek(self, first: int) -> list[Frame]:
+        """All that wait from the place ``first`` on, oldest first; one that has not arrived whole yet, and
+        all after it, come next time."""
+        found: list[Frame] = []
+        for place in range(max(first, self.consumed), self.written):
+            frame = self._frame(place)
+            if frame is None:
+                break
+            found.append(frame)
+        return found
 
     def last(self) -> Frame | None:
         """The newest one ever pushed, for a writer that goes on where an earlier one stopped."""
@@ -68,9 +75,12 @@ class FrameRing:
         """Drop the ``count`` oldest."""
         self._region._read[0] = self.consumed + count
 
-    def _frame(self, position: int) -> Frame:
-        at = self._region.slot(position % self._slots)
+    def _frame(self, place: int) -> Frame | None:
+        at = self._region.slot(place % self._slots)
         number, captured, received, size, form = _HEAD.unpack_from(self._memory, at)
-        start = at + _HEAD.size
-        data = bytes(self._memory[start : start + min(size, self._most)])
-        return Frame(self._camera, number, captured, received, form.rstrip(b"\0").decode(), data)
+        end = at + _HEAD.size + min(size, self._most)
+        data = bytes(self._memory[at:end])
+        if numbered_crc(data, place) != bytes(self._memory[end : end + CRC_SIZE]):
+            return None
+        name = form.rstrip(b"\0").decode()
+        return Frame(self._camera, number, captured, received, name, data[_HEAD.size :])

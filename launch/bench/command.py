@@ -87,6 +87,10 @@ def learner(options: BenchLearnerOptions) -> int:
 
         found = against(options.against, options.seconds, options.threads)
         return _show(f"bench learner against {options.against}", found, options.json)
+    if options.device != "cpu":
+        from launch.bench.learner_device import run as on_device
+
+        return _show("bench learner", on_device(options.seconds, options.device), options.json)
     from launch.bench.learner import run
 
     return _show("bench learner", run(options.seconds, options.threads), options.json)

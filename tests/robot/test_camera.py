@@ -172,3 +172,15 @@ def test_a_camera_that_cannot_be_is_refused(change: dict[str, object], why: str)
     with pytest.raises(SpecError, match=why):
         msgspec.structs.replace(SEEING, cameras=(msgspec.structs.replace(FRONT, **change), SEEING.cameras[1]))
     assert SEEING.contract() == SPEC.contract(), "cameras are no part of the contract"
+
+
+def test_a_frame_that_has_not_arrived_whole_waits_for_the_next_time(tmp_path: Path) -> None:
+    ring = FrameRing(tmp_path / "front.ring", "front", 300, 4, create=True)
+    for k in range(3):
+        ring.push(frame(k))
+    at = ring._region.slot(1) + 60
+    byte = ring._region.memory[at]
+    ring._region.memory[at] = byte ^ 1
+    assert ring.peek(0) == [frame(0)]
+    ring._region.memory[at] = byte
+    assert ring.peek(0) == [frame(0), frame(1), frame(2)]
