@@ -89,7 +89,8 @@ def pieces(ticks: Record, positions: Array, pushed: bool) -> list[slice]:
     of it is part of such a drive: it brakes on the lap, and goes on from there. ``pushed``: whoever moved
     it. Raises SandlotError if there is none of ten seconds or more."""
     theirs = np.isin(ticks["actor"], (Actor.SCRIPT, Actor.HUMAN))
-    fine = np.isfinite(ticks["state"]).all(axis=1) & (pushed | theirs | (ticks["actor"] == Actor.NOBODY))
+    stood = np.isin(ticks["actor"], (Actor.NOBODY, Actor.SAFETY))
+    fine = np.isfinite(ticks["state"]).all(axis=1) & (pushed | theirs | stood)
     jumps = np.hypot(*np.diff(positions, axis=0).T) > JUMP_M
     joined = np.concatenate(([False], fine[1:] & fine[:-1] & ~jumps, [False]))
     edges = np.flatnonzero(np.diff(joined.astype(np.int8)))

@@ -20,7 +20,7 @@ def draw(course: Course, driven: Sequence[Array], lap: Array) -> bytes:
     _, x, y, _ = course.table()
     points = course.file.points()
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.5, 4.6), layout="constrained")
+        figure = Figure(figsize=(7.5, 3.9), layout="constrained")
         axis = figure.add_subplot()
         for k, piece in enumerate(driven):
             axis.plot(*piece.T, color=SOFT, alpha=0.35, linewidth=1.0, label=None if k else "driven")

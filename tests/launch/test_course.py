@@ -75,7 +75,8 @@ def test_the_clean_lap_is_taken_of_those_that_were_driven(
         session,
         [
             (whole[:300], Actor.HUMAN, {}),
-            (wait, Actor.NOBODY, {"velocity_body_x": 0.0}),
+            (wait[:50], Actor.SAFETY, {"velocity_body_x": 0.0}),
+            (wait[50:], Actor.NOBODY, {"velocity_body_x": 0.0}),
             (whole[300 : third + 200], Actor.HUMAN, {}),
             (whole[third + 200 : third + 220], Actor.HUMAN, {"impact": 60.0}),
             (whole[third + 220 :], Actor.HUMAN, {}),
