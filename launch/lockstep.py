@@ -139,10 +139,10 @@ class Lockstep:
         )
 
     def _feeder(self) -> HandFeeder:
-        """A written script's hand: no other has a place in simulated time."""
+        """A written script's hand, or a simulated person's: no other has a place in simulated time."""
         from launch.teleop import open_device
 
-        if not self.session.manifest.setup.teleop.startswith("script:"):
+        if self.session.manifest.setup.teleop.partition(":")[0] not in ("script", "rescuer"):
             raise SandlotError("simulated time has no person in it: a script can drive, no other device")
         device, board = open_device(self.session), self.board
         return HandFeeder(self.session.spec, device, board.hand, self.clock, lambda time_ns, text: None)

@@ -1312,6 +1312,15 @@ class ExperimentConstraintOptions(ExperimentOptions):
 
 
 @dataclass(frozen=True)
+class ExperimentInterventionOptions(ExperimentOptions):
+    """Practice with and without a simulated person who takes over before the car hits a wall: a row of a CSV
+    for each minute, a table and a picture; some ten minutes of a core for each run, resumable.
+
+    Example: sandlot experiment intervention --csv benchmarks/intervention.csv --seeds 0 1 2
+    """
+
+
+@dataclass(frozen=True)
 class ExperimentOfflineOptions(ExperimentOptions):
     """BC, IQL and IDQL on data with two modes: a row of a CSV each, and a picture; resumable.
 

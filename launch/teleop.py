@@ -124,6 +124,12 @@ def open_device(session: Session) -> InputDevice:
         return ScriptDevice(session.spec, load_script(Path(path)))
     if kind == "web":
         return _page(session)
+    if kind == "rescuer":
+        from robot.teleop.rescuer import Rescuer
+        from sim.world import load_world
+
+        half_width = load_world(session.world).half_width
+        return Rescuer(session.spec, session.course, half_width, session.board())
     from robot.teleop.gamepad import GamepadDevice, evdev_codes, open_evdev
 
     pad = open_evdev(Path(path) if path else None)
