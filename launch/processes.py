@@ -33,6 +33,7 @@ from robot.messages import Event
 
 if TYPE_CHECKING:
     from learners.server import ServerConfig
+    from robot.camera_feeder import CameraFeeder
     from robot.estop.stop_receiver import StopReceiver
     from robot.guardian import Guardian
     from robot.people_spec import EstopSource
@@ -44,8 +45,10 @@ GUARDIAN_PRIORITY, ESTOP_PRIORITY, EMULATOR_PRIORITY, HAND_PRIORITY, PILOT_PRIOR
 """SCHED_FIFO priorities: whoever stops the robot comes first, then the world it stops in, then who drives."""
 ESTOP_ROUNDS = 5
 """How often an emergency stop is read within the shortest silence that stops the robot."""
-CAMERA_NICE, COURIER_NICE, LEARNER_NICE = 2, 5, 10
-"""A picture that is late is lost, a row or an update is not; whoever drives is real-time."""
+CAMERA_PRIORITY = 10
+"""Below everybody who drives, stops or enables; above the rest, since a picture that is late is lost, and a
+row or an update is not. What a camera may take is bounded by its rate."""
+COURIER_NICE, LEARNER_NICE = 5, 10
 CAMERA_CHECK_NS, CAMERA_ENDS_S = 200_000_000, 2.0
 """How often a camera's thread is looked after [ns], and how long it may take over its last picture [s]."""
 PUMP_S = 0.02
@@ -155,10 +158,8 @@ def camera(session: Session, stop: Stop) -> None:
     from robot.camera_feeder import CameraFeeder
     from robot.drivers.camera import opencv
     from robot.event_log import EventLog
-    from robot.realtime import stand_back
 
     opencv()
-    stand_back(CAMERA_NICE)
     board, clock, lock = session.board(), MonotonicClock(), threading.Lock()
     events = EventLog(board.camera_events)
 
@@ -174,7 +175,7 @@ def camera(session: Session, stop: Stop) -> None:
             continue
         capture = load_class(registry, f"{session.spec.name}: camera {device.name}")(device, clock)
         feeder = CameraFeeder(device, capture, board.frames[device.name], clock, tell)
-        threads.append(threading.Thread(target=feeder.run, args=(stop,), name=device.name, daemon=True))
+        threads.append(threading.Thread(target=_see, args=(feeder, stop), name=device.name, daemon=True))
     for thread in threads:
         thread.start()
     while not stop():
@@ -183,6 +184,13 @@ def camera(session: Session, stop: Stop) -> None:
         clock.sleep_until(clock.now_ns() + CAMERA_CHECK_NS)
     for thread in threads:
         thread.join(CAMERA_ENDS_S)
+
+
+def _see(feeder: CameraFeeder, stop: Stop) -> None:
+    """A camera's thread. Without the right to be real-time it is as any other."""
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(CAMERA_PRIORITY))
+    feeder.run(stop)
 
 
 def hand(session: Session, stop: Stop) -> None:

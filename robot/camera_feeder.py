@@ -34,6 +34,7 @@ class CameraFeeder:
         self._camera, self._capture, self._ring, self._clock, self._tell = camera, capture, ring, clock, tell
         last = ring.last()
         self._number, self._captured_ns = (-1, 0) if last is None else (last.number, last.captured_ns)
+        self._period_ns = round(1e9 / camera.rate_hz)
         self._open = False
         self._reason = ""
 
@@ -50,6 +51,7 @@ class CameraFeeder:
         if not self._open and not self._find():
             self._clock.sleep_until(self._clock.now_ns() + RETRY_NS)
             return
+        began = self._clock.now_ns()
         shot = self._capture.read()
         if shot is None:
             self._open = False
@@ -62,6 +64,8 @@ class CameraFeeder:
         data = encode(shot.picture, self._camera.quality)
         name = self._camera.name
         self._ring.push(Frame(name, self._number, shot.captured_ns, self._clock.now_ns(), "jpeg", data))
+        # What sends faster than it should (a file, say) may not take more of the processor either.
+        self._clock.sleep_until(began + self._period_ns // 2)
 
     def _find(self) -> bool:
         try:
