@@ -1150,7 +1150,9 @@ class BenchRefusalsOptions:
     """
 
     run: Annotated[Path, Positional] = Path("runs/racer/latest")
-    """The run whose policy is the good one: sandlot practice racer --fast --minutes 8."""
+    """The run whose policy is the good one: sandlot practice racer --fast --minutes 5.2."""
+    policy: Path | None = None
+    """The good one, such as one of the run's policies/ that passes the gates (None: its last)."""
     course: str = "oval"
     """Where it practised."""
     other_course: str = "kidney"

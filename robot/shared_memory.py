@@ -9,17 +9,18 @@ reader takes what is whole and leaves the rest for later.
 
 from __future__ import annotations
 
-import fcntl
 import math
 import mmap
 import os
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robot.claim import claim
 from robot.errors import SharedMemoryError
 
 _HEADER = struct.Struct("<8sQQQQQ")  # magic, layout CRC, slots, written, read, dropped
@@ -106,17 +107,10 @@ class Mailbox:
                 return np.frombuffer(body, self._dtype)
         return None
 
-    def claim(self) -> int:
-        """Be its only claimed writer until the returned descriptor is closed or this process ends. Raises
-        SharedMemoryError if somebody else is."""
-        path = self._region.path
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise SharedMemoryError(f"{path.stem}: another process writes it; end that one first") from None
-        return descriptor
+    def claim(self) -> BinaryIO:
+        """Be its only claimed writer until what is returned is closed or this process ends. Raises
+        ClaimedError if somebody else is."""
+        return claim(self._region.path)
 
     @property
     def sequence(self) -> int:

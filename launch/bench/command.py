@@ -296,6 +296,7 @@ def refusals(options: BenchRefusalsOptions) -> int:
 
     found = ask_all(
         options.run,
+        options.policy,
         options.course,
         options.other_course,
         options.csv,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 from collections.abc import Callable
 
@@ -75,7 +74,7 @@ class HandFeeder:
         """Let go, and close the device."""
         nothing = np.zeros(self._record["axes"].shape[1])
         self._write(self._clock.now_ns(), Reading(nothing, False, int(self._record["input_ns"][0]), False))
-        os.close(self._claim)
+        self._claim.close()
         self._device.close()
 
     def _write(self, now_ns: int, reading: Reading) -> None:
