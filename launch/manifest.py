@@ -41,7 +41,7 @@ PACKAGES = (
 )
 
 
-ALONE = ("run", "teleop")
+ALONE = ("run", "teleop", "replay")
 """Roles of sessions that stream to no learner."""
 
 
@@ -58,9 +58,10 @@ class Setup(Struct):
     limits to the task's costs. ``growth``: of the action range. ``policy``, ``initial`` (networks of the
     learner), ``resume``: paths, empty for none. ``bundle``: the path of the signed bundle whose policy
     drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
-    ``bench_override``: why a policy that was not validated drives a robot, at reduced authority.
-    ``teleop``: the input device a person drives with (``launch.teleop``), empty for none; ``takes``: how it
-    is recorded.
+    ``bench_override``: why a policy that was not validated drives a robot, at reduced authority; ``reduced``:
+    somebody asked for that authority. ``teleop``: the input device a person drives with (``launch.teleop``),
+    empty for none; ``takes``: how it is recorded; ``operator``: who drives, ``task``: what they do, in words.
+    ``start``: x, y [m], yaw [rad], where the robot is put down if not on the course's start line.
     """
 
     address: str = "127.0.0.1:5588"
@@ -84,8 +85,12 @@ class Setup(Struct):
     bundle: str = ""
     trusted: str = ""
     bench_override: str = ""
+    reduced: bool = False
     teleop: str = ""
     takes: TakeSettings = TakeSettings()
+    operator: str = ""
+    task: str = ""
+    start: tuple[float, float, float] | None = None
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""
@@ -103,7 +108,7 @@ class Manifest(Struct):
 
     session: str
     created: str
-    role: Literal["practice", "onboard", "learner", "run", "teleop"]
+    role: Literal["practice", "onboard", "learner", "run", "teleop", "replay"]
     robot: str
     course_name: str
     twin: bool

@@ -72,6 +72,12 @@ class Session:
     def course(self) -> Course:
         return Course(decode_struct(self.manifest.course, CourseFile, str(self.directory)))
 
+    @property
+    def limits(self) -> str:
+        """For a person: whether all of the session has less authority than the robot has."""
+        share = self.spec.safety.authority
+        return f"REDUCED limits ({share:.0%})" if share < 1.0 else ""
+
     @cached_property
     def contract(self) -> TaskContract:
         return contract_of(self.spec, self.task())
@@ -79,6 +85,16 @@ class Session:
     def task(self) -> Task:
         """A fresh task: each user of it keeps its own progress."""
         return make_task(self.spec, self.course)
+
+    @property
+    def start(self) -> tuple[float, float, float]:
+        """Where the robot is put down: x, y [m], yaw [rad]."""
+        return self.manifest.setup.start or self.course.start
+
+    @property
+    def tape(self) -> Path:
+        """The commands that a session of role ``replay`` plays."""
+        return self.directory / "tape.npz"
 
     @property
     def board_directory(self) -> Path:
@@ -190,7 +206,8 @@ def create_session(
     surrogate: str | None = None,
 ) -> Session:
     """Make a run's folder and its manifest. ``attended``: a person enables motion on the twin too;
-    ``surrogate``: drive that in place of the twin. Under a bench override the robot has reduced authority.
+    ``surrogate``: drive that in place of the twin. Under a bench override, and where the setup asks for it,
+    the robot has reduced authority.
     Raises SpecError for an unknown robot, course, surrogate or cost."""
     spec_path, course_path = catalogue.find("robots", robot), catalogue.find("courses", course)
     world_path = _world(world, course_path.stem) if twin else None
@@ -201,7 +218,7 @@ def create_session(
     session = secrets.token_hex(6)
     course_data = load_course(course_path)
     spec = at_site(load_spec(spec_path), course_data.file.site)
-    spec = on_start_line(spec, course_data)
+    spec = put_down(spec, setup.start or course_data.start)
     if (attended or not twin) and spec.enable.source == "simulated_operator":
         raise SpecError(
             f"{spec_path}: enable.source is simulated_operator, which is nobody, for the twin only; name who "
@@ -209,6 +226,8 @@ def create_session(
         )
     if setup.bench_override:
         spec = _on_the_bench(spec, attended or not twin)
+    elif setup.reduced:
+        spec = reduced(spec)
     now = datetime.datetime.now(datetime.UTC)
     directory = _folder(runs / spec.name, now)
     if twin:
@@ -295,13 +314,13 @@ def on_twin(spec: RobotSpec, ports: Path, attended: bool = False) -> RobotSpec:
     return msgspec.structs.replace(spec, devices=devices, enable=enable, estop=estop)
 
 
-def on_start_line(spec: RobotSpec, course: Course) -> RobotSpec:
-    """The robot as a person puts it down for this course. An estimator that has ``start_heading_sigma`` [rad]
-    among its options, and no ``start_heading``, is told the course's."""
+def put_down(spec: RobotSpec, start: tuple[float, float, float]) -> RobotSpec:
+    """The robot as a person puts it down: at x, y [m], yaw [rad]. An estimator that has
+    ``start_heading_sigma`` [rad] among its options, and no ``start_heading``, is told the yaw."""
     estimator = spec.estimator
     if "start_heading_sigma" not in estimator.options or "start_heading" in estimator.options:
         return spec
-    options = {**estimator.options, "start_heading": course.start[2]}
+    options = {**estimator.options, "start_heading": start[2]}
     return msgspec.structs.replace(spec, estimator=msgspec.structs.replace(estimator, options=options))
 
 

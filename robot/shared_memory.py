@@ -27,14 +27,14 @@ _HEADER = struct.Struct("<8sQQQQQ")  # magic, layout CRC, slots, written, read, 
 _HEADER_SIZE = 64
 _MAGIC = b"sandlot2"
 _RETRIES = 8
-_CRC_SIZE = 4
+CRC_SIZE = 4
 _COUNTER = (1 << 64) - 1
 """Counters wrap: whatever somebody else wrote over them, neither end may raise."""
 
 Record = NDArray[np.void]
 
 
-class _Region:
+class Region:
     """A file of a header and equal slots; created once by the owner, attached to by everyone else."""
 
     def __init__(
@@ -77,11 +77,11 @@ class Mailbox:
     """
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], create: bool = False) -> None:
-        self._region = _Region(path, dtype, 2, _CRC_SIZE, create)
+        self._region = Region(path, dtype, 2, CRC_SIZE, create)
         self._size = dtype.itemsize
         memory = self._region.memory
         self._slots = [
-            memoryview(memory)[o : o + self._size + _CRC_SIZE] for o in map(self._region.slot, range(2))
+            memoryview(memory)[o : o + self._size + CRC_SIZE] for o in map(self._region.slot, range(2))
         ]
         self._dtype = dtype
 
@@ -92,7 +92,7 @@ class Mailbox:
         data = record.tobytes()
         slot = self._slots[sequence & 1]
         slot[: self._size] = data
-        slot[self._size :] = zlib.crc32(data).to_bytes(_CRC_SIZE, "little")
+        slot[self._size :] = zlib.crc32(data).to_bytes(CRC_SIZE, "little")
         self._region._written[0] = sequence
 
     def read(self) -> Record | None:
@@ -124,12 +124,12 @@ class Ring:
     never blocks. A slot's CRC begins with the record's number: what an earlier one left does not pass."""
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], slots: int, create: bool = False) -> None:
-        self._region = _Region(path, dtype, slots, _CRC_SIZE, create)
+        self._region = Region(path, dtype, slots, CRC_SIZE, create)
         region = self._region
         # Copied as bytes, at once: a copy by field leaves the padding between fields to chance, and it is
         # logged. What the writer has there is left out.
         size = dtype.itemsize
-        shape = (slots, size + _CRC_SIZE)
+        shape = (slots, size + CRC_SIZE)
         self._bytes = np.ndarray(shape, np.uint8, region.memory, _HEADER_SIZE, (region.stride, 1))
         self._meant = _meant(dtype)
         self._dtype = dtype
@@ -163,8 +163,8 @@ class Ring:
             return False
         data = (np.frombuffer(record.tobytes(), np.uint8) & self._meant).tobytes()
         begin = self._region.slot(written % self._slots)
-        end = begin + len(data) + _CRC_SIZE
-        self._region.memory[begin:end] = data + _numbered_crc(data, written)
+        end = begin + len(data) + CRC_SIZE
+        self._region.memory[begin:end] = data + numbered_crc(data, written)
         self._region._written[0] = written + 1 & _COUNTER
         return True
 
@@ -192,8 +192,8 @@ class Ring:
         data = rows.ravel().data
         whole = np.array(
             [
-                _numbered_crc(data[size * k : size * (k + 1)], first + k)
-                == checks[_CRC_SIZE * k : _CRC_SIZE * (k + 1)]
+                numbered_crc(data[size * k : size * (k + 1)], first + k)
+                == checks[CRC_SIZE * k : CRC_SIZE * (k + 1)]
                 for k in range(count)
             ],
             bool,
@@ -205,8 +205,9 @@ class Ring:
         self._region._read[0] = int(self._region._read[0]) + count & _COUNTER
 
 
-def _numbered_crc(data: bytes | memoryview, number: int) -> bytes:
-    return zlib.crc32(data, number & 0xFFFFFFFF).to_bytes(_CRC_SIZE, "little")
+def numbered_crc(data: bytes | memoryview, number: int) -> bytes:
+    """Of a ring's slot that holds its record ``number``."""
+    return zlib.crc32(data, number & 0xFFFFFFFF).to_bytes(CRC_SIZE, "little")
 
 
 def _meant(dtype: np.dtype[np.void]) -> NDArray[np.uint8]:

@@ -63,7 +63,12 @@ def policy(options: BenchPolicyOptions) -> int:
 
 
 def recording(options: BenchRecordingOptions) -> int:
-    """Killed recordings."""
+    """Killed recordings, or cameras."""
+    if options.cameras:
+        from launch.bench.cameras import run as cameras
+
+        console = Console(stderr=True)
+        return _show("bench cameras", cameras(options.seconds, options.seed, console.print), options.json)
     from launch.bench.recording import run, summary
 
     console, kills = Console(stderr=True), []
