@@ -47,6 +47,7 @@ COMMANDS: dict[str, Command] = {
     "validate": Command(options.ValidateOptions, "launch.validate:validate"),
     "bundle": Command(options.BundleOptions, "launch.bundle:bundle"),
     "deploy": Command(options.DeployOptions, "launch.deploy:deploy"),
+    "calibrate": Command(options.CalibrateOptions, "launch.calibrate.command:calibrate"),
     "operator": Command(options.OperatorOptions, "launch.practice:attend"),
     "stop": Command(options.StopOptions, "launch.stop:stop"),
     "course from-demo": Command(options.FromDemoOptions, "launch.course:from_demo"),

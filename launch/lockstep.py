@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from launch.clearance import told
+from launch.manifest import ALONE
 from launch.manifest import FILE as MANIFEST
 from launch.operator import SimulatedOperator
 from launch.processes import make_guardian, make_pilot, make_policies, server_config
@@ -31,7 +32,7 @@ from robot.courier import Courier
 from robot.direct_link import direct_link_pair
 from robot.frame_file import DiskFullError
 from robot.interface import make_driver
-from robot.messages import Event, SafetyState
+from robot.messages import Event, PilotPhase, SafetyState
 from sim.emulators.rig import Rig
 from sim.plant import Twin
 from sim.surrogate import make_twin
@@ -73,7 +74,7 @@ class Lockstep:
         self.pilot = make_pilot(session, self.policies, self.board, self.clock)
         self.operator = SimulatedOperator(self.board.operator, self.twin.place)
         robot_end, learner_end = direct_link_pair()
-        learns = manifest.role != "run"
+        learns = manifest.role not in ALONE
         self.courier = Courier(
             spec,
             contract,
@@ -123,7 +124,8 @@ class Lockstep:
         )
 
     def run(self, minutes: float, progress: Progress | None = None) -> None:
-        """Practise for so long, counted from the first moment the robot was free to move [min]."""
+        """Practise for so long, counted from the first moment the robot was free to move [min], or until the
+        pilot has finished."""
         spec = self.session.spec
         period_ns = round(1e9 / spec.rates.guardian_hz)
         per_operator = max(1, round(spec.rates.guardian_hz / OPERATOR_HZ))
@@ -132,7 +134,7 @@ class Lockstep:
         per_step = spec.ticks_per_step
         self.guardian.start()
         due_ns, first_ns, tick, shown = self.clock.now_ns(), None, 0, 0.0
-        while self.practised_s < minutes * 60:
+        while self.practised_s < minutes * 60 and self.pilot.practice.phase is not PilotPhase.FINISHED:
             tick += 1
             due_ns += period_ns
             self.clock.sleep_until(due_ns)

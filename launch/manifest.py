@@ -41,7 +41,7 @@ PACKAGES = (
 )
 
 
-ALONE = ("run", "teleop")
+ALONE = ("run", "teleop", "calibrate")
 """Roles of sessions that stream to no learner."""
 
 
@@ -60,6 +60,7 @@ class Setup(Struct):
     policy drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
     ``bench_override``: why a policy that was not validated drives a robot, at reduced authority. ``teleop``:
     the input device a person drives with (``launch.teleop``), empty for none; ``takes``: how it is recorded.
+    ``procedure``: the calibration procedure that drives.
     """
 
     address: str = "127.0.0.1:5588"
@@ -84,6 +85,7 @@ class Setup(Struct):
     bench_override: str = ""
     teleop: str = ""
     takes: TakeSettings = TakeSettings()
+    procedure: str = ""
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""
@@ -101,7 +103,7 @@ class Manifest(Struct):
 
     session: str
     created: str
-    role: Literal["practice", "onboard", "learner", "run", "teleop"]
+    role: Literal["practice", "onboard", "learner", "run", "teleop", "calibrate"]
     robot: str
     course_name: str
     twin: bool

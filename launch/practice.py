@@ -22,6 +22,7 @@ from rich.console import Console
 
 from launch import catalogue
 from launch.attendance import AttendingOperator, Warn
+from launch.calibrated import calibrated_spec
 from launch.conductor import PERIOD_NS, VIEW_NS, Conductor, Ending, EventLog, StopSignals
 from launch.manifest import Setup
 from launch.map import BrailleMap
@@ -41,7 +42,6 @@ from robot.board import Board
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError
 from robot.practice.course import load_course
-from robot.spec import load_spec
 from robot.teleop.terminal import Terminal
 
 STARTING_S = 30.0
@@ -172,7 +172,7 @@ def _cleared(setup: Setup, options: PracticeOptions | OnboardOptions) -> Setup:
         return setup
     from launch.clearance import of_file
 
-    spec = load_spec(catalogue.find("robots", options.robot))
+    spec = calibrated_spec(options.robot)
     course = load_course(catalogue.find("courses", options.course)).name
     now = datetime.datetime.now(datetime.UTC)
     cleared = of_file(Path(setup.policy), spec, options.deployed, options.keys, now, course)
@@ -223,7 +223,7 @@ def _smoke_gate(options: PracticeOptions | LearnerOptions) -> bool:
     """Whether policies are tried in the twin before they are published: if it is asked for and possible."""
     if not options.smoke_gate or options.update_ratio == 0:
         return False
-    spec = load_spec(catalogue.find("robots", options.robot))
+    spec = calibrated_spec(options.robot)
     why_not = unavailable(spec, load_course(catalogue.find("courses", options.course)).name)
     if why_not is not None:
         print(f"no smoke gate: {why_not}; policies are published untried (--no-smoke-gate says nothing)")
