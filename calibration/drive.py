@@ -17,6 +17,7 @@ from robot.messages import SafetyState
 from robot.plain_data import decode_struct
 from robot.recorder import TICKS
 from robot.spec import RobotSpec
+from sim.log_windows import Recording
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -39,7 +40,8 @@ class Samples:
 class Drive:
     """One row per guardian tick; times in seconds since the first. ``sent_s``: when the commands were on
     their way; ``sent`` [actuator units], shape (T, n_actuators); ``states``: the estimate, shape (T,
-    n_state); ``free``: the robot was free to move, shape (T,); ``sensors``: by name."""
+    n_state); ``free``: the robot was free to move, shape (T,); ``sensors``: by name. ``recording``: the same
+    as the twin replays it, in the log's own time; ``start_ns``: where ``time_s`` begins there."""
 
     spec: RobotSpec
     time_s: Array
@@ -48,6 +50,8 @@ class Drive:
     states: Array
     free: Flags
     sensors: dict[str, Samples]
+    start_ns: int = 0
+    recording: Recording | None = None
 
     def state(self, element: str) -> Array:
         """A column of ``states``."""
@@ -101,6 +105,7 @@ def drive_of(spec: RobotSpec, log: Log) -> Drive:
         states=np.asarray(ticks["state"], np.float64),
         free=np.isin(ticks["safety_state"], (SafetyState.ACTIVE, SafetyState.REDUCED)),
         sensors=sensors,
+        start_ns=start,
     )
 
 

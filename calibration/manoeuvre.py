@@ -22,6 +22,8 @@ OFFSET_GAIN = 0.6
 """Heading asked for by metre off the line [rad/m]."""
 MOST_HEADING = 0.25
 """Asked for at most [rad]."""
+HOME_M = 1.2
+"""Nearer to where it began than this [m], less than its turning circle, the car is there."""
 SOFT_LIMIT = 0.8
 """Share of the steering's range that straightening may use."""
 
@@ -29,13 +31,20 @@ SOFT_LIMIT = 0.8
 @dataclass(frozen=True)
 class Leg:
     """``name``: for a person. ``speed`` [m/s], negative in reverse; ``steering`` [rad], or None: straight.
-    Ends after ``seconds``, or before that after ``metres`` (inf: no such end)."""
+    Ends after ``seconds``, or before that after ``metres`` (inf: no such end). ``home``: steered to where the
+    manoeuvre began, and over once it is near."""
 
     name: str
     seconds: float
     speed: float = 0.0
     steering: float | None = None
     metres: float = math.inf
+    home: bool = False
+
+
+def home(speed: float) -> Leg:
+    """Back to where the manoeuvre began, forward at ``speed`` [m/s]."""
+    return Leg("back to the middle", 25.0, speed, home=True)
 
 
 class Manoeuvre:
@@ -89,13 +98,20 @@ class Manoeuvre:
             return setpoint
         leg, (began_s, from_x, from_y) = self._legs[self._number], self._began
         driven = math.hypot(x - from_x, y - from_y)
-        if now_s - began_s >= leg.seconds or (leg.metres < math.inf and driven >= leg.metres):
+        arrived = leg.home and math.hypot(x - self._line[0], y - self._line[1]) < HOME_M
+        if now_s - began_s >= leg.seconds or driven >= leg.metres or arrived:
             self._number += 1
             self._began = None
             return self.command(now_s, state)
         setpoint[self._speed_at] = leg.speed
-        straight = self._straight(x, y, heading, leg.speed) if leg.speed else 0.0
-        setpoint[self._steering_at] = straight if leg.steering is None else leg.steering
+        if leg.steering is not None:
+            setpoint[self._steering_at] = leg.steering
+        elif leg.home:
+            bearing = math.atan2(self._line[1] - y, self._line[0] - x)
+            error = math.remainder(bearing - heading, math.tau)
+            setpoint[self._steering_at] = min(max(HEADING_GAIN * error, -self._most), self._most)
+        elif leg.speed:
+            setpoint[self._steering_at] = self._straight(x, y, heading, leg.speed)
         return setpoint
 
     def _straight(self, x: float, y: float, heading: float, speed: float) -> float:

@@ -81,6 +81,7 @@ COMMANDS: dict[str, Command] = {
     "bench teleop": Command(options.BenchTeleopOptions, "launch.bench.command:teleop"),
     "bench twin": Command(options.BenchTwinOptions, "launch.bench.command:twin"),
     "bench estimate": Command(options.BenchEstimateOptions, "launch.bench.command:estimate"),
+    "bench calibration": Command(options.BenchCalibrationOptions, "launch.bench.command:calibration"),
     "bench calm": Command(options.BenchCalmOptions, "launch.bench.command:calm"),
     "bench faults": Command(options.BenchFaultsOptions, "launch.bench.command:faults"),
     "bench refusals": Command(options.BenchRefusalsOptions, "launch.bench.command:refusals"),

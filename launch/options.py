@@ -471,6 +471,8 @@ class CalibrateOptions:
 
     From a log that is there: sandlot calibrate racer speed --log runs/racer/latest
 
+    The twin's parameters, from any driving: sandlot calibrate racer twin --log runs/racer/latest
+
     Rehearsal on a robot that is not as described: sandlot calibrate racer all --surrogate worn
 
     Exit code 0 if all passed, 3 if something did not; --status: 1 unless everything is valid.
@@ -479,7 +481,7 @@ class CalibrateOptions:
     robot: Annotated[str, Positional] = "racer"
     """A robot's name (launch/robots) or its TOML file."""
     procedure: Annotated[str | None, Positional] = None
-    """speed, or all."""
+    """speed, imu, steering, twin, or all."""
     status: bool = False
     """Say what is valid, expired or missing, and what it changes."""
     compare: tuple[str, str] | None = None
@@ -1066,6 +1068,29 @@ class BenchEstimateOptions:
     """The first drive's seed; the others count on from it."""
     out: Path | None = None
     """Where to write the error model (None: nowhere)."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchCalibrationOptions:
+    """Identify robots whose parameters are hidden from their logs: errors, coverage, and what it took.
+
+    Example: sandlot bench calibration --csv benchmarks/calibration.csv --json
+
+    A file that has rows goes on where it ended.
+    """
+
+    robots: int = 20
+    """How many; every fourth is other physics than the twin's."""
+    seconds: float = 60.0
+    """How long each drives [s]."""
+    seed: int = 0
+    """Of the truths and the drives."""
+    csv: Path = Path("calibration.csv")
+    """A row per robot and parameter."""
+    threads: int = 0
+    """That step the physics; 0: all processors."""
     json: bool = False
     """Print one flat JSON object on the last line."""
 

@@ -61,6 +61,14 @@ class Parameter:
         return max(self.value + self.sigma * min(max(normal, -SIGMAS), SIGMAS), self.least)
 
 
+def command_delay(spec: RobotSpec) -> float:
+    """How long a command is on the wire [s]: as measured, else as ``CONDITIONS`` has it."""
+    name = "command_delay"
+    if name in spec.calibration:
+        return spec.scalar(name)
+    return next(p.value for p in CONDITIONS if p.name == name)
+
+
 CONDITIONS = (
     Parameter("start_distance", "m", 0.0, "along the course from its start line"),
     Parameter("start_offset", "m", 0.0, "to the left of the course's line"),
@@ -147,9 +155,12 @@ def nominal(spec: RobotSpec) -> tuple[Parameter, ...]:
         entry = spec.calibration.get(f.name)
         unit, reason = (entry.unit, entry.source) if entry is not None else ("", "sim.car.CarParameters")
         car.append(Parameter(f.name, unit, getattr(calibrated, f.name), reason))
+    measured = {p.name: spec.scalar(p.name) for p in CONDITIONS if p.name in spec.calibration}
     hand = {"start_offset": 0.05, "start_heading": 0.05}
     conditions = [
-        replace(p, sigma=hand[p.name], reason="a hand's accuracy, sim.hand") if p.name in hand else p
+        replace(p, sigma=hand[p.name], reason="a hand's accuracy, sim.hand")
+        if p.name in hand
+        else replace(p, value=measured.get(p.name, p.value))
         for p in CONDITIONS
     ]
     return (*car, *conditions)

@@ -6,6 +6,7 @@ import datetime
 import json
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,7 @@ from launch.catalogue import find
 from launch.manifest import Setup, git_revision, versions
 from launch.options import CalibrateOptions
 from launch.practice import conduct, need, run_fast
+from launch.replay.recording import recording, room_of
 from launch.session import Session, create_session
 from robot.errors import SandlotError
 from robot.log_reader import Log
@@ -50,9 +52,10 @@ def calibrate(options: CalibrateOptions) -> int:
         return compare(console, book, named(options.procedure or "").name, options.compare or ())
     if options.procedure is None:
         raise SandlotError(f"say what to calibrate: {', '.join(PROCEDURES)}, or all; or ask for --status")
-    every = PROCEDURES.values() if options.procedure == "all" else [named(options.procedure)]
+    every = PROCEDURES if options.procedure == "all" else (options.procedure,)
     failed, done = [], []
-    for procedure in every:
+    for name in every:
+        procedure = named(name)
         console.print(f"[bold]{procedure.name}[/] {procedure.about}", highlight=False)
         paths = options.log or (_drive(options, procedure),)
         entry = conclude(console, procedure, paths)
@@ -70,7 +73,11 @@ def conclude(console: Console, procedure: Procedure, paths: Sequence[Path]) -> E
     written."""
     logs = [read_drive(path) for path in paths]
     book = Book(_one_robot([(drive.spec, log) for drive, log in logs]))
-    estimate = procedure.estimate([drive for drive, _ in logs])
+    drives = [
+        replace(drive, recording=recording(drive.spec, log, room_of(log, path)[0]))
+        for (drive, log), path in zip(logs, paths, strict=True)
+    ]
+    estimate = procedure.estimate(drives)
     entry = entry_of(procedure, estimate, paths, book.robot)
     show(console, estimate, entry)
     folder = paths[0] if paths[0].is_dir() else paths[0].parent

@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from typing import Final
 
 from calibration.procedure import Procedure
-from calibration.speed import SpeedProcedure
 from robot.errors import SandlotError, nearest
+from robot.interface import load_class
 
-PROCEDURES: Final[Mapping[str, Procedure]] = {p.name: p for p in (SpeedProcedure(),)}
-"""In the order in which they build on each other."""
+PROCEDURES: Final[Mapping[str, str]] = {
+    "speed": "calibration.speed:SpeedProcedure",
+    "imu": "calibration.imu:ImuProcedure",
+    "steering": "calibration.steering:SteeringProcedure",
+    "twin": "calibration.twin_procedure:TwinProcedure",
+}
+"""``module:Class``, in the order in which they build on each other."""
 
 
 def named(name: str) -> Procedure:
     """Raises SandlotError with the nearest names."""
-    try:
-        return PROCEDURES[name]
-    except KeyError:
-        raise SandlotError(f"no procedure {name!r}; {nearest(name, PROCEDURES)}") from None
+    if name not in PROCEDURES:
+        raise SandlotError(f"no procedure {name!r}; {nearest(name, PROCEDURES)}")
+    procedure: Procedure = load_class(PROCEDURES[name], f"calibration procedure {name}")()
+    return procedure
