@@ -10,7 +10,7 @@ whatever the twin cannot explain widens the intervals.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -130,9 +130,11 @@ class Identification:
             noise, correlation = noise_of(left)
             self._weights = 1.0 / (noise * np.sqrt(correlation))
         jacobian = self._jacobian(at)[: -len(at)]
-        resolved = resolve(marginalised(jacobian[:, :n], jacobian[:, n:]))
-        grains = np.array([p.grain / 2.0 / p.sigma for p in self._parameters])
-        resolved = replace(resolved, covariance=resolved.covariance + np.diag(grains**2))
+        # What is rounded to a grain is off by up to half of it, which all that is fitted along makes up for.
+        rounded = [row for row, p in enumerate(self._parameters) if p.grain]
+        halves = np.array([p.grain / 2.0 / p.sigma for p in self._parameters if p.grain])
+        unknown = np.concatenate((jacobian[:, n:], jacobian[:, rounded] * halves), axis=1)
+        resolved = resolve(marginalised(jacobian[:, :n], unknown))
         return Fit(self._parameters, resolved.without_frozen(at[:n]), resolved, noise, correlation, left)
 
     def _descend(self, at: Array, iterations: int) -> tuple[Array, float]:
