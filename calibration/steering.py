@@ -43,10 +43,15 @@ MOST_DRIFT = 0.05
 """Accepted (reference, Steering): radius within 5 %; 5 cm aside in 3 m of straight on."""
 SEEN_ANGLE = 0.1
 """Steeper than this [rad] a turn's radius counts."""
+APPROACH = 60
+"""A turn's value was approached within so many ticks."""
+LEAST_CHANGE = 0.06
+"""By so much at least [rad], more than any play: then it is known on which side of it the linkage lies."""
 STEADY = 0.004
 """The command of a turn varies by less [rad]: two steps of the wire."""
 
 
+DATUM_S = 0.05
 FINE_S = 0.002
 """Steps in which the servo is modelled [s]."""
 
@@ -73,17 +78,29 @@ class Weave:
     rate: Array
     counts: Flags
 
-    def predicted(self, lag: Array, wheelbase: float) -> Array:
-        """Yaw rate [rad/s] at ``times`` if the wheels follow with a time constant and a delay [s]."""
+    def predicted(self, lag: Array, play: float, wheelbase: float) -> Array:
+        """Yaw rate [rad/s] at ``times`` if the servo follows with a time constant and a delay [s], and the
+        wheels the servo with ``play`` [rad]."""
         fine = np.arange(self.times[0], self.times[-1], FINE_S)
         # A command holds from when it was on its way until the next.
         newest = np.searchsorted(self.sent_s, fine - lag[1], side="right") - 1
         sent = self.angle[np.maximum(newest, 0)]
         share = 1.0 - math.exp(-FINE_S / float(lag[0]))
-        wheels = lfilter([share], [1.0, share - 1.0], sent, zi=[(1.0 - share) * sent[0]])[0]
-        at = np.interp(self.times, fine, wheels)
+        servo = lfilter([share], [1.0, share - 1.0], sent, zi=[(1.0 - share) * sent[0]])[0]
+        at = np.interp(self.times, fine, with_play(servo, play))
         rear = 2.0 * self.speed / (1.0 + 1.0 / np.cos(at))
         return np.asarray(rear * np.tan(at) / wheelbase)
+
+
+def with_play(servo: Array, play: float) -> Array:
+    """Angles [rad] of what a servo drags along with ``play``, shape (n,)."""
+    if play <= 0.0:
+        return servo
+    half, here, found = play / 2.0, float(servo[0]), []
+    for low, high in zip((servo - half).tolist(), (servo + half).tolist(), strict=True):
+        here = min(max(here, low), high)
+        found.append(here)
+    return np.array(found)
 
 
 class SteeringProcedure:
@@ -129,7 +146,7 @@ class SteeringProcedure:
                 "both sides, were expected"
             )
         (offset, gain, play), covariance, left = line(turns)
-        lag, lag_covariance, shown = follow(spec, drives, gain, offset)
+        lag, lag_covariance, shown = follow(spec, drives, gain, offset, max(play, 0.0))
         angles = np.array([turn.angle for turn in turns])
         pulses = np.array([turn.pulse for turn in turns])
         bent = np.abs(angles) > SEEN_ANGLE
@@ -224,10 +241,10 @@ def turns_of(drive: Drive) -> list[Turn]:
         mean = float(np.interp(times, motor.time_s, erpm).mean()) / spec.scalar("erpm_per_speed")
         if mean < 0.3:
             continue
-        before = steering[max(begin - 60, 0) : begin]
-        if not len(before):
+        change = float(steering[begin] - steering[max(begin - APPROACH, 0)])
+        if abs(change) < LEAST_CHANGE:
             continue
-        way = math.copysign(1.0, float(steering[begin] - before[0]))
+        way = math.copysign(1.0, change)
         pulse = float(pulse_of(spec, steering[begin:end]).mean())
         found.append(Turn(pulse, wheel_angle(spec.scalar("wheelbase"), rate, mean), way))
     return found
@@ -280,7 +297,7 @@ def gain_of(turns: Sequence[Turn]) -> float:
 
 
 def follow(
-    spec: RobotSpec, drives: Sequence[Drive], gain: float, offset: float
+    spec: RobotSpec, drives: Sequence[Drive], gain: float, offset: float, play: float
 ) -> tuple[Array, Array, tuple[Series, ...]]:
     """Time constant and delay [s] with which the yaw rate follows the commanded angle, their covariance, and
     what to draw of it. Raises CalibrationError if nothing moved quickly."""
@@ -298,17 +315,21 @@ def follow(
         raise CalibrationError(f"{count} samples of weaving at {QUICK:g} m/s in the logs; 200 were expected")
     wheelbase = spec.scalar("wheelbase")
 
-    def residuals(lag: Array) -> Array:
-        return np.concatenate([(w.predicted(lag, wheelbase) - w.rate)[w.counts] for w in weaves])
+    # The delay is estimated from -DATUM_S on, so that its differences are not relative to nothing.
+    datum = np.array([0.0, DATUM_S])
 
-    found = least_squares(residuals, [0.1, 0.02], diff_step=[0.05, 0.1], bounds=([0.01, 0.0], [0.5, 0.15]))
+    def residuals(x: Array) -> Array:
+        return np.concatenate([(w.predicted(x - datum, play, wheelbase) - w.rate)[w.counts] for w in weaves])
+
+    start, bounds = np.array([0.1, 0.02]) + datum, (np.array([0.01, 0.0]) + datum, [0.5, 0.15 + DATUM_S])
+    found = least_squares(residuals, start, diff_step=[0.05, 0.04], bounds=bounds)
     left = found.fun
     # Neighbouring samples of an imperfect model say the same.
     share = float((left[1:] * left[:-1]).mean() / (left**2).mean())
     wide = (1.0 + share) / max(1.0 - share, 0.02)
     covariance = wide * float((left**2).mean()) * np.linalg.inv(found.jac.T @ found.jac)
-    first, lag = weaves[0], np.asarray(found.x)
-    times, model = first.times[first.counts], first.predicted(lag, wheelbase)[first.counts]
+    first, lag = weaves[0], np.asarray(found.x - datum)
+    times, model = first.times[first.counts], first.predicted(lag, play, wheelbase)[first.counts]
     label = f"{1e3 * lag[0]:.0f} ms behind {1e3 * lag[1]:.0f} ms"
     shown = (
         Series("gyroscope", times, first.rate[first.counts]),

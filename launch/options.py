@@ -473,6 +473,8 @@ class CalibrateOptions:
 
     The twin's parameters, from any driving: sandlot calibrate racer twin --log runs/racer/latest
 
+    A camera: sandlot calibrate racer camera --images pictures --board 8x6:0.03:0.022
+
     Rehearsal on a robot that is not as described: sandlot calibrate racer all --surrogate worn
 
     Exit code 0 if all passed, 3 if something did not; --status: 1 unless everything is valid.
@@ -481,7 +483,7 @@ class CalibrateOptions:
     robot: Annotated[str, Positional] = "racer"
     """A robot's name (launch/robots) or its TOML file."""
     procedure: Annotated[str | None, Positional] = None
-    """speed, imu, steering, twin, or all."""
+    """speed, imu, steering, twin, or all of those; camera or hand-eye, from files."""
     status: bool = False
     """Say what is valid, expired or missing, and what it changes."""
     compare: tuple[str, str] | None = None
@@ -490,6 +492,12 @@ class CalibrateOptions:
     """Drive the real robot on the ports its file names, with a held key."""
     log: tuple[Path, ...] = ()
     """Compute from these runs' folders or log files instead of driving."""
+    images: Path | None = None
+    """For camera: a folder of pictures of a ChArUco board."""
+    board: str = "8x6:0.03:0.022"
+    """That board: COLUMNSxROWS:SQUARE:MARKER [m], dictionary 4X4_100."""
+    poses: Path | None = None
+    """For hand-eye: a TOML file of [[poses]], each hand and board a 4 x 4 matrix (docs/CALIBRATION.md)."""
     surrogate: str | None = None
     """Another robot than the twin, with entries of its own: a name (sim/surrogates) or a TOML file."""
     realtime: bool = False

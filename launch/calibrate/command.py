@@ -17,6 +17,7 @@ from calibration.book import Book, robot_id, stamp
 from calibration.drive import log_hash, read_drive
 from calibration.entry import Entry
 from calibration.procedure import CalibrationError, Estimate, Procedure
+from launch.calibrate.offline import VALID_DAYS, camera, files_hash, hand_eye
 from launch.calibrate.procedures import PROCEDURES, named
 from launch.calibrate.status import compare, status
 from launch.catalogue import find
@@ -32,8 +33,9 @@ from sim.surrogate import load_surrogate
 
 FAILED = 3
 """Exit code: it was measured, and is not good enough to be used."""
-PICTURE, SPARE = "{procedure}.png", 2.0
-"""``SPARE``: how many times as long as its legs a manoeuvre may take before the session ends by itself."""
+OFFLINE = ("camera", "hand-eye")
+SPARE = 2.0
+"""How many times as long as its legs a manoeuvre may take before the session ends by itself."""
 
 
 def calibrate(options: CalibrateOptions) -> int:
@@ -51,8 +53,10 @@ def calibrate(options: CalibrateOptions) -> int:
             return status(console, spec, book, options.json)
         return compare(console, book, named(options.procedure or "").name, options.compare or ())
     if options.procedure is None:
-        raise SandlotError(f"say what to calibrate: {', '.join(PROCEDURES)}, or all; or ask for --status")
+        raise SandlotError(f"say what to calibrate: {', '.join((*PROCEDURES, *OFFLINE))}, all; or --status")
     every = PROCEDURES if options.procedure == "all" else (options.procedure,)
+    if options.procedure in OFFLINE:
+        return _offline(console, options, spec)
     failed, done = [], []
     for name in every:
         procedure = named(name)
@@ -67,30 +71,52 @@ def calibrate(options: CalibrateOptions) -> int:
     return FAILED if failed else 0
 
 
+def _offline(console: Console, options: CalibrateOptions, spec: RobotSpec) -> int:
+    """Camera and hand-eye: of the robot itself."""
+    name = options.procedure or ""
+    path = options.images if name == "camera" else options.poses
+    if path is None or not path.exists():
+        what = "--images FOLDER" if name == "camera" else "--poses FILE"
+        raise SandlotError(f"{name} is computed from what was taken before: {what}, which is there")
+    estimate = camera(path, options.board) if name == "camera" else hand_eye(path)
+    valid = datetime.timedelta(days=VALID_DAYS)
+    entry = entry_of(name, valid, estimate, files_hash(path), str(path), spec.name)
+    keep(console, estimate, entry, path if path.is_dir() else path.parent)
+    if options.json:
+        print(json.dumps({"entries": [msgspec.to_builtins(entry)], "failed": [] if entry.passed else [name]}))
+    return 0 if entry.passed else FAILED
+
+
 def conclude(console: Console, procedure: Procedure, paths: Sequence[Path]) -> Entry:
     """Estimate from logs, show it, draw it beside the first log, and put it into the book, passed or not, of
     the robot that drove. Raises CalibrationError for data from which nothing follows: then nothing is
     written."""
     logs = [read_drive(path) for path in paths]
-    book = Book(_one_robot([(drive.spec, log) for drive, log in logs]))
+    robot = _one_robot([(drive.spec, log) for drive, log in logs])
     drives = [
         replace(drive, recording=recording(drive.spec, log, room_of(log, path)[0]))
         for (drive, log), path in zip(logs, paths, strict=True)
     ]
     estimate = procedure.estimate(drives)
-    entry = entry_of(procedure, estimate, paths, book.robot)
+    hashes, source = (" ".join(map(f, paths)) for f in (log_hash, str))
+    valid = datetime.timedelta(days=procedure.valid_days)
+    entry = entry_of(procedure.name, valid, estimate, hashes, source, robot)
+    keep(console, estimate, entry, paths[0] if paths[0].is_dir() else paths[0].parent)
+    return entry
+
+
+def keep(console: Console, estimate: Estimate, entry: Entry, folder: Path) -> None:
+    """Show an entry, draw it into ``folder``, and put it into its robot's book, passed or not."""
     show(console, estimate, entry)
-    folder = paths[0] if paths[0].is_dir() else paths[0].parent
     try:
         from launch.calibrate.picture import draw
     except ModuleNotFoundError:
         console.print("  no picture: matplotlib is not installed here", highlight=False)
     else:
-        picture = folder / PICTURE.format(procedure=procedure.name)
-        picture.write_bytes(draw(estimate.panels, f"{procedure.name} of {book.robot}, {entry.date}"))
+        picture = folder / f"{entry.procedure}.png"
+        picture.write_bytes(draw(estimate.panels, f"{entry.procedure} of {entry.robot}, {entry.date}"))
         console.print(f"  picture {picture}", highlight=False)
-    console.print(f"  entry   {book.add(entry)}", highlight=False)
-    return entry
+    console.print(f"  entry   {Book(entry.robot).add(entry)}", highlight=False)
 
 
 def _one_robot(logs: Sequence[tuple[RobotSpec, Log]]) -> str:
@@ -106,19 +132,20 @@ def _one_robot(logs: Sequence[tuple[RobotSpec, Log]]) -> str:
     return found.pop()
 
 
-def entry_of(procedure: Procedure, estimate: Estimate, paths: Sequence[Path], robot: str) -> Entry:
+def entry_of(
+    procedure: str, valid: datetime.timedelta, estimate: Estimate, sha256: str, source: str, robot: str
+) -> Entry:
     """Dated now."""
     now = datetime.datetime.now(datetime.UTC)
-    hashes = [log_hash(path) for path in paths]
     return Entry(
-        procedure=procedure.name,
+        procedure=procedure,
         robot=robot,
         date=stamp(now),
-        expires=stamp(now + datetime.timedelta(days=procedure.valid_days)),
+        expires=stamp(now + valid),
         method=estimate.method,
         software=git_revision() or versions().get("sandlot", ""),
-        log_sha256=" ".join(hashes),
-        source=" ".join(str(path) for path in paths),
+        log_sha256=sha256,
+        source=source,
         quantities=estimate.quantities,
         covariance=tuple(tuple(row) for row in np.asarray(estimate.covariance).tolist()),
         checks=estimate.checks,
