@@ -51,6 +51,10 @@ STEADY = 0.004
 """The command of a turn varies by less [rad]: two steps of the wire."""
 
 
+PULSE_SIGMA = 0.0005
+"""Of a servo pulse [1]: half a step of the VESC's wire."""
+LAG_SIGMA = 0.004
+"""Of the time constant [s]: a fifth of the 20 ms in which the tyres make a car of this size turn."""
 DATUM_S = 0.05
 FINE_S = 0.002
 """Steps in which the servo is modelled [s]."""
@@ -155,10 +159,12 @@ class SteeringProcedure:
         # A straight on of 3 m ends aside by 3^2 / (2 wheelbase) times the error of the angle.
         centre_sigma = math.sqrt(covariance[0, 0]) / abs(gain)
         drift = 1.96 * centre_sigma * 9.0 / (2.0 * wheelbase)
-        sides = [gain_of([t for t in turns if side * t.angle > -0.02]) for side in (1.0, -1.0)]
-        # Speed and wheelbase scale every angle.
+        sides = [gain_of([t for t in turns if side * t.angle > -0.02], play) for side in (1.0, -1.0)]
+        # Speed and wheelbase scale every angle; a pulse is rounded; the car's own yaw lags like the servo.
         speed = spec.calibration["erpm_per_speed"].sigma / spec.scalar("erpm_per_speed")
-        covariance[1, 1] += (gain * math.hypot(speed, spec.calibration["wheelbase"].sigma / wheelbase)) ** 2
+        scale = math.hypot(speed, spec.calibration["wheelbase"].sigma / wheelbase)
+        covariance += np.diag(np.square([PULSE_SIGMA, gain * scale, play * scale]))
+        lag_covariance[0, 0] += LAG_SIGMA**2
         every = np.zeros((4, 4))
         every[:3, :3], every[3, 3] = covariance, lag_covariance[0, 0]
         reach = np.array([pulses.min(), pulses.max()])
@@ -289,11 +295,12 @@ def line(turns: Sequence[Turn]) -> tuple[tuple[float, float, float], Array, Arra
     return (-a / b, 1.0 / b, play), jacobian @ covariance @ jacobian.T, left
 
 
-def gain_of(turns: Sequence[Turn]) -> float:
-    """Pulse per angle of one side's turns [1/rad]."""
+def gain_of(turns: Sequence[Turn], play: float) -> float:
+    """Pulse per angle of one side's turns [1/rad], the ``play`` taken up."""
     if len(turns) < 4:
         return math.nan
-    return float(1.0 / np.polyfit([t.pulse for t in turns], [t.angle for t in turns], 1)[0])
+    angles = [turn.angle + 0.5 * play * turn.way for turn in turns]
+    return float(1.0 / np.polyfit([turn.pulse for turn in turns], angles, 1)[0])
 
 
 def follow(
