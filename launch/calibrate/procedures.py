@@ -10,6 +10,7 @@ from robot.errors import SandlotError, nearest
 from robot.interface import load_class
 
 PROCEDURES: Final[Mapping[str, str]] = {
+    "clock": "calibration.clock:ClockProcedure",
     "speed": "calibration.speed:SpeedProcedure",
     "imu": "calibration.imu:ImuProcedure",
     "steering": "calibration.steering:SteeringProcedure",
