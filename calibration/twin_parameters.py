@@ -51,6 +51,8 @@ class TwinParameter:
         return self.sigma if self.offset else self.sigma * self.at(deviate)
 
 
+OWN = "sandlot calibrate twin:"
+"""What the source of a value begins with that an identification found."""
 WIDE = {
     "servo_gain": (0.08, "teams measure gains up to a quarter off F1TENTH's default"),
     "steering_time_constant": (0.35, "from a digital servo to a worn analogue one"),
@@ -85,7 +87,9 @@ def twin_parameters(spec: RobotSpec) -> tuple[TwinParameter, ...]:
         entry = spec.calibration.get(name)
         unit = entry.unit if entry else conditions[name].unit if name in conditions else "1/s"
         value = command_delay(spec) if name in conditions else float(getattr(car, name))
-        measured = entry.sigma if entry is not None and entry.expires else 0.0
+        # Its own last estimate is where it starts, not how certain it is: tyres wear, batteries change.
+        own = entry is not None and entry.source.startswith(OWN)
+        measured = entry.sigma if entry is not None and entry.expires and not own else 0.0
         if name in OFFSETS:
             sigma, reason, step, grain = OFFSETS[name]
             found.append(TwinParameter(name, unit, value, measured or sigma, reason, True, step, grain))

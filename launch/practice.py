@@ -61,6 +61,10 @@ SINGLE_THREADED = (
 )
 
 
+WATCHED = ("practice", "onboard", "run")
+"""Roles of sessions whose drives are held against the calibration at their end."""
+
+
 def practise(options: PracticeOptions) -> int:
     """A whole session on this machine."""
     if options.fast and options.hardware:
@@ -439,6 +443,13 @@ def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -
         judged = evaluate(RunData(session))
         summary["evaluation"] = msgspec.to_builtins(judged)
         for line in judged.lines():
+            print(f"  {line}")
+    if session.manifest.role in WATCHED and session.log.exists():
+        from launch.calibrate.watch import consistency
+
+        lines = list(consistency(session))
+        summary["calibration"] = lines
+        for line in lines:
             print(f"  {line}")
     if with_report and importlib.util.find_spec("matplotlib") is None:
         print(f"no report: matplotlib is not installed here; elsewhere: sandlot report {session.directory}")
