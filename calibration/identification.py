@@ -24,8 +24,11 @@ from sim.replay import TIMESTEP, replay_drive
 
 COARSE = 0.002
 """Step of the physics for derivatives [s]: half the cost, and they need not be exact."""
-ROUNDS = (4, 3)
-"""Iterations, at most, with guessed noise, then with what the residuals say."""
+ROUNDS = (4, 3, 2)
+"""Iterations, at most, with guessed noise, then twice with what the residuals say."""
+USUAL = 2.0
+"""A chunk whose residuals are so many times the usual counts less: something else than driving was in it,
+such as a wall (Huber 1964, with chunks in the place of samples)."""
 NEARBY = 0.4
 """Derivatives are computed anew once a parameter is so many deviates from where they were."""
 ENOUGH = 0.02
@@ -88,6 +91,8 @@ class Identification:
         self._spec, self._chunks, self._parameters = spec, chunks, parameters
         self._threads, self._progress = threads, progress
         self._weights = 1.0 / GUESSES
+        self._trust: Array = np.ones((len(chunks), 1, 1))
+        """In each chunk [1]."""
         self._derivatives: tuple[Array, Array] | None = None
         """Where, shape (n,), and of the residuals in their units, shape (n, N, T, 5)."""
         self._nuisances: Array = np.zeros((0, *chunks.measured.shape))
@@ -120,6 +125,7 @@ class Identification:
         self._derivatives = None
         at_file = self.residuals(np.zeros((n, 1)))[0]
         self._nuisances = nuisances(at_file + self._chunks.measured, EVERY / self._spec.rates.guardian_hz)
+        self._trust = trust(at_file)
         at = np.zeros(n + len(self._nuisances))
         for number, iterations in enumerate(ROUNDS):
             at, objective = self._descend(at, iterations)
@@ -127,7 +133,8 @@ class Identification:
             left = self._left(at)
             if not np.isfinite(left[~np.isnan(left)]).all():
                 raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
-            noise, correlation = noise_of(left)
+            self._trust = trust(left)
+            noise, correlation = noise_of(left * self._trust)
             self._weights = 1.0 / (noise * np.sqrt(correlation))
         jacobian = self._jacobian(at)[: -len(at)]
         # What is rounded to a grain is off by up to half of it, which all that is fitted along makes up for.
@@ -169,7 +176,8 @@ class Identification:
 
     def _weighted(self, at: Array) -> Array:
         """In standard deviations, the priors' last, shape (m + n + k,)."""
-        scaled = np.nan_to_num(self._left(at) * self._weights, nan=0.0, posinf=DIVERGED, neginf=-DIVERGED)
+        scaled = self._left(at) * (self._weights * self._trust)
+        scaled = np.nan_to_num(scaled, nan=0.0, posinf=DIVERGED, neginf=-DIVERGED)
         return np.concatenate((scaled.ravel(), at))
 
     def _jacobian(self, at: Array) -> Array:
@@ -177,7 +185,7 @@ class Identification:
         here = at[: len(self._parameters)]
         if self._derivatives is None or np.abs(here - self._derivatives[0]).max() > NEARBY:
             self._derivatives = (here.copy(), self._differences(here))
-        every = np.concatenate((self._derivatives[1], self._nuisances)) * self._weights
+        every = np.concatenate((self._derivatives[1], self._nuisances)) * (self._weights * self._trust)
         scaled = np.nan_to_num(every, nan=0.0, posinf=0.0, neginf=0.0)
         return np.concatenate((scaled.reshape(len(at), -1).T, np.eye(len(at))))
 
@@ -198,6 +206,14 @@ def nuisances(model: Array, period_s: float) -> Array:
     eye = np.eye(model.shape[-1])
     constants = eye[:, None, None, :] * SENSOR_BIAS + np.zeros_like(model)
     return np.asarray(np.concatenate((constants, eye[:, None, None, :] * SENSOR_LAG_S * slopes)))
+
+
+def trust(residuals: Array) -> Array:
+    """How much each chunk counts, shape (N, 1, 1), from residuals (N, T, channels): 1 for a usual one."""
+    with np.errstate(invalid="ignore"):
+        squares = np.nanmean(np.square(residuals), axis=1)
+    ratio = np.sqrt(squares / np.maximum(np.median(squares, axis=0), 1e-18)).max(axis=1)
+    return np.asarray(np.minimum(1.0, USUAL / np.maximum(ratio, 1e-9)))[:, None, None]
 
 
 def noise_of(residuals: Array) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from calibration.book import Book, robot_id, stamp
 from calibration.drive import log_hash, read_drive
-from calibration.entry import Entry
+from calibration.entry import Check, Entry, Finding, Quantity
 from calibration.procedure import CalibrationError, Estimate, Procedure
 from launch.calibrate.offline import VALID_DAYS, camera, files_hash, hand_eye
 from launch.calibrate.procedures import PROCEDURES, named
@@ -135,7 +135,7 @@ def _one_robot(logs: Sequence[tuple[RobotSpec, Log]]) -> str:
 def entry_of(
     procedure: str, valid: datetime.timedelta, estimate: Estimate, sha256: str, source: str, robot: str
 ) -> Entry:
-    """Dated now."""
+    """Dated now, in Python's own numbers."""
     now = datetime.datetime.now(datetime.UTC)
     return Entry(
         procedure=procedure,
@@ -146,10 +146,12 @@ def entry_of(
         software=git_revision() or versions().get("sandlot", ""),
         log_sha256=sha256,
         source=source,
-        quantities=estimate.quantities,
+        quantities=tuple(Quantity(q.name, q.unit, float(q.value)) for q in estimate.quantities),
         covariance=tuple(tuple(row) for row in np.asarray(estimate.covariance).tolist()),
-        checks=estimate.checks,
-        findings=estimate.findings,
+        checks=tuple(
+            Check(c.rule, c.unit, float(c.measured), float(c.limit), c.least) for c in estimate.checks
+        ),
+        findings=tuple(Finding(f.name, f.unit, float(f.value), float(f.sigma)) for f in estimate.findings),
         frozen=estimate.frozen,
     )
 

@@ -12,7 +12,7 @@ import pytest
 
 from calibration.chunks import CHANNELS, SECONDS, Chunks, chunks_of
 from calibration.drive import Drive, Samples
-from calibration.identification import Identification, noise_of
+from calibration.identification import Identification, noise_of, trust
 from calibration.procedure import CalibrationError
 from calibration.twin_conclusion import conclusion
 from calibration.twin_parameters import TwinParameter, twin_parameters
@@ -110,6 +110,17 @@ def test_at_the_truth_nothing_is_left_but_noise(chunks: Chunks) -> None:
     noise, _ = noise_of(left)
     for channel, sigma, found in zip(CHANNELS, (0.0045, 0.004, 0.004, 0.3, 0.03), noise, strict=True):
         assert found < 2.5 * sigma, channel
+
+
+def test_a_chunk_in_which_something_else_happened_counts_less() -> None:
+    rng = np.random.default_rng(0)
+    residuals = rng.standard_normal((9, 400, 5)) * [1.0, 0.1, 0.2, 3.0, 0.05]
+    residuals[4, 100:, 1] += 0.8
+    residuals[7, 50:] = np.nan  # shorter, and like the others
+    found = trust(residuals).ravel()
+    rms = np.sqrt(np.mean(residuals[4, :, 1] ** 2))
+    assert found[4] == pytest.approx(2.0 * 0.1 / rms, rel=0.05)
+    np.testing.assert_array_equal(np.delete(found, 4), np.ones(8))
 
 
 def test_deviates_and_values_are_each_other_s_inverse() -> None:
