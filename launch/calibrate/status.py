@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from calibration.book import Book
+from calibration.book import Book, robot_id
 from calibration.entry import calibrated
 from launch.calibrate.procedures import PROCEDURES
 from robot.spec import RobotSpec
@@ -55,6 +55,11 @@ def status(console: Console, spec: RobotSpec, book: Book, as_json: bool) -> int:
             "  Logs under another calibration stay valid; a policy validated under another one passes the "
             "quick gate before it drives (docs/CALIBRATION.md).",
             highlight=False,
+        )
+    rehearsed = () if "@" in book.robot else Book(robot_id(book.robot, twin=True)).procedures()
+    if rehearsed:
+        console.print(
+            f"rehearsed on the twin, which changes nothing: {', '.join(rehearsed)}", highlight=False
         )
     if as_json:
         values = {name: [v.value, v.sigma] for name, v in found.calibration.items() if v.expires}
