@@ -5,7 +5,6 @@ Also the person beside a robot that a radio transmitter enables: the same keys, 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from launch.operator import StartLine, claimed
@@ -102,4 +101,4 @@ class AttendingOperator:
 
     def close(self) -> None:
         self._terminal.close()
-        os.close(self._claim)
+        self._claim.close()

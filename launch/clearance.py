@@ -143,4 +143,6 @@ def told(session: Session) -> list[tuple[str, float, str]]:
         found.append(("bundle", float(manifest.version), text))
     if setup.bench_override:
         found.append(("bench_override", session.spec.safety.authority, setup.bench_override))
+    elif setup.reduced:
+        found.append(("reduced", session.spec.safety.authority, "asked for at the start, for all of it"))
     return found

@@ -95,6 +95,9 @@ COMMANDS: dict[str, Command] = {
         options.ExperimentConstraintOptions, "launch.experiments.command:constraint"
     ),
     "experiment growth": Command(options.ExperimentGrowthOptions, "launch.experiments.command:growth"),
+    "experiment intervention": Command(
+        options.ExperimentInterventionOptions, "launch.experiments.command:intervention"
+    ),
     "experiment offline": Command(options.ExperimentOfflineOptions, "launch.experiments.command:offline"),
     "experiment prior": Command(options.ExperimentPriorOptions, "launch.experiments.command:prior"),
     "experiment returns": Command(options.ExperimentReturnsOptions, "launch.experiments.command:returns"),
@@ -105,7 +108,7 @@ EXTRAS = {
     "torch": "learn",
     "onnx": "learn",
     "mujoco": "twin",
-    "cv2": "twin",
+    "cv2": "camera",
     "matplotlib": "report",
     "gymnasium": "gym",
     "imageio": "gym",

@@ -33,7 +33,7 @@ MARGIN_S = 1.0
 """How long past its own deadlines the guardian is waited for before it is taken to be dead."""
 
 ROBOT_FIRST = ("pilot", "guardian", "hand", "estop", "emulator")
-DATA_SECOND = ("courier", "learner")
+DATA_SECOND = ("camera", "courier", "learner")
 
 
 class EventLog:

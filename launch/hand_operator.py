@@ -3,7 +3,6 @@ its own accord; and what the device's buttons press."""
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import Final
 
@@ -115,7 +114,7 @@ class HandOperator:
 
     def close(self) -> None:
         self._buttons.close()
-        os.close(self._claim)
+        self._claim.close()
 
 
 class AssistedOperator:

@@ -8,7 +8,7 @@ import json
 import signal
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ def learn(options: LearnOptions) -> int:
     view = make_view(options.view, console, settings.offline_steps + settings.steps)
     training: Training | None = None
     try:
-        with _stop_on_sigterm():
+        with closing(view), _stop_on_sigterm():
             training = Training(
                 make,
                 directory,
@@ -59,13 +59,11 @@ def learn(options: LearnOptions) -> int:
             view.say(f"{settings.algorithm} on {settings.environment}, seed {settings.seed} -> {directory}")
             training.run()
     except KeyboardInterrupt:
-        view.close()
         if training is not None:
             print(f"stopped at step {training.progress}; go on from its last checkpoint with:")
             print(f"  sandlot learn --resume {_shown(directory)}")
         return 130
     finally:
-        view.close()
         if training is not None:
             training.close()
     finish(training, options.json)

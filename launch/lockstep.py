@@ -19,8 +19,9 @@ import msgspec
 from launch.clearance import told
 from launch.manifest import ALONE
 from launch.manifest import FILE as MANIFEST
-from launch.operator import SimulatedOperator
-from launch.processes import make_guardian, make_pilot, make_policies, server_config
+from launch.operator import Operator, SimulatedOperator, StartLine
+from launch.processes import make_guardian, make_pilot, make_player, make_policies, server_config
+from launch.replay.placing import PlacingOperator
 from launch.session import Session
 from launch.smoke_gate import SmokeProcess
 from launch.snapshot import Reader, Snapshot
@@ -30,9 +31,11 @@ from launch.status_log import StatusLog
 from robot.clock import SimulatedClock
 from robot.courier import Courier
 from robot.direct_link import direct_link_pair
+from robot.errors import SandlotError
 from robot.frame_file import DiskFullError
 from robot.interface import make_driver
 from robot.messages import Event, PilotPhase, SafetyState
+from robot.teleop.hand import HandFeeder
 from sim.emulators.rig import Rig
 from sim.plant import Twin
 from sim.surrogate import make_twin
@@ -41,6 +44,8 @@ from sim.world import load_world
 if TYPE_CHECKING:
     from learners.server import LearnerServer
     from robot.direct_link import DirectLearnerLink
+    from robot.pilot import Pilot
+    from robot.player import Player
 
 START_NS = 1_000_000_000
 """Simulated time at the start: not 0, which records use for "never"."""
@@ -71,8 +76,17 @@ class Lockstep:
         drivers = [make_driver(spec, device, ports[device.name]) for device in spec.devices]
         self.guardian = make_guardian(session, drivers, self.board, self.clock)
         self.policies = make_policies(session, self.board, self.clock, background=False)
-        self.pilot = make_pilot(session, self.policies, self.board, self.clock)
-        self.operator = SimulatedOperator(self.board.operator, self.twin.place)
+        replays = manifest.role == "replay"
+        self.pilot: Pilot | Player
+        if replays:
+            self.pilot = make_player(session, self.board, self.clock)
+        else:
+            self.pilot = make_pilot(session, self.policies, self.board, self.clock)
+        self._ticks_per_step = 1 if replays else spec.ticks_per_step
+        self.operator: Operator = SimulatedOperator(self.board.operator, self.twin.place)
+        if replays:
+            start = StartLine(self.board.pose, session.start, partial(self.twin.place, session.start))
+            self.operator = PlacingOperator(self.operator, start)
         robot_end, learner_end = direct_link_pair()
         learns = manifest.role not in ALONE
         self.courier = Courier(
@@ -90,6 +104,7 @@ class Lockstep:
         )
         for kind, value, text in told(session):
             self.courier.recorder.event("courier", Event(self.clock.now_ns(), kind, value, text))
+        self._hand = self._feeder() if manifest.setup.teleop else None
         self._gate: SmokeProcess | None = None
         self.server = self._learner(learner_end) if learns else None
         self._reader = Reader(self.board, spec)
@@ -123,6 +138,15 @@ class Lockstep:
             gate_s=served.publish_s,
         )
 
+    def _feeder(self) -> HandFeeder:
+        """A written script's hand, or a simulated person's: no other has a place in simulated time."""
+        from launch.teleop import open_device
+
+        if self.session.manifest.setup.teleop.partition(":")[0] not in ("script", "rescuer"):
+            raise SandlotError("simulated time has no person in it: a script can drive, no other device")
+        device, board = open_device(self.session), self.board
+        return HandFeeder(self.session.spec, device, board.hand, self.clock, lambda time_ns, text: None)
+
     def run(self, minutes: float, progress: Progress | None = None) -> None:
         """Practise for so long, counted from the first moment the robot was free to move [min], or until the
         pilot has finished."""
@@ -131,19 +155,23 @@ class Lockstep:
         per_operator = max(1, round(spec.rates.guardian_hz / OPERATOR_HZ))
         per_link = max(1, round(spec.rates.guardian_hz / LINK_HZ))
         per_status = round(spec.rates.guardian_hz * STATUS_S)
-        per_step = spec.ticks_per_step
+        per_step = self._ticks_per_step
         self.guardian.start()
         due_ns, first_ns, tick, shown = self.clock.now_ns(), None, 0, 0.0
-        while self.practised_s < minutes * 60 and self.pilot.practice.phase is not PilotPhase.FINISHED:
+        while self.practised_s < minutes * 60:
             tick += 1
             due_ns += period_ns
             self.clock.sleep_until(due_ns)
             self.guardian.tick(due_ns)
+            if self._hand is not None:
+                self._hand.step()
             if tick % per_step == 0:
                 self.pilot.step(due_ns)
             if tick % per_operator == 0:
-                state = self.board.state.read()
-                self.operator.step(due_ns, state, self.board.pilot.read())
+                state, pilot = self.board.state.read(), self.board.pilot.read()
+                self.operator.step(due_ns, state, pilot)
+                if pilot is not None and int(pilot["phase"][0]) == PilotPhase.FINISHED:
+                    return
                 if first_ns is None and state is not None:
                     moves = int(state["safety_state"][0]) in (SafetyState.ACTIVE, SafetyState.REDUCED)
                     first_ns = due_ns if moves else None
@@ -174,6 +202,8 @@ class Lockstep:
         """Stop the robot as the guardian does it, then drain and close the data."""
         period_ns = round(1e9 / self.session.spec.rates.guardian_hz)
         try:
+            if self._hand is not None:
+                self._hand.close()
             self.pilot.finish()
             self.guardian.request_stop()
             stop = self.session.spec.stop

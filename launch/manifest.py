@@ -41,7 +41,7 @@ PACKAGES = (
 )
 
 
-ALONE = ("run", "teleop", "calibrate")
+ALONE = ("run", "teleop", "replay", "calibrate")
 """Roles of sessions that stream to no learner."""
 
 
@@ -53,13 +53,15 @@ class Setup(Struct):
     scripted driver, ``demonstration_speed`` [m/s] its top speed. ``explore``: sample from the policy rather
     than take its mean; ``evaluate_every``: so many laps one is driven with the mean (0: never).
     ``update_ratio``: critic updates per step (None: the learner's default; 0: none). ``held_out``: share of
-    the episodes kept from training (None: the learner's default). ``smoke_gate``: every policy is tried in
-    the twin before the learner publishes it. ``constraints``: limits to the task's
-    costs. ``growth``: of the action range. ``policy``, ``initial`` (networks of the learner), ``resume``:
-    paths, empty for none. ``bundle``: the path of the signed bundle whose
-    policy drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
-    ``bench_override``: why a policy that was not validated drives a robot, at reduced authority. ``teleop``:
-    the input device a person drives with (``launch.teleop``), empty for none; ``takes``: how it is recorded.
+    the episodes kept from training (None: the learner's default). ``device``: what the learner computes on.
+    ``smoke_gate``: every policy is tried in the twin before the learner publishes it. ``constraints``:
+    limits to the task's costs. ``growth``: of the action range. ``policy``, ``initial`` (networks of the
+    learner), ``resume``: paths, empty for none. ``bundle``: the path of the signed bundle whose policy
+    drives from the start, checked by the pilot against the keys trusted in the folder ``trusted``.
+    ``bench_override``: why a policy that was not validated drives a robot, at reduced authority; ``reduced``:
+    somebody asked for that authority. ``teleop``: the input device a person drives with (``launch.teleop``),
+    empty for none; ``takes``: how it is recorded; ``operator``: who drives, ``task``: what they do, in words.
+    ``start``: x, y [m], yaw [rad], where the robot is put down if not on the course's start line.
     ``procedure``: the calibration procedure that drives.
     """
 
@@ -74,6 +76,7 @@ class Setup(Struct):
     evaluate_every: int = 8
     update_ratio: int | None = None
     held_out: float | None = None
+    device: Literal["cpu", "cuda"] = "cpu"
     smoke_gate: bool = False
     constraints: tuple[Constraint, ...] = ()
     growth: RangeGrowth = WHOLE
@@ -83,13 +86,17 @@ class Setup(Struct):
     bundle: str = ""
     trusted: str = ""
     bench_override: str = ""
+    reduced: bool = False
     teleop: str = ""
     takes: TakeSettings = TakeSettings()
+    operator: str = ""
+    task: str = ""
+    start: tuple[float, float, float] | None = None
     procedure: str = ""
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""
-        config = LearnerConfig(constraints=self.constraints, growth=self.growth)
+        config = LearnerConfig(constraints=self.constraints, growth=self.growth, device=self.device)
         if self.update_ratio:
             config = msgspec.structs.replace(config, updates_per_step=self.update_ratio)
         if self.held_out is not None:
@@ -103,7 +110,7 @@ class Manifest(Struct):
 
     session: str
     created: str
-    role: Literal["practice", "onboard", "learner", "run", "teleop", "calibrate"]
+    role: Literal["practice", "onboard", "learner", "run", "teleop", "replay", "calibrate"]
     robot: str
     course_name: str
     twin: bool

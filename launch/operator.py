@@ -6,14 +6,14 @@ permission lapses and the guardian stops the robot.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
 from launch.operator_panel import Panel
-from robot.errors import SandlotError, SharedMemoryError
+from robot.claim import ClaimedError
+from robot.errors import SandlotError
 from robot.messages import POSE_DTYPE, Cause, PilotPhase, SafetyState
 from robot.shared_memory import Mailbox, Record
 from robot.teleop.terminal import Terminal
@@ -155,11 +155,11 @@ HELD_NS = 300_000_000
 """A key counts as held for this long after its last repeat; terminals repeat about 30 times a second."""
 
 
-def claimed(mailbox: Mailbox) -> int:
+def claimed(mailbox: Mailbox) -> BinaryIO:
     """The claim on a session's permission. Raises SandlotError if somebody else has it."""
     try:
         return mailbox.claim()
-    except SharedMemoryError:
+    except ClaimedError:
         # Two writers would show the guardian each other's presses again and again.
         raise SandlotError("somebody already enables motion in this session; only one may") from None
 
@@ -236,7 +236,7 @@ class HeldKeyOperator:
 
     def close(self) -> None:
         self._terminal.close()
-        os.close(self._claim)
+        self._claim.close()
 
 
 class AbsentOperator:

@@ -21,6 +21,8 @@ class PracticeOptions:
     Example: sandlot practice racer --course oval --minutes 5 --seed 1
 
     Rehearsal on a robot that is not the twin: sandlot practice racer --surrogate slippery
+
+    Beginning with what you drove: sandlot practice racer --demo demos/oval
     """
 
     robot: Annotated[str, Positional] = "racer"
@@ -42,8 +44,11 @@ class PracticeOptions:
     surrogate: str | None = None
     """Drive another robot than the twin, which nothing onboard is told: a name (sim/surrogates: slippery,
     heavy, worn, late, bicycle, stranger) or a TOML file."""
-    demonstration_laps: int = 3
-    """Laps of the scripted slow driver before the policy drives; they are the prior data."""
+    demonstration_laps: int | None = None
+    """Laps of the scripted slow driver before the policy drives; they are the prior data (None: 3, or none
+    with --demo)."""
+    demo: tuple[Path, ...] = ()
+    """Sets, runs or logs of what a person drove (sandlot teleop --record): prior data from the start."""
     policy: Path | None = None
     """An ONNX policy to start from, until the learner has a better one. On hardware: the deployed one's file,
     or with --bench-override any."""
@@ -57,6 +62,8 @@ class PracticeOptions:
     """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What the learner computes on: the processor, or a GPU."""
     smoke_gate: bool = True
     """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
     clearly worse than the one that drives (docs/VALIDATION.md)."""
@@ -91,7 +98,7 @@ class TeleopOptions:
     The robot moves while you have hold of the device: a key of the keyboard, the dead man's button of a
     gamepad. It drives through pilot and guardian like any policy. Keys: arrows drive, space has hold without
     moving; r resets a fault, s stops, x is the software emergency stop, p says that it stands on its start
-    line; e ends a take, y and n say whether it was a success, d drops it.
+    line; e ends a take, y and n say whether it was a success, d drops it; t types a note.
 
     Example: sandlot teleop racer --device keyboard --record demos/oval --episodes 10
 
@@ -100,6 +107,8 @@ class TeleopOptions:
     From a phone: sandlot teleop racer --device web:192.168.1.30:8080
 
     As written down: sandlot teleop racer --device script:lap.toml
+
+    A gamepad or transmitter of another kind, once: sandlot teleop racer --map
     """
 
     robot: Annotated[str, Positional] = "racer"
@@ -107,10 +116,16 @@ class TeleopOptions:
     device: str = "keyboard"
     """keyboard (this terminal's), gamepad or gamepad:/dev/input/…, web (a page on this machine) or
     web:HOST:PORT (on the local network), script:FILE."""
+    map: bool = False
+    """Drive nothing: make a mapping for the gamepad, by moving each of its sticks and buttons in turn."""
     course: str = "oval"
     """A course's name (launch/courses) or its TOML file."""
     record: Path | None = None
     """A set of demonstrations: each session of it lies in this folder (default: --runs)."""
+    operator: str = ""
+    """Who drives: a name or a number, kept with the recording."""
+    task: str = ""
+    """What the episodes are, in words, kept with the recording: "lap the oval without touching a wall"."""
     episodes: int = 0
     """Takes to keep, after which the session ends by itself; 0 for no end."""
     episode_s: float = 0.0
@@ -123,6 +138,8 @@ class TeleopOptions:
     """Seed of the twin's noise."""
     hardware: bool = False
     """Drive the real robot on the ports its file names, instead of the twin."""
+    reduced: bool = False
+    """Hold the robot at the limits of its REDUCED state all the time: for a first drive, or a guest's."""
     world: str | None = None
     """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
     surrogate: str | None = None
@@ -211,6 +228,8 @@ class LearnerOptions:
     """Critic updates per environment step (None: the default; 0 switches learning off)."""
     held_out: float | None = None
     """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What the learner computes on: the processor, or a GPU."""
     smoke_gate: bool = True
     """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
     clearly worse than the one that drives (docs/VALIDATION.md)."""
@@ -553,7 +572,7 @@ class StopOptions:
 
 @dataclass(frozen=True)
 class FromDemoOptions:
-    """Make a course from one recorded demonstration lap.
+    """Make a course from one recorded demonstration lap: the best of those that a person or a script drove.
 
     Example: sandlot course from-demo runs/racer/2026-01-31T10-00-00 --name car-park
     """
@@ -564,10 +583,17 @@ class FromDemoOptions:
     """The course's name; written to NAME.toml."""
     spacing: float = 1.5
     """Distance between checkpoints on a straight [m]; closer where the line curves."""
+    smoothing: float = 0.15
+    """Standard deviation of the smoothing along the lap [m]; it takes smoothing^2 / 2R off a bend of radius
+    R."""
+    lap: int | None = None
+    """Which of the run's laps, from 1 (None: a clean one, with the fewest stops, that closes best)."""
     pushed: bool = False
     """The robot was pushed by hand: take all of the recording, whoever moved it."""
     output: Path | None = None
     """Where to write it (default: NAME.toml here)."""
+    png: Path | None = None
+    """Where to draw it (default: beside it, NAME.png)."""
 
 
 @dataclass(frozen=True)
@@ -701,7 +727,7 @@ class KeysShowOptions:
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """A recorded session once more: judged by the safety kernel, or driven by the twin.
+    """A recorded session once more: judged by the safety kernel, or driven by the twin or the robot.
 
     Example: sandlot replay runs/racer/latest --safety
 
@@ -711,7 +737,10 @@ class ReplayOptions:
 
     Is the twin this robot? sandlot replay runs/racer/latest --twin --png twin.png
 
-    Exit code 0 if every verdict is the logged one, or the twin is the robot; 3 if not.
+    The same commands again, under full safety: sandlot replay runs/racer/latest --on racer
+
+    Exit code 0 if every verdict is the logged one, or the twin is the robot; 3 if not. With --on 0 if all of
+    it was sent, 1 if not.
     """
 
     log: Annotated[str, Positional]
@@ -720,13 +749,38 @@ class ReplayOptions:
     """Replay it through the safety kernel."""
     twin: bool = False
     """Replay windows of 0.5 to 5 s on the twin, open loop, against the estimator's own noise floor."""
+    on: str | None = None
+    """Send one drive's commands again, in the pilot's place, to this robot: its name or TOML file; to its
+    twin, unless there is --hardware. Begins where the recording began."""
+    hardware: bool = False
+    """With --on: the real robot, which a person puts there and enables."""
+    fast: bool = False
+    """With --on: the twin in lockstep on simulated time."""
+    stretch: int | None = None
+    """With --on: which drive, from 0; each begins at rest and ends with the pilot's authority (None: the
+    longest)."""
+    seconds: float = 0.0
+    """With --on: only so much of it [s] (0: all)."""
+    reduced: bool = False
+    """With --on: at the limits of the REDUCED state all the time."""
+    surrogate: str | None = None
+    """With --on: another robot in the twin's place: a name (sim/surrogates) or a TOML file."""
+    world: str | None = None
+    """With --on: the twin's surroundings (None: as recorded)."""
+    seed: int = 0
+    """With --on: seed of the twin's noise."""
+    runs: Path = Path("runs")
+    """With --on: where the run's folder is made."""
+    view: Literal["auto", "live", "plain", "none"] = "auto"
+    """With --on: terminal view."""
     spec: str | None = None
     """Judge by this robot's name or TOML file in place of the description in the log; with --twin by its
     calibration."""
     set: tuple[str, ...] = ()
     """Values to change, as PATH=VALUE; a limit, sensor or actuator goes by its name, none removes a bound."""
     png: Path | None = None
-    """Draw margins and trips over time into this file, or how twin and log part."""
+    """Draw margins and trips over time into this file, or how twin and log part; with --on always, into the
+    run's folder if nothing else is said."""
     json: bool = False
     """Print everything as one JSON object on the last line."""
 
@@ -850,7 +904,7 @@ class DataExportOptions:
     output: str
     """What to write: a folder, a file, or for minari a name such as racer/laps-v0."""
     task: str = ""
-    """The task in words, for datasets that ask for it (default: the contract's)."""
+    """The task in words, of all episodes (default: as it was recorded, else the contract's)."""
     pictures: Literal["video", "encoded"] = "video"
     """For lerobot: H.264 video, or in the table as the camera encoded them, to the last bit."""
 
@@ -894,12 +948,21 @@ class BenchRecordingOptions:
     """Recordings killed at random moments and cut at random bytes: what is lost, and what repair saves.
 
     Example: sandlot bench recording --runs 1000 --csv runs/recording.csv
+
+    Two cameras beside a robot that practises, and the same without: sandlot bench recording --cameras --json
     """
 
     runs: int = 1000
     """Kills in all, half of them each kind."""
     csv: Path = Path("runs/recording.csv")
     """Rows are appended here; a run that is there is not run again."""
+    cameras: bool = False
+    """Instead: record two 640 x 480 cameras at 30 Hz beside a learner, in real time: dropped frames, lateness
+    of the guardian's loop with and without, bytes a second, shares of a processor."""
+    seconds: float = 60.0
+    """With --cameras: how long each of the two sessions is [s]."""
+    seed: int = 0
+    """With --cameras: of both sessions."""
     json: bool = False
     """Print one flat JSON object on the last line."""
 
@@ -967,10 +1030,14 @@ class BenchLearnerOptions:
     """Critic updates per second, against the bare matrix products of an update; memory and start-up.
 
     Example: sandlot bench learner --json
+
+    On a GPU, and from pictures, too: sandlot bench learner --device cuda --json
     """
 
     seconds: float = 10.0
-    """How long to measure each of the three learners [s], half of it its bare products."""
+    """How long to measure each of the learners [s], half of it its bare products."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What makes the updates."""
     threads: int = 1
     """Processor cores that a learner may use."""
     against: Literal["sb3", "sbx"] | None = None
@@ -1163,7 +1230,9 @@ class BenchRefusalsOptions:
     """
 
     run: Annotated[Path, Positional] = Path("runs/racer/latest")
-    """The run whose policy is the good one: sandlot practice racer --fast --minutes 8."""
+    """The run whose policy is the good one: sandlot practice racer --fast --minutes 5.2."""
+    policy: Path | None = None
+    """The good one, such as one of the run's policies/ that passes the gates (None: its last)."""
     course: str = "oval"
     """Where it practised."""
     other_course: str = "kidney"
@@ -1321,6 +1390,15 @@ class ExperimentConstraintOptions(ExperimentOptions):
     the cost; a row of a CSV for each episode, and a picture; resumable.
 
     Example: sandlot experiment constraint --csv benchmarks/constraint.csv --seeds 1 2 3
+    """
+
+
+@dataclass(frozen=True)
+class ExperimentInterventionOptions(ExperimentOptions):
+    """Practice with and without a simulated person who takes over before the car hits a wall: a row of a CSV
+    for each minute, a table and a picture; some ten minutes of a core for each run, resumable.
+
+    Example: sandlot experiment intervention --csv benchmarks/intervention.csv --seeds 0 1 2
     """
 
 

@@ -26,9 +26,11 @@ from launch.calibrated import calibrated_spec
 from launch.conductor import PERIOD_NS, VIEW_NS, Conductor, Ending, EventLog, StopSignals
 from launch.manifest import Setup
 from launch.map import BrailleMap
+from launch.notes import SessionNotes
 from launch.operator import AbsentOperator, HeldKeyOperator, Operator, SimulatedOperator, StartLine
 from launch.options import LearnerOptions, OnboardOptions, OperatorOptions, PracticeOptions
 from launch.processes import wired_estops
+from launch.replay.placing import PlacingOperator
 from launch.session import Session, create_session, open_session
 from launch.smoke_gate import unavailable
 from launch.snapshot import Reader, Snapshot
@@ -42,6 +44,7 @@ from robot.board import Board
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError
 from robot.practice.course import load_course
+from robot.teleop.note_line import Notes
 from robot.teleop.terminal import Terminal
 
 STARTING_S = 30.0
@@ -84,12 +87,18 @@ def practise(options: PracticeOptions) -> int:
         raise SandlotError(
             f"--minutes {options.minutes:g}: more than 0 was expected (0, for no limit, not with --fast)"
         )
+    if options.demo and options.resume is not None:
+        raise SandlotError("--resume goes on with a learner that has its prior data; leave --demo out")
     need("torch", "onnx", *(() if options.hardware else ("mujoco",)))
+    laps = options.demonstration_laps
+    if laps is None:
+        laps = 0 if options.demo else Setup().demonstration_laps
     setup = Setup(
         address=f"127.0.0.1:{free_ports()}",
-        demonstration_laps=options.demonstration_laps,
+        demonstration_laps=laps,
         update_ratio=options.update_ratio,
         held_out=options.held_out,
+        device=options.device,
         smoke_gate=_smoke_gate(options),
         constraints=tuple(map(parse_constraint, options.cost)),
         growth=parse_growth(options.grow),
@@ -113,6 +122,11 @@ def practise(options: PracticeOptions) -> int:
         setup=_cleared(setup, options) if options.hardware else setup,
         surrogate=options.surrogate,
     )
+    if options.demo:
+        from launch.demonstrated import hand_over
+
+        episodes, rows = hand_over(session, options.demo)
+        print(f"{episodes} demonstrated episodes, {rows} rows, are the learner's from the start")
     if options.fast:
         return finish(session, run_fast(session, options.view), options.report, options.json)
     ending = conduct(session, options.view, with_learner=True)
@@ -198,6 +212,7 @@ def learn(options: LearnerOptions) -> int:
         key=options.key or "",
         update_ratio=options.update_ratio,
         held_out=options.held_out,
+        device=options.device,
         smoke_gate=_smoke_gate(options),
         constraints=tuple(map(parse_constraint, options.cost)),
         growth=parse_growth(options.grow),
@@ -284,6 +299,8 @@ def plans(session: Session, board: Board, with_learner: bool) -> list[Plan]:
     if session.manifest.setup.teleop not in ("", "keyboard"):
         made.append(plan("hand", lambda: board.hand.sequence > 0))
     made.append(plan("courier", stop_s=DRAINING_S))
+    if session.spec.cameras:
+        made.append(plan("camera"))
     if not verifies:
         made.append(pilot)
     if with_learner:
@@ -302,12 +319,19 @@ def conduct(session: Session, view_kind: str, with_learner: bool) -> Ending:
         reader = Reader(board, session.spec)
         events = EventLog(session.directory / "processes.jsonl")
         supervisor = Supervisor(plans(session, board, with_learner), session.output, clock, events.note)
-        operator = _operator(session, board, lambda now_ns, text: events.note(now_ns, "operator", text))
+        say = partial(_say, events)
+        notes = SessionNotes(board, say)
+        operator = _operator(session, board, say, notes)
         view = _view(session, view_kind)
+        notes.show = view.draft
         limit, status = session.manifest.minutes, StatusLog(session.directory / STATUS)
         conductor = Conductor(supervisor, operator, reader, view, clock, session.spec, limit, status)
         events.listeners.append(conductor.say)
         return conductor.run()
+
+
+def _say(events: EventLog, now_ns: int, text: str) -> None:
+    events.note(now_ns, "operator", text)
 
 
 def run_fast(session: Session, view_kind: str) -> Ending:
@@ -359,20 +383,24 @@ def _board(session: Session) -> Iterator[Board]:
         session.remove_board()
 
 
-def _operator(session: Session, board: Board, warn: Warn) -> Operator:
+def _operator(session: Session, board: Board, warn: Warn, notes: Notes) -> Operator:
     device = session.manifest.setup.teleop
     if not device:
         return _without_hand(session, board, warn)
     from launch.teleop import with_hand
 
-    start = StartLine(board.pose, session.course.start, partial(_place, session, session.course.start))
-    return with_hand(session, board, warn, start, partial(_without_hand, session, board, warn))
+    start = StartLine(board.pose, session.start, partial(_place, session, session.start))
+    return with_hand(session, board, warn, start, notes, partial(_without_hand, session, board, warn))
 
 
 def _without_hand(session: Session, board: Board, warn: Warn) -> Operator:
     source = session.spec.enable.source
     if source == "simulated_operator":
-        return SimulatedOperator(board.operator, partial(_place, session))
+        attentive = SimulatedOperator(board.operator, partial(_place, session))
+        if session.manifest.role != "replay":
+            return attentive
+        where = partial(_place, session, session.start)
+        return PlacingOperator(attentive, StartLine(board.pose, session.start, where))
     if not os.isatty(sys.stdin.fileno()):
         print("no keyboard here; somebody has to enable motion from a terminal: sandlot operator")
         return AbsentOperator(board.operator)
@@ -391,7 +419,7 @@ def _place(session: Session, pose: tuple[float, float, float] | None = None) -> 
 
 def _person(session: Session, board: Board, warn: Warn) -> Operator:
     """The person at this terminal, with what they do to enable motion."""
-    enable, where = session.spec.enable, session.course.start
+    enable, where = session.spec.enable, session.start
     start = StartLine(board.pose, where, partial(_place, session, where))
     if enable.source == "held_key":
         return HeldKeyOperator(board.operator, start=start)
@@ -417,6 +445,7 @@ def _view(session: Session, kind: str) -> View:
         folder=str(session.directory),
         speed_unit=units[spec.stop.standstill],
         minutes=manifest.minutes,
+        limits=session.limits,
     )
     _, x, y, _ = session.course.table()
     return make_view(kind, Console(), header, BrailleMap(np.column_stack((x, y))))
@@ -424,7 +453,9 @@ def _view(session: Session, kind: str) -> View:
 
 def _bench(session: Session) -> str:
     reason = session.manifest.setup.bench_override
-    return f", BENCH OVERRIDE at REDUCED limits: {reason}" if reason else ""
+    if reason:
+        return f", BENCH OVERRIDE at REDUCED limits: {reason}"
+    return f", {session.limits}" if session.limits else ""
 
 
 def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -> int:

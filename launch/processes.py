@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import traceback
 import types
 from collections.abc import Callable, Sequence
@@ -33,10 +34,12 @@ from robot.messages import Event
 if TYPE_CHECKING:
     from launch.calibrate.driver import CalibrationDriver
     from learners.server import ServerConfig
+    from robot.camera_feeder import CameraFeeder
     from robot.estop.stop_receiver import StopReceiver
     from robot.guardian import Guardian
     from robot.people_spec import EstopSource
     from robot.pilot import Pilot
+    from robot.player import Player
     from robot.policy import PolicyLoader, PolicySource
     from robot.teleop.device import TeleopDevice
 
@@ -44,7 +47,12 @@ GUARDIAN_PRIORITY, ESTOP_PRIORITY, EMULATOR_PRIORITY, HAND_PRIORITY, PILOT_PRIOR
 """SCHED_FIFO priorities: whoever stops the robot comes first, then the world it stops in, then who drives."""
 ESTOP_ROUNDS = 5
 """How often an emergency stop is read within the shortest silence that stops the robot."""
+CAMERA_PRIORITY = 10
+"""Below everybody who drives, stops or enables; above the rest, since a picture that is late is lost, and a
+row or an update is not. What a camera may take is bounded by its rate."""
 COURIER_NICE, LEARNER_NICE = 5, 10
+CAMERA_CHECK_NS, CAMERA_ENDS_S = 200_000_000, 2.0
+"""How often a camera's thread is looked after [ns], and how long it may take over its last picture [s]."""
 PUMP_S = 0.02
 """The courier's round, at most [s]."""
 DRAIN_S = 20.0
@@ -91,6 +99,9 @@ def pilot(session: Session, stop: Stop) -> None:
     """Observation, policy, practice."""
     clock = MonotonicClock()
     board = session.board()
+    if session.manifest.role == "replay":
+        _play(session, make_player(session, board, clock), clock, stop)
+        return
     policies = make_policies(session, board, clock, background=True)
     driver = make_pilot(session, policies, board, clock)
     _realtime(PILOT_PRIORITY)
@@ -103,6 +114,17 @@ def pilot(session: Session, stop: Stop) -> None:
         driver.finish()
     finally:
         policies.close()
+
+
+def _play(session: Session, player: Player, clock: Clock, stop: Stop) -> None:
+    """Commands at their recorded times, as finely as the guardian reads them."""
+    _realtime(PILOT_PRIORITY)
+    ticker = Ticker(clock, session.spec.rates.guardian_hz)
+    while not stop():
+        ticker.wait()
+        player.step(ticker.due_ns)
+        ticker.advance()
+    player.finish()
 
 
 def estop(session: Session, stop: Stop) -> None:
@@ -130,6 +152,47 @@ def estop(session: Session, stop: Stop) -> None:
             ticker.advance()
     finally:
         feeder.close()
+
+
+def camera(session: Session, stop: Stop) -> None:
+    """Every camera, a thread each, and what encodes their pictures: behind everything that drives or stops.
+    On the twin their emulators; one that has none is not there."""
+    from robot.camera_feeder import CameraFeeder
+    from robot.drivers.camera import opencv
+    from robot.event_log import EventLog
+
+    opencv()
+    board, clock, lock = session.board(), MonotonicClock(), threading.Lock()
+    events = EventLog(board.camera_events)
+
+    def tell(kind: str, value: float, text: str) -> None:
+        with lock:
+            events.put(clock.now_ns(), kind, value, text)
+
+    threads = []
+    for device in session.spec.cameras:
+        registry = device.emulator if session.manifest.twin else device.driver
+        if not registry:
+            tell("camera_lost", -1.0, f"{device.name}: the twin has no emulator of it")
+            continue
+        capture = load_class(registry, f"{session.spec.name}: camera {device.name}")(device, clock)
+        feeder = CameraFeeder(device, capture, board.frames[device.name], clock, tell)
+        threads.append(threading.Thread(target=_see, args=(feeder, stop), name=device.name, daemon=True))
+    for thread in threads:
+        thread.start()
+    while not stop():
+        if not all(thread.is_alive() for thread in threads):
+            raise SandlotError("a camera's thread has ended; its output says why")
+        clock.sleep_until(clock.now_ns() + CAMERA_CHECK_NS)
+    for thread in threads:
+        thread.join(CAMERA_ENDS_S)
+
+
+def _see(feeder: CameraFeeder, stop: Stop) -> None:
+    """A camera's thread. Without the right to be real-time it is as any other."""
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(CAMERA_PRIORITY))
+    feeder.run(stop)
 
 
 def hand(session: Session, stop: Stop) -> None:
@@ -225,6 +288,13 @@ def calibration_driver(session: Session, board: Board) -> CalibrationDriver:
 
     legs = named(session.manifest.setup.procedure).legs(session.spec)
     return CalibrationDriver(Manoeuvre(session.spec, legs), board.state, tell)
+
+
+def make_player(session: Session, board: Board, clock: Clock) -> Player:
+    """What stands in the pilot's place where a recording is driven once more."""
+    from robot.player import Player, load_tape
+
+    return Player(session.spec, load_tape(session.tape), board, clock)
 
 
 def courier(session: Session, stop: Stop) -> None:
@@ -342,6 +412,7 @@ PROCESSES: dict[str, Callable[[Session, Stop], None]] = {
     "guardian": guardian,
     "estop": estop,
     "hand": hand,
+    "camera": camera,
     "pilot": pilot,
     "courier": courier,
     "learner": learner,

@@ -105,6 +105,11 @@ def cards(summary: Summary) -> Iterable[str]:
             "<div class='card bad'><div class='label'>bench override</div><div class='value'>REDUCED</div>"
             f"<div class='note'>{html.escape(str(summary['bench_override']))}</div></div>"
         )
+    elif float(summary["authority"] or 1.0) < 1.0:
+        yield (
+            "<div class='card bad'><div class='label'>limits</div><div class='value'>REDUCED</div>"
+            f"<div class='note'>{summary['authority']:.0%} of the range, asked for at the start</div></div>"
+        )
     rows = (
         ("practice", f"{minutes:.1f} min", f"{summary['laps']} laps by itself"),
         (

@@ -67,10 +67,9 @@ def run(options: RunOptions) -> int:
         ending = run_fast(session, options.view)
     else:
         ending = conduct(session, options.view, with_learner=False)
-    code = finish(session, ending, options.report, options.json)
     if session.log.exists() and (session.manifest.surrogate.name or not options.twin):
         _note(session, options.results)
-    return code
+    return finish(session, ending, options.report, options.json)
 
 
 def _note(session: Session, folder: Path) -> None:
@@ -83,7 +82,7 @@ def _note(session: Session, folder: Path) -> None:
     file = results_file(folder, manifest.robot, manifest.surrogate.name)
     course, laps, failures = manifest.course_name, judged.laps, judged.failures
     add_result(file, "robot", course, sha256(policy), laps, failures, session.directory)
-    print(f"  result  {file}")
+    print(f"a row added to {file}")
 
 
 def clear(options: RunOptions, spec: RobotSpec) -> tuple[Clearance, str]:

@@ -123,6 +123,7 @@ class RunData:
             "surrogate": manifest.surrogate.name or None,
             "seed": manifest.seed,
             "bench_override": manifest.setup.bench_override or None,
+            "authority": self.session.spec.safety.authority,
             "practice_min": round(self.minutes, 3),
             "laps": len(own),
             "first_autonomous_lap_min": round(own[0].end_min, 3) if own else None,

@@ -73,6 +73,12 @@ class Session:
     def course(self) -> Course:
         return Course(decode_struct(self.manifest.course, CourseFile, str(self.directory)))
 
+    @property
+    def limits(self) -> str:
+        """For a person: whether all of the session has less authority than the robot has."""
+        share = self.spec.safety.authority
+        return f"REDUCED limits ({share:.0%})" if share < 1.0 else ""
+
     @cached_property
     def contract(self) -> TaskContract:
         return contract_of(self.spec, self.task())
@@ -80,6 +86,16 @@ class Session:
     def task(self) -> Task:
         """A fresh task: each user of it keeps its own progress."""
         return make_task(self.spec, self.course)
+
+    @property
+    def start(self) -> tuple[float, float, float]:
+        """Where the robot is put down: x, y [m], yaw [rad]."""
+        return self.manifest.setup.start or self.course.start
+
+    @property
+    def tape(self) -> Path:
+        """The commands that a session of role ``replay`` plays."""
+        return self.directory / "tape.npz"
 
     @property
     def board_directory(self) -> Path:
@@ -191,8 +207,8 @@ def create_session(
     surrogate: str | None = None,
 ) -> Session:
     """Make a run's folder and its manifest. ``attended``: a person enables motion on the twin too;
-    ``surrogate``: drive that in place of the twin. Under a bench override, and in calibration, the robot has
-    reduced authority. Its description is as calibrated.
+    ``surrogate``: drive that in place of the twin. Under a bench override, in calibration, and where the
+    setup asks for it, the robot has reduced authority. Its description is as calibrated.
     Raises SpecError for an unknown robot, course, surrogate or cost."""
     course_path = catalogue.find("courses", course)
     world_path = _world(world, course_path.stem) if twin else None
@@ -203,11 +219,10 @@ def create_session(
     session = secrets.token_hex(6)
     course_data = load_course(course_path)
     file = load_spec(catalogue.find("robots", robot))
-    spec = calibrated_spec(robot, surrogate)
-    stand_in = unmoved(
-        stand_in, file, spec
-    )  # an unknown parameter is refused here, not by a process that dies
-    spec = on_start_line(at_site(spec, course_data.file.site), course_data)
+    spec = at_site(calibrated_spec(robot, surrogate), course_data.file.site)
+    # An unknown parameter is refused here, not by a process that dies.
+    stand_in = unmoved(stand_in, file, spec)
+    spec = put_down(spec, setup.start or course_data.start)
     if (attended or not twin) and spec.enable.source == "simulated_operator":
         raise SpecError(
             f"{robot}: enable.source is simulated_operator, which is nobody, for the twin only; name who "
@@ -215,6 +230,8 @@ def create_session(
         )
     if setup.bench_override or setup.procedure:
         spec = _on_the_bench(spec, attended or not twin)
+    elif setup.reduced:
+        spec = reduced(spec)
     now = datetime.datetime.now(datetime.UTC)
     directory = _folder(runs / spec.name, now)
     if twin:
@@ -300,13 +317,13 @@ def on_twin(spec: RobotSpec, ports: Path, attended: bool = False) -> RobotSpec:
     return msgspec.structs.replace(spec, devices=devices, enable=enable, estop=estop)
 
 
-def on_start_line(spec: RobotSpec, course: Course) -> RobotSpec:
-    """The robot as a person puts it down for this course. An estimator that has ``start_heading_sigma`` [rad]
-    among its options, and no ``start_heading``, is told the course's."""
+def put_down(spec: RobotSpec, start: tuple[float, float, float]) -> RobotSpec:
+    """The robot as a person puts it down: at x, y [m], yaw [rad]. An estimator that has
+    ``start_heading_sigma`` [rad] among its options, and no ``start_heading``, is told the yaw."""
     estimator = spec.estimator
     if "start_heading_sigma" not in estimator.options or "start_heading" in estimator.options:
         return spec
-    options = {**estimator.options, "start_heading": course.start[2]}
+    options = {**estimator.options, "start_heading": start[2]}
     return msgspec.structs.replace(spec, estimator=msgspec.structs.replace(estimator, options=options))
 
 

@@ -28,6 +28,11 @@ NEWS = {
     "assist": "helped",
     "takeover": "a person took over",
     "release": "handed back",
+    "camera_lost": "camera lost: {0}",
+    "replay_waits": "not at its start: {0}",
+    "replay_begins": "drives as recorded: {0}",
+    "replay_ends": "{0}",
+    "replay_cut": "cut off: {0}",
     "take_end": "{0}",
     "take_success": "take: success",
     "take_failure": "take: failure",
@@ -97,7 +102,11 @@ class Reader:
         self._board = board
         self._ticks = round(window_s * spec.rates.guardian_hz)
         layout = spec.state_layout
-        self._rings = {"guardian": board.guardian_events, "pilot": board.pilot_events}
+        self._rings = {
+            "guardian": board.guardian_events,
+            "pilot": board.pilot_events,
+            "camera": board.camera_events,
+        }
         self._told = {name: ring.written for name, ring in self._rings.items()}
         self._speed = layout.index(spec.stop.standstill)
         self._margins = Margins(spec)

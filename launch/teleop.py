@@ -19,6 +19,7 @@ from launch.operator import AbsentOperator, Operator, StartLine
 from launch.options import TeleopOptions
 from launch.practice import conduct, finish, free_ports, need
 from launch.session import Session, create_session
+from launch.teleop_map import MAPS, make_map
 from robot.board import Board
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError, nearest
@@ -28,18 +29,19 @@ from robot.recorder import EVENTS
 from robot.teleop.device import InputDevice
 from robot.teleop.hand import HandFeeder
 from robot.teleop.keyboard import KeyboardDevice
+from robot.teleop.note_line import Notes
 from robot.teleop.takes import TakeSettings, kept_of
 from robot.teleop.terminal import Terminal
 
 DEVICES: Final = ("keyboard", "gamepad", "web", "script")
-MAPS: Final = Path("~/.config/sandlot/gamepads")
-"""Where mappings of gamepads lie."""
 LINK: Final = "teleop.url"
 """In a run's folder: the link of the page that drives it."""
 
 
 def teleop(options: TeleopOptions) -> int:
     """The command."""
+    if options.map:
+        return make_map(options)
     if not options.hardware:
         need("mujoco")
     if options.minutes < 0 or options.episode_s < 0 or options.reset_s < 0 or options.episodes < 0:
@@ -49,6 +51,9 @@ def teleop(options: TeleopOptions) -> int:
         update_ratio=0,
         evaluate_every=0,
         teleop=checked(options.device),
+        reduced=options.reduced,
+        operator=options.operator,
+        task=options.task,
         takes=TakeSettings(
             most_s=options.episode_s,
             reset_s=options.reset_s,
@@ -119,6 +124,12 @@ def open_device(session: Session) -> InputDevice:
         return ScriptDevice(session.spec, load_script(Path(path)))
     if kind == "web":
         return _page(session)
+    if kind == "rescuer":
+        from robot.teleop.rescuer import Rescuer
+        from sim.world import load_world
+
+        half_width = load_world(session.world).half_width
+        return Rescuer(session.spec, session.course, half_width, session.board())
     from robot.teleop.gamepad import GamepadDevice, evdev_codes, open_evdev
 
     pad = open_evdev(Path(path) if path else None)
@@ -142,7 +153,7 @@ def _page(session: Session) -> InputDevice:
         safety, cause = SafetyState(int(row["safety_state"])), Cause(int(row["cause"]))
         value = float(row["state"][speed])
         shown = {"speed": value, "unit": unit} if math.isfinite(value) else {}
-        return {"safety": safety.name, "cause": cause.name, **shown}
+        return {"safety": safety.name, "cause": cause.name, "limits": session.limits, **shown}
 
     link = urlsplit((session.directory / LINK).read_text())
     token = link.path.strip("/")
@@ -161,7 +172,12 @@ def _make_link(session: Session, where: str) -> str:
 
 
 def with_hand(
-    session: Session, board: Board, warn: Warn, start: StartLine, otherwise: Callable[[], Operator]
+    session: Session,
+    board: Board,
+    warn: Warn,
+    start: StartLine,
+    notes: Notes,
+    otherwise: Callable[[], Operator],
 ) -> Operator:
     """Who enables motion where a person has an input device in hand: they do, by holding it, where driving is
     all that the session is for; else who would without it (``otherwise``), and they may step in."""
@@ -176,7 +192,7 @@ def with_hand(
             "the keyboard enables motion in this session, so it cannot take over as well; take over with "
             "--teleop gamepad"
         )
-    keys = KeyboardDevice(spec, Terminal()) if terminal and alone and not at_keys else None
+    keys = KeyboardDevice(spec, Terminal(), notes) if terminal and alone and not at_keys else None
     operator: Operator
     if alone:
         enables = spec.enable.source != "transmitter"
@@ -190,5 +206,5 @@ def with_hand(
         operator = AssistedOperator(operator, HandButtons(operator.panel, board.hand, board.cues, start))
     if not at_keys:
         return operator
-    device = KeyboardDevice(spec, Terminal(exact=True))
+    device = KeyboardDevice(spec, Terminal(exact=True), notes)
     return HandThread(operator, HandFeeder(spec, device, board.hand, MonotonicClock(), warn))

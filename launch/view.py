@@ -50,14 +50,15 @@ _PHASE_TEXT = {
 
 @dataclass(frozen=True)
 class Header:
-    """What does not change: ``title`` such as "racer on oval", ``detail`` such as "twin, seed 0", and
-    where the run's folder is."""
+    """What does not change: ``title`` such as "racer on oval", ``detail`` such as "twin, seed 0", where the
+    run's folder is, and the ``limits`` of all of it, if they are not the robot's own."""
 
     title: str
     detail: str
     folder: str
     speed_unit: str = "m/s"
     minutes: float = 0.0
+    limits: str = ""
 
 
 class View(Protocol):
@@ -65,6 +66,9 @@ class View(Protocol):
 
     def say(self, time_s: float, text: str) -> None:
         """A line of what happened."""
+
+    def draft(self, text: str | None) -> None:
+        """A note that a person types, as far as they have got; None: they are done."""
 
     def close(self) -> None: ...
 
@@ -76,6 +80,9 @@ class NoView:
         return
 
     def say(self, time_s: float, text: str) -> None:
+        return
+
+    def draft(self, text: str | None) -> None:
         return
 
     def close(self) -> None:
@@ -100,7 +107,8 @@ class PlainView:
             return
         self._next_s = (elapsed_s // self._every_s + 1) * self._every_s
         self._print(
-            f"{clock(elapsed_s)} {now.safety.name.lower()} {now.phase.name.lower()} "
+            f"{clock(elapsed_s)} {' '.join((now.safety.name.lower(), self._header.limits)).strip()} "
+            f"{now.phase.name.lower()} "
             f"{number(now.speed, '.1f')} {self._header.speed_unit} | "
             f"laps {now.laps}, last {seconds(now.lap_s)}, best {seconds(now.best_lap_s)} | "
             f"failures {now.failures}, recoveries {now.recoveries} | "
@@ -112,6 +120,9 @@ class PlainView:
 
     def say(self, time_s: float, text: str) -> None:
         self._print(f"{clock(time_s)} {text}")
+
+    def draft(self, text: str | None) -> None:
+        """Lines cannot show one that changes; a note is printed when it is finished."""
 
     def close(self) -> None:
         return
@@ -126,6 +137,7 @@ class LiveView:
         self._events: deque[tuple[float, str]] = deque(maxlen=5)
         self._laps: deque[float] = deque(maxlen=48)
         self._last_laps = 0
+        self._draft: str | None = None
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=False)
         self._live.start()
@@ -139,6 +151,9 @@ class LiveView:
 
     def say(self, time_s: float, text: str) -> None:
         self._events.append((time_s, text))
+
+    def draft(self, text: str | None) -> None:
+        self._draft = text
 
     def close(self) -> None:
         self._live.stop()
@@ -184,12 +199,17 @@ class LiveView:
         )
         bar: RenderableType = ProgressBar(total_s, min(elapsed_s, total_s)) if total_s else Text()
         line.add_row(title, bar, left)
-        return Panel(Group(line, Text(self._header.folder, QUIET)), border_style="grey37", padding=(0, 1))
+        below = Text(self._header.folder, QUIET, no_wrap=True)
+        if self._draft is not None:
+            below = Text(f"note (Enter keeps it): {self._draft}▏", WATCH, no_wrap=True)
+        return Panel(Group(line, below), border_style="grey37", padding=(0, 1))
 
     def _robot(self, now: Snapshot) -> Table:
         state = Text(now.safety.name, _SAFETY_STYLE.get(now.safety, QUIET))
         if now.cause != Cause.NONE:
             state.append(f"  {now.cause.name.lower().replace('_', ' ')}", WATCH)
+        if self._header.limits:
+            state.append(f"  {self._header.limits}", WATCH)
         phase, style = _PHASE_TEXT[now.phase]
         return facts(
             ("safety", state),

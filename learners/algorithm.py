@@ -12,13 +12,15 @@ from learners.avtd import Avtd
 from learners.avtd_config import AvtdConfig
 from learners.bc import Bc
 from learners.config import DrqConfig, LearnerConfig
+from learners.device_drq import DeviceDrq
+from learners.device_sac import DeviceSac
 from learners.drq import Drq
 from learners.idql import Idql
 from learners.iql import Iql
 from learners.offline_config import AlgorithmConfig, BcConfig, IdqlConfig, IqlConfig
 from learners.sac import Batch, Sac
 from robot.contract import TaskContract
-from robot.errors import SandlotError
+from robot.errors import SandlotError, SpecError
 
 
 class Algorithm(Protocol):
@@ -76,6 +78,8 @@ def make_algorithm(contract: TaskContract, config: AlgorithmConfig, seed: int) -
     """The algorithm whose settings these are, new."""
     if contract.images and not isinstance(config, DrqConfig):
         raise SandlotError(f"{contract.task} has images; of the algorithms drq learns from them")
+    if config.device != "cpu":
+        return _on_device(contract, config, seed)
     match config:
         case AvtdConfig():  # a LearnerConfig, too
             return Avtd(contract, config, seed)
@@ -89,3 +93,15 @@ def make_algorithm(contract: TaskContract, config: AlgorithmConfig, seed: int) -
             return Iql(contract, config, seed)
         case IdqlConfig():
             return Idql(contract, config, seed)
+
+
+def _on_device(contract: TaskContract, config: AlgorithmConfig, seed: int) -> Algorithm:
+    match config:
+        case DrqConfig():
+            return DeviceDrq(contract, config, seed)
+        case LearnerConfig() if not isinstance(config, AvtdConfig):
+            return DeviceSac(contract, config, seed)
+    raise SpecError(
+        f"learner: device {config.device} is for rlpd and its relatives; got {type(config).__name__}; "
+        "learn on the processor with device=cpu"
+    )

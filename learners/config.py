@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -10,6 +10,9 @@ from learners.lagrangian import Constraint
 from learners.range_growth import WHOLE, RangeGrowth
 from robot.errors import SpecError
 from robot.layout import Struct
+
+OF_THE_MACHINE: Final = ("threads", "device")
+"""Settings that say what computes, not what is learned: a run may go on with others."""
 
 
 class CommonConfig(Struct, tag_field="family"):
@@ -47,6 +50,8 @@ class CommonConfig(Struct, tag_field="family"):
     actor, know what they have not seen (``held_out.py``); 0 trains on everything."""
     threads: int = 1
     """Processor cores to use: 1 beside a robot. What is learned does not depend on it."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What makes the updates: the processor, or a GPU (rlpd and its relatives, ``device_sac.py``)."""
     matmul: Literal["float32", "bfloat16"] = "bfloat16"
     """Precision of the hidden layers' matrix products, inputs and results; sums, weights, outputs and
     everything else stay float32. Processors without bfloat16 instructions use float32."""
@@ -73,6 +78,11 @@ class CommonConfig(Struct, tag_field="family"):
         """Raise SpecError with ``what`` is needed unless all is ``good``."""
         if not good:
             raise SpecError(f"learner: {what}; got {msgspec.to_builtins(self)}")
+
+    def of_what_is_learned(self) -> dict[str, Any]:
+        """All settings but the machine's, as plain data."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return {name: value for name, value in plain.items() if name not in OF_THE_MACHINE}
 
     def learned_reward(self, reward: Any) -> Any:
         """What a reward, a number or any array of them, is learned as."""

@@ -132,7 +132,7 @@ def load_learner(run: Path) -> Learner:
     _, plain = read_checkpoint(home / "checkpoints")
     contract = msgspec.convert(plain["contract"], TaskContract)
     config: AlgorithmConfig = msgspec.convert(plain["config"], AlgorithmConfig)
-    learner = Learner(contract, config, 0)
+    learner = Learner(contract, msgspec.structs.replace(config, device="cpu"), 0)
     learner.load(home / "checkpoints")
     for session, rows in _rows(home, contract):
         learner.add(session, rows)

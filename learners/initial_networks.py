@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-
 from learners.checkpoint import read_checkpoint
 from learners.sac import Sac
 from robot.errors import ContractMismatchError, SandlotError
@@ -63,12 +61,10 @@ def begin_with(sac: Sac, ours: Mapping[str, Any], path: Path) -> None:
             f"{path}: the networks to begin with were learned with another contract or other settings:\n  "
             + "\n  ".join(lines[:20])
         )
-    published = torch.from_numpy(arrays["published"])
-    for parameters in (sac.actor.parameters, sac.actor.published):
-        parameters.copy_(published)
+    taken = {"actor": arrays["published"], "published": arrays["published"]}
     if family == "iql":
-        sac.critics.parameters.copy_(torch.from_numpy(arrays["critics"]))
-        sac.critics.targets.copy_(torch.from_numpy(arrays["targets"]))
+        taken |= {name: arrays[name] for name in ("critics", "targets")}
+    sac.restore({**sac.arrays(), **taken})
 
 
 def _settings(names: tuple[str, ...], found: Mapping[str, Any]) -> dict[str, Any]:

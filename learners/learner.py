@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from learners.algorithm import Constrained, Growing, make_algorithm
 from learners.checkpoint import read_checkpoint, write_checkpoint
-from learners.config import LearnerConfig
+from learners.config import OF_THE_MACHINE, LearnerConfig
 from learners.critic_health import Assessable, CriticHealth
 from learners.initial_networks import begin_with
 from learners.lagrangian import Multipliers
@@ -231,8 +231,11 @@ class Learner:
         checkpoint, ContractMismatchError if it belongs to another contract or other settings.
         """
         arrays, plain = read_checkpoint(path)
-        ours = {"contract": self.contract.plain(), "config": msgspec.to_builtins(self.config)}
-        lines = differences(ours, {key: plain[key] for key in ours})
+        theirs = {name: value for name, value in plain["config"].items() if name not in OF_THE_MACHINE}
+        lines = differences(
+            {"contract": self.contract.plain(), "config": self.config.of_what_is_learned()},
+            {"contract": plain["contract"], "config": theirs},
+        )
         if lines:
             raise ContractMismatchError(
                 f"{path} was made with another contract or other settings:\n  " + "\n  ".join(lines[:20])

@@ -91,14 +91,21 @@ class Actor:
                 xavier_(tensor, generator)
 
 
-def critic_values(weights: Weights, depth: int, inputs: Tensor) -> Tensor:
-    """Values (E, N) of critics with ``depth`` hidden layers, without dropout, from inputs (N, inputs) of any
-    number."""
+def critic_values(weights: Weights, depth: int, inputs: Tensor, keep: Tensor | None = None) -> Tensor:
+    """Values (E, N) of critics with ``depth`` hidden layers from inputs (N, inputs) of any number. ``keep``:
+    what hidden units are multiplied by, one layer's beside the other's, (E, N, units); None drops none."""
     h = inputs.expand(len(weights["bias0"]), -1, -1)
+    begin = 0
     for k in range(depth):
         h = torch.baddbmm(weights[f"bias{k}"][:, None], h, weights[f"weight{k}"])
-        h = functional.layer_norm(h, h.shape[-1:], eps=LAYER_NORM_EPSILON)
-        h = torch.addcmul(weights[f"norm_bias{k}"][:, None], h, weights[f"norm_scale{k}"][:, None]).relu_()
+        width = h.shape[-1]
+        if keep is not None:
+            h = h * keep[..., begin : begin + width]
+            begin += width
+        if f"norm_scale{k}" in weights:
+            h = functional.layer_norm(h, (width,), eps=LAYER_NORM_EPSILON)
+            h = torch.addcmul(weights[f"norm_bias{k}"][:, None], h, weights[f"norm_scale{k}"][:, None])
+        h = h.relu()
     return torch.baddbmm(weights["value_bias"][:, None], h, weights["value_weight"])[..., 0]
 
 

@@ -17,6 +17,7 @@ def random_shift(pictures: Tensor, most: int, generator: torch.Generator) -> Ten
 def shift(pictures: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """Pixel (y, x) of the result n is pixel (y + down[n], x + right[n]) of ``pictures``, or the nearest."""
     count, height, width, _ = pictures.shape
-    rows = (torch.arange(height) + down[:, None]).clamp(0, height - 1)
-    columns = (torch.arange(width) + right[:, None]).clamp(0, width - 1)
-    return pictures[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    number, row, column = (torch.arange(n, device=pictures.device) for n in (count, height, width))
+    rows = (row + down[:, None]).clamp(0, height - 1)
+    columns = (column + right[:, None]).clamp(0, width - 1)
+    return pictures[number[:, None, None], rows[:, :, None], columns[:, None, :]]

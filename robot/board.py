@@ -15,7 +15,8 @@
 | courier        | mailbox | courier         | terminal view                |
 | ticks          | ring    | guardian        | courier                      |
 | steps          | ring    | pilot           | courier                      |
-| guardian_events, pilot_events | ring | named     | courier                      |
+| guardian_events, pilot_events, operator_events, camera_events | ring | named | courier |
+| camera_NAME    | frames  | cameras         | courier                      |
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from robot.contract import TaskContract, step_dtype
+from robot.frame_ring import FrameRing
 from robot.messages import (
     COURIER_DTYPE,
     CUE_DTYPE,
@@ -44,6 +46,9 @@ from robot.spec import RobotSpec
 
 RING_SECONDS = 60
 """How long the courier may be away before the rings overflow (the logs' and the stream's only loss)."""
+
+FRAME_SECONDS = 8
+"""The same for pictures, which take more room."""
 
 POLICY_DTYPE = np.dtype([("sequence", "<u8"), ("time_ns", "<i8"), ("version", "<u4")], align=True)
 """Courier to pilot: a verified policy lies in the session's ``policies`` folder under this version."""
@@ -78,8 +83,26 @@ class Board:
         self.steps = ring("steps", step_dtype(contract), round(spec.rates.policy_hz * RING_SECONDS))
         self.guardian_events = ring("guardian_events", EVENT_DTYPE, 1024)
         self.pilot_events = ring("pilot_events", EVENT_DTYPE, 1024)
+        self.operator_events = ring("operator_events", EVENT_DTYPE, 256)
+        self.camera_events = ring("camera_events", EVENT_DTYPE, 256)
+        self.frames = {
+            camera.name: FrameRing(
+                directory / f"camera_{camera.name}.ring",
+                camera.name,
+                camera.most_bytes,
+                round(camera.rate_hz * FRAME_SECONDS) + 1,
+                create,
+            )
+            for camera in spec.cameras
+        }
 
     @property
     def rings(self) -> dict[str, Ring]:
-        """All rings, by name."""
+        """All rings of records, by name."""
         return {name: part for name, part in vars(self).items() if isinstance(part, Ring)}
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many records, and frames of each camera, ever found their ring full."""
+        records = {name: ring.dropped for name, ring in self.rings.items()}
+        return records | {f"camera_{name}": frames.dropped for name, frames in self.frames.items()}

@@ -20,8 +20,9 @@ from robot.contract import TaskContract
 from robot.drain import Drain
 from robot.errors import PolicyError, SandlotError, WireError
 from robot.frame_file import DiskFullError
+from robot.image_message import CAMERAS
 from robot.log_reader import log_files, numbered, read_log
-from robot.log_repair import seal
+from robot.log_repair import messages, seal
 from robot.messages import COURIER_DTYPE, Event
 from robot.policy_store import PolicyStore
 from robot.recorder import EVENTS, STEPS, TICKS, Recorder
@@ -77,7 +78,7 @@ class Courier:
         self._sync_ns = None if sync_s is None else round(sync_s * 1e9)
         self.spool = Spool(run_directory / "spool", contract.step_dtype(), session_id)
         earlier = log_files(run_directory)
-        logged = _last_logged(earlier)
+        logged = _last_logged(earlier, bool(board.frames))
         self._files = len(earlier) + 1
         self.recorder = self._open(numbered(run_directory, len(earlier)))
         self.drain = Drain(board, self.spool, self.recorder, logged)
@@ -96,7 +97,7 @@ class Courier:
         self._began_ns, self._written_before = now, 0
         self._disk_low = False
         self._connected = False
-        self._dropped = dict.fromkeys(board.rings, 0)
+        self._dropped = dict.fromkeys(board.dropped, 0)
         self._tell("courier_started", len(earlier), "log and spool are open")
 
     def pump(self) -> None:
@@ -219,10 +220,10 @@ class Courier:
 
     def _tell_dropped(self) -> None:
         """What found its ring full, because no courier was there for longer than a ring lasts."""
-        for name, ring in self._board.rings.items():
-            if ring.dropped != self._dropped[name]:
-                self._dropped[name] = ring.dropped
-                self._tell(f"{name}_dropped", ring.dropped, "so many ever found their ring full")
+        for name, count in self._board.dropped.items():
+            if count != self._dropped[name]:
+                self._dropped[name] = count
+                self._tell(f"{name}_dropped", count, "so many ever found their ring full")
 
     def _report(self, now: int) -> None:
         record, uplink = self._status, self.uplink
@@ -255,8 +256,9 @@ class Courier:
         self._board.courier.write(record)
 
 
-def _last_logged(files: list[Path]) -> dict[str, int]:
-    """Close what a killed courier left; per topic or event source, the last ring position it logged."""
+def _last_logged(files: list[Path], cameras: bool) -> dict[str, int]:
+    """Close what a killed courier left; per topic or event source, the last ring position it logged, and of
+    each of the ``cameras`` the number of the last frame."""
     last: dict[str, int] = {}
     for path in files[::-1]:
         try:
@@ -265,7 +267,13 @@ def _last_logged(files: list[Path]) -> dict[str, int]:
         except SandlotError:
             continue  # it was killed before its first chunk
         found = {topic: int(sequence[-1]) for topic, sequence in log.sequences.items() if len(sequence)}
-        last = found | log.event_sequences | last
+        frames = _last_frames(path) if cameras else {}
+        last = found | frames | log.event_sequences | last
         if last.keys() >= {TICKS, STEPS}:
             break
     return last
+
+
+def _last_frames(path: Path) -> dict[str, int]:
+    """By topic; a file of pictures is read a chunk at a time, since it may be larger than the memory."""
+    return {m.topic: m.sequence for m in messages(path) if m.topic.startswith(CAMERAS)}

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.board import Board
+from robot.frame_ring import FrameRing
+from robot.image_message import CAMERAS, Frame
 from robot.messages import Event
 from robot.recorder import PILOT, STEPS, TICKS, Recorder
 from robot.shared_memory import Ring
@@ -44,6 +46,27 @@ class _Cursor:
         self.ring.consume(self.position - self.ring.consumed)
 
 
+class _FrameCursor:
+    """A camera's ring and how far it has been taken over. ``last_logged``: the number of the last frame that
+    an earlier courier logged, of which it perhaps consumed none."""
+
+    def __init__(self, ring: FrameRing, last_logged: int | None) -> None:
+        self.ring = ring
+        self.position = ring.consumed
+        numbers = [frame.number % _WRAP for frame in ring.peek(self.position)]
+        if last_logged in numbers:
+            self.position += numbers.index(last_logged) + 1
+
+    def take(self) -> list[Frame]:
+        """Frames not taken yet; they are by that."""
+        frames = self.ring.peek(self.position)
+        self.position += len(frames)
+        return frames
+
+    def commit(self) -> None:
+        self.ring.consume(self.position - self.ring.consumed)
+
+
 class Drain:
     """``steps`` often (rows to the spool, for the link), ``flush`` twice a second (everything to the log)."""
 
@@ -57,6 +80,12 @@ class Drain:
         self._events = {
             "guardian": _Cursor(board.guardian_events, last_logged.get("guardian")),
             "pilot": _Cursor(board.pilot_events, last_logged.get("pilot")),
+            "operator": _Cursor(board.operator_events, last_logged.get("operator")),
+            "camera": _Cursor(board.camera_events, last_logged.get("camera")),
+        }
+        self._frames = {
+            name: _FrameCursor(ring, last_logged.get(f"{CAMERAS}{name}"))
+            for name, ring in board.frames.items()
         }
         self._spooled = board.steps.consumed
         self._pilot_sequence = 0
@@ -77,6 +106,8 @@ class Drain:
         if ring.written == self._spooled:
             return 0
         rows = ring.peek(ring.waiting)[self._spooled - ring.consumed :]
+        if not len(rows):
+            return 0
         before = self.lost
         sequences = rows["sequence"].astype(np.int64)
         breaks = np.flatnonzero(np.diff(sequences) != 1) + 1
@@ -103,12 +134,17 @@ class Drain:
             for row in cursor.take():
                 self._recorder.event(source, _event(row), cursor.position)
                 cursor.advance(1)
+        for frames in self._frames.values():
+            for frame in frames.take():
+                self._recorder.frame(frame)
         self._recorder.flush()
         self._commit()
 
     def _commit(self) -> None:
         for cursor in (self._ticks, self._steps, *self._events.values()):
             cursor.commit()
+        for frames in self._frames.values():
+            frames.commit()
 
     def _pilot(self) -> None:
         if self._board.pilot.sequence == self._pilot_sequence:

@@ -52,6 +52,8 @@ class Log:
     """The last ring position of each source's events."""
     frames: dict[str, list[Frame]] = field(default_factory=dict)
     """Of each camera, as they came."""
+    parts: list[tuple[int, dict[str, str]]] = field(default_factory=list)
+    """Of each file, how many step rows are in it, and its metadata."""
 
     def __getitem__(self, topic: str) -> Rows:
         try:
@@ -110,6 +112,7 @@ def read_log(path: Path, topics: Sequence[str] | None = None) -> Log:
     if not readable:
         raise SandlotError(f"{files[0]} has no whole chunk; nothing was recorded before it was cut off")
     first = readable[0]
+    first.parts = [(len(log.arrays.get(STEPS, ())), log.metadata) for log in readable]
     for other in readable[1:]:
         for topic, rows in other.arrays.items():
             # Told the dtype, since numpy packs what it joins: fields would lie elsewhere than they did.

@@ -1,37 +1,40 @@
 """Mailboxes and rings between processes: memory-mapped files that outlive every process but their owner.
 
 ``multiprocessing.SharedMemory`` unlinks a segment when any attacher exits (Python 3.11), so these are plain
-files, in /dev/shm by default. They are written without locks: a Python sequence lock has no memory barriers
-on ARM, so a mailbox is two slots, each with a CRC, and a reader that finds both torn tries again a bounded
-number of times.
+files, in /dev/shm by default. They are written without locks, and Python has no memory barriers, which on ARM
+a sequence lock would need: another core may see a cursor before it sees what lies there. So every slot has a
+CRC. A mailbox is two slots, and a reader that finds both torn tries again a bounded number of times; a ring's
+reader takes what is whole and leaves the rest for later.
 """
 
 from __future__ import annotations
 
-import fcntl
 import math
 import mmap
 import os
 import struct
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robot.claim import claim
 from robot.errors import SharedMemoryError
 
 _HEADER = struct.Struct("<8sQQQQQ")  # magic, layout CRC, slots, written, read, dropped
 _HEADER_SIZE = 64
-_MAGIC = b"sandlot1"
+_MAGIC = b"sandlot2"
 _RETRIES = 8
+CRC_SIZE = 4
 _COUNTER = (1 << 64) - 1
 """Counters wrap: whatever somebody else wrote over them, neither end may raise."""
 
 Record = NDArray[np.void]
 
 
-class _Region:
+class Region:
     """A file of a header and equal slots; created once by the owner, attached to by everyone else."""
 
     def __init__(
@@ -74,10 +77,12 @@ class Mailbox:
     """
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], create: bool = False) -> None:
-        self._region = _Region(path, dtype, 2, 8, create)
+        self._region = Region(path, dtype, 2, CRC_SIZE, create)
         self._size = dtype.itemsize
         memory = self._region.memory
-        self._slots = [memoryview(memory)[o : o + self._size + 4] for o in map(self._region.slot, range(2))]
+        self._slots = [
+            memoryview(memory)[o : o + self._size + CRC_SIZE] for o in map(self._region.slot, range(2))
+        ]
         self._dtype = dtype
 
     def write(self, record: Record) -> None:
@@ -87,7 +92,7 @@ class Mailbox:
         data = record.tobytes()
         slot = self._slots[sequence & 1]
         slot[: self._size] = data
-        slot[self._size :] = zlib.crc32(data).to_bytes(4, "little")
+        slot[self._size :] = zlib.crc32(data).to_bytes(CRC_SIZE, "little")
         self._region._written[0] = sequence
 
     def read(self) -> Record | None:
@@ -102,17 +107,10 @@ class Mailbox:
                 return np.frombuffer(body, self._dtype)
         return None
 
-    def claim(self) -> int:
-        """Be its only claimed writer until the returned descriptor is closed or this process ends. Raises
-        SharedMemoryError if somebody else is."""
-        path = self._region.path
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise SharedMemoryError(f"{path.stem}: another process writes it; end that one first") from None
-        return descriptor
+    def claim(self) -> BinaryIO:
+        """Be its only claimed writer until what is returned is closed or this process ends. Raises
+        ClaimedError if somebody else is."""
+        return claim(self._region.path)
 
     @property
     def sequence(self) -> int:
@@ -123,16 +121,16 @@ class Mailbox:
 class Ring:
     """A queue of records from one writer to one reader. Both cursors live in the file: a reader or writer
     that dies and comes back goes on where it was. A full ring drops the new record, counts it and says so; it
-    never blocks."""
+    never blocks. A slot's CRC begins with the record's number: what an earlier one left does not pass."""
 
     def __init__(self, path: Path, dtype: np.dtype[np.void], slots: int, create: bool = False) -> None:
-        self._region = _Region(path, dtype, slots, 0, create)
+        self._region = Region(path, dtype, slots, CRC_SIZE, create)
         region = self._region
         # Copied as bytes, at once: a copy by field leaves the padding between fields to chance, and it is
         # logged. What the writer has there is left out.
-        self._bytes = np.ndarray(
-            (slots, dtype.itemsize), np.uint8, region.memory, _HEADER_SIZE, (region.stride, 1)
-        )
+        size = dtype.itemsize
+        shape = (slots, size + CRC_SIZE)
+        self._bytes = np.ndarray(shape, np.uint8, region.memory, _HEADER_SIZE, (region.stride, 1))
         self._meant = _meant(dtype)
         self._dtype = dtype
         self._slots = slots
@@ -163,29 +161,53 @@ class Ring:
         if written - int(self._region._read[0]) >= self._slots:
             self._region._dropped[0] = int(self._region._dropped[0]) + 1 & _COUNTER
             return False
-        data = np.frombuffer(record.tobytes(), np.uint8)
-        np.bitwise_and(data, self._meant, out=self._bytes[written % self._slots])
+        data = (np.frombuffer(record.tobytes(), np.uint8) & self._meant).tobytes()
+        begin = self._region.slot(written % self._slots)
+        end = begin + len(data) + CRC_SIZE
+        self._region.memory[begin:end] = data + numbered_crc(data, written)
         self._region._written[0] = written + 1 & _COUNTER
         return True
 
     def peek(self, most: int) -> Record:
-        """Copies of up to ``most`` waiting records, oldest first, without consuming them."""
+        """Copies of up to ``most`` waiting records, oldest first, without consuming them; those that have not
+        arrived whole yet, and all after them, come next time."""
         first = int(self._region._read[0])
-        return self._copy(first, min(most, self._slots, int(self._region._written[0]) - first))
+        rows, whole = self._copy(first, min(most, self._slots, int(self._region._written[0]) - first))
+        return rows if whole.all() else rows[: int(whole.argmin())]
 
     def newest(self, most: int) -> Record:
-        """Copies of up to ``most`` of the newest records, oldest first, consumed or not: for onlookers."""
+        """Copies of up to ``most`` of the newest records, oldest first, consumed or not, but those that the
+        writer is just overwriting: for onlookers."""
         written = int(self._region._written[0])
         count = min(most, written, self._slots // 2)
-        return self._copy(written - count, count)
+        rows, whole = self._copy(written - count, count)
+        return rows[whole]
 
-    def _copy(self, first: int, count: int) -> Record:
-        slots = (first % self._slots + np.arange(max(count, 0))) % self._slots
-        return self._bytes[slots].view(self._dtype)[:, 0]
+    def _copy(self, first: int, count: int) -> tuple[Record, NDArray[np.bool_]]:
+        """Records from number ``first`` on, and which of them are whole."""
+        count = max(count, 0)
+        found = self._bytes[(first % self._slots + np.arange(count)) % self._slots]
+        size = self._dtype.itemsize
+        rows, checks = np.ascontiguousarray(found[:, :size]), found[:, size:].tobytes()
+        data = rows.ravel().data
+        whole = np.array(
+            [
+                numbered_crc(data[size * k : size * (k + 1)], first + k)
+                == checks[CRC_SIZE * k : CRC_SIZE * (k + 1)]
+                for k in range(count)
+            ],
+            bool,
+        )
+        return rows.view(self._dtype)[:, 0], whole
 
     def consume(self, count: int) -> None:
         """Drop the ``count`` oldest records: call once what was peeked is safe elsewhere."""
         self._region._read[0] = int(self._region._read[0]) + count & _COUNTER
+
+
+def numbered_crc(data: bytes | memoryview, number: int) -> bytes:
+    """Of a ring's slot that holds its record ``number``."""
+    return zlib.crc32(data, number & 0xFFFFFFFF).to_bytes(CRC_SIZE, "little")
 
 
 def _meant(dtype: np.dtype[np.void]) -> NDArray[np.uint8]:

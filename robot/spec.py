@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from robot.camera_spec import Camera, check_cameras
 from robot.errors import SpecError, nearest
 from robot.layout import Field, Layout, Struct
 from robot.people_spec import Enable, Estop, check_people
@@ -172,6 +173,7 @@ class RobotSpec(Struct):
     estop: Estop = Estop()
     targets: dict[str, Target] = msgspec.field(default_factory=dict)
     teleop: Teleop = Teleop()
+    cameras: tuple[Camera, ...] = ()
     correlations: tuple[Correlation, ...] = ()
     twin: str = ""
     version: int = 1
@@ -304,6 +306,7 @@ def _check(spec: RobotSpec) -> None:
     ages = {f"{s.name}.{name}": s.stale_s for s in spec.sensors for name in s.layout.names}
     check_people(spec.name, spec.enable, spec.estop, ages)
     check_teleop(spec.name, spec.teleop, actuators)
+    check_cameras(spec.name, spec.cameras)
     ratio = spec.rates.guardian_hz / spec.rates.policy_hz
     if ratio < 1 or abs(ratio - round(ratio)) > 1e-9:
         raise SpecError(

@@ -21,9 +21,8 @@ from robot.spec import RobotSpec
 from sim.car import GRAVITY, car_parameters, wheel_inertia
 from sim.collision import Collision
 from sim.hand import Hand
-from sim.motor import Motor
 from sim.plant import Array
-from sim.steering import Steering
+from sim.powertrain import Powertrain
 from sim.tyre import FRONT_STIFFNESS, REAR_STIFFNESS, Tyre
 from sim.world import World, load_world
 
@@ -31,7 +30,7 @@ TIMESTEP = 0.001
 """[s]; the stiffest parts, a wheel on its tyre and the car on its bumper, take 70 ms a swing."""
 
 
-class Bicycle:
+class Bicycle(Powertrain):
     """A car on two axles between walls; implements ``sim.plant.Twin``. Parameters as ``sim.twin.CarTwin``'s.
     Raises SpecError."""
 
@@ -44,13 +43,12 @@ class Bicycle:
         timestep: float = TIMESTEP,
     ) -> None:
         self.world = load_world(world) if isinstance(world, Path) else world
-        self.car = car = car_parameters(spec, truth)
+        super().__init__(car_parameters(spec, truth), timestep)
+        car = self.car
         self._hand = Hand(self.world, rng)
         self._timestep = timestep
         self._step_ns = round(timestep * 1e9)
         self._time_ns = 0
-        self._motor = Motor(car, timestep)
-        self._steering = Steering(car, timestep)
         self._collision = Collision(self.world, car, timestep)
         friction = car.tyre_friction * self.world.floor_friction
         self._front = Tyre(friction, FRONT_STIFFNESS, timestep)
@@ -76,17 +74,6 @@ class Bicycle:
         self._traction = 0.0  # of both axles in the last step [N]
         self._forward_force = self._leftward_force = self._yaw_acceleration = 0.0  # felt, per mass
         self.place(self.world.start_pose)
-
-    # What the electronics do to the car.
-
-    def drive_current(self, amperes: float) -> None:
-        self._motor.drive(amperes)
-
-    def brake_current(self, amperes: float) -> None:
-        self._motor.brake(amperes)
-
-    def servo(self, position: float) -> None:
-        self._steering.command(position)
 
     def advance(self, to_ns: int) -> None:
         """Step until one step more would pass ``to_ns``. Raises SandlotError if the physics diverged."""
@@ -162,22 +149,6 @@ class Bicycle:
         return 0.5 * (self._front_spin + self._rear_spin) * self.car.gear_ratio
 
     @property
-    def motor_current(self) -> float:
-        return self._motor.current
-
-    @property
-    def input_voltage(self) -> float:
-        return self._motor.input_voltage
-
-    @property
-    def fet_temperature(self) -> float:
-        return self._motor.controller_temperature
-
-    @property
-    def motor_temperature(self) -> float:
-        return self._motor.winding_temperature
-
-    @property
     def specific_force(self) -> Array:
         x, y, _ = self._imu
         spin_up, square = self._yaw_acceleration, self._yaw_rate**2
@@ -214,10 +185,6 @@ class Bicycle:
     @property
     def time_ns(self) -> int:
         return self._time_ns
-
-    @property
-    def steering(self) -> float:
-        return self._steering.angle
 
     def pose(self) -> tuple[float, float, float]:
         return self._x, self._y, math.remainder(self._yaw, 2 * math.pi)

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from robot.contract import ActionMap, TaskContract
 from robot.practice.course import Course
-from robot.practice.failures import Failure
-from robot.practice.lap_timer import LapTimer
 from robot.spec import RobotSpec
 from robot.task import Task
 from sim.episode_results import Ending, EpisodeResults
@@ -25,8 +23,8 @@ from sim.episode_tape import EpisodeTape
 from sim.estimate_errors import EstimateErrors, load_errors
 from sim.fleet import CarFleet
 from sim.fleet_drive import FleetDrive
-from sim.fleet_failures import FleetFailures
 from sim.fleet_guardian import FleetGuardian, FleetMonitors
+from sim.fleet_judge import FleetJudge
 from sim.fleet_pilots import Pilots
 from sim.fleet_senses import FleetSenses
 from sim.fleet_tasks import fleet_tasks
@@ -41,12 +39,6 @@ TIMESTEP = 0.002
 """Of the physics [s]; docs/VALIDATION.md shows that it gives what 1 ms gives."""
 SETTLE_STEPS = 200
 """In which a car comes to rest on its tyres: they swing at 22 Hz, well damped."""
-_FAILURES = {
-    Failure.CRASH: Ending.CRASH,
-    Failure.FLIP: Ending.FLIP,
-    Failure.STUCK: Ending.STUCK,
-    Failure.TASK: Ending.TASK,
-}
 
 Progress = Callable[[float, int], None]
 """Told now and then: the share of the longest episode's time that has passed, and how many still drive."""
@@ -110,22 +102,19 @@ class Rollout:
         self._rest = np.array([a.rest for a in spec.actuators])
 
         self._tasks = fleet_tasks(spec, setting.course, setting.make_task, setting.contract, n)
-        self._failures = FleetFailures(spec, n)
-        self._timers = [LapTimer() for _ in range(n)]
-        self._success = setting.make_task().success
-        self._seconds = setting.seconds or self._success.seconds
-        self._goal = np.inf if setting.endless else self._success.cycles
+        self._tally = EpisodeTally(spec, draws, setting.course.length)
+        success = setting.make_task().success
+        self._seconds = setting.seconds or success.seconds
+        goal = np.inf if setting.endless else success.cycles
+        self._judge = FleetJudge(spec, self._tasks, self._tally, goal)
 
         self._action: Array = np.zeros((n, setting.contract.action_size))
         """The newest executed action [-1, 1]."""
         self._command: Array = np.tile(self._rest, (n, 1))
         self._spoken: NDArray[np.bool_] = np.zeros(n, bool)
         self._spoken_ns: NDArray[np.int64] = np.zeros(n, np.int64)
-        self._before: Array = np.zeros((n, spec.state_layout.size))
-        """The truth one policy step ago."""
         self._driving: NDArray[np.intp] = np.arange(n)
         """Numbers of the episodes that have not ended."""
-        self._tally = EpisodeTally(spec, draws, setting.course.length)
         wanted = {int(number) for number in record}
         self._tape = EpisodeTape(
             spec, [row for row, number in enumerate(draws.numbers.tolist()) if number in wanted]
@@ -203,9 +192,8 @@ class Rollout:
         for car in self._driving[stopped].tolist():
             self._tally.stopped(car, int(guardian.cause[car]), int(guardian.limit[car]))
             # What the kernel stopped may have been a crash already.
-            alone = np.array([car])
-            failure = self._failures.update(alone, now, senses.truth[alone])[0]
-            self._end(car, Ending.STOPPED if failure is None else _FAILURES[failure])
+            failure = self._judge.failure(car, now, senses.truth)
+            self._end(car, Ending.STOPPED if failure is None else failure)
 
     def _judge_limits(self, now: int, sent: Array) -> tuple[NDArray[np.int64], Array]:
         """What the limits ask for of the truth, and how far it is from each, shape (n, n_limits)."""
@@ -218,42 +206,13 @@ class Rollout:
 
     def _step(self, tick: int) -> None:
         """A policy step: judge what came of the last one, then look and act."""
-        if tick > 0:
-            self._judge(tick)
-        else:
-            self._begin(tick)
-        self._before[:] = self._senses.truth
-        self._act(tick)
-
-    def _begin(self, tick: int) -> None:
         now, cars, senses = START_NS + tick * self._period_ns, self._driving, self._senses
-        self._failures.begin(cars, now, senses.truth[cars])
-        cycles = self._tasks.begin(cars, senses.truth[cars], senses.estimate[cars])
-        self._tally.begin(cars, cycles)
-        for car, at in zip(cars.tolist(), cycles.tolist(), strict=True):
-            self._timers[car].reset(now, at)
-
-    def _judge(self, tick: int) -> None:
-        now, cars = START_NS + tick * self._period_ns, self._driving
-        if not len(cars):
-            return
-        truths = self._senses.truth[cars]
-        failures = self._failures.update(cars, now, truths)
-        failed = np.array([f is not None for f in failures])
-        rewards, progress, trouble = self._tasks.outcome(
-            cars, self._before[cars], self._action[cars], truths, failed
-        )
-        tally = self._tally
-        tally.judged(cars, rewards, progress)
-        for row, (car, cycles) in enumerate(zip(cars.tolist(), progress.tolist(), strict=True)):
-            lap, _ = self._timers[car].update(now, cycles)
-            if lap is not None:
-                tally.lapped(car, lap)
-            failure = Failure.TASK if trouble[row] else failures[row]
-            if failure is not None:
-                self._end(car, _FAILURES[failure])
-            elif cycles - tally.start_cycles[car] >= self._goal:
-                self._end(car, Ending.FINISHED)
+        if tick == 0:
+            self._judge.begin(cars, now, senses.truth, senses.estimate)
+        else:
+            for car, ending in self._judge.step(cars, now, self._action, senses.truth):
+                self._end(car, ending)
+        self._act(tick)
 
     def _act(self, tick: int) -> None:
         """Let the pilots see and act: late, not at all, or on what they saw before, as the episode has it."""

@@ -15,6 +15,7 @@ from sim.car import GRAVITY, WHEELS, ackermann, car_parameters
 from sim.hand import Hand
 from sim.motor import Motor
 from sim.plant import Array
+from sim.powertrain import Powertrain
 from sim.scene import scene
 from sim.steering import Steering
 from sim.world import World, load_world
@@ -25,7 +26,7 @@ SETTLE_STEPS = 1000
 STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
-class CarTwin:
+class CarTwin(Powertrain):
     """A car on four tyres between walls; implements ``sim.plant.Twin``.
 
     ``world``: a world or its file. ``truth``: values of ``sim.car.CarParameters`` that differ from the
@@ -43,13 +44,12 @@ class CarTwin:
         timestep: float = TIMESTEP,
     ) -> None:
         self.world = load_world(world) if isinstance(world, Path) else world
-        self.car = car_parameters(spec, truth)
+        super().__init__(car_parameters(spec, truth), timestep)
         self.model = scene(self.world, self.car, timestep)
         self.data = mujoco.MjData(self.model)
         self._hand = Hand(self.world, rng)
         self._step_ns = round(timestep * 1e9)
         self._time_ns = 0
-        self._motor = Motor(self.car, timestep)
         self._up = np.array([0.0, 0.0, GRAVITY])
         self._imu = np.array(spec.vector("imu_position"))
         self._off_centre = bool(self._imu.any())
@@ -68,21 +68,9 @@ class CarTwin:
         solid[self.model.geom("floor").id] = False
         self._wall_geoms = np.flatnonzero(solid)
 
-        self._steering = Steering(self.car, timestep)
         self._steer(0.0)
         self._rest = self._settled()
         self.place(self.world.start_pose)
-
-    # What the electronics do to the car.
-
-    def drive_current(self, amperes: float) -> None:
-        self._motor.drive(amperes)
-
-    def brake_current(self, amperes: float) -> None:
-        self._motor.brake(amperes)
-
-    def servo(self, position: float) -> None:
-        self._steering.command(position)
 
     def advance(self, to_ns: int) -> None:
         """Step until one step more would pass ``to_ns``. Raises SandlotError if the physics diverged."""
@@ -108,22 +96,6 @@ class CarTwin:
     def motor_speed(self) -> float:
         a, b, c, d = self._wheel_speeds.tolist()
         return float(0.25 * (a + b + c + d) * self.car.gear_ratio)
-
-    @property
-    def motor_current(self) -> float:
-        return self._motor.current
-
-    @property
-    def input_voltage(self) -> float:
-        return self._motor.input_voltage
-
-    @property
-    def fet_temperature(self) -> float:
-        return self._motor.controller_temperature
-
-    @property
-    def motor_temperature(self) -> float:
-        return self._motor.winding_temperature
 
     @property
     def specific_force(self) -> Array:
@@ -156,11 +128,6 @@ class CarTwin:
     def time_ns(self) -> int:
         """The physics' own time [ns]: at most one step behind what ``advance`` was last asked for."""
         return self._time_ns
-
-    @property
-    def steering(self) -> float:
-        """The steering angle that the wheels have really reached [rad], left positive."""
-        return self._steering.angle
 
     def pose(self) -> tuple[float, float, float]:
         """x, y of the centre of mass [m] and yaw [rad, -pi to pi]."""

@@ -64,7 +64,12 @@ def policy(options: BenchPolicyOptions) -> int:
 
 
 def recording(options: BenchRecordingOptions) -> int:
-    """Killed recordings."""
+    """Killed recordings, or cameras."""
+    if options.cameras:
+        from launch.bench.cameras import run as cameras
+
+        console = Console(stderr=True)
+        return _show("bench cameras", cameras(options.seconds, options.seed, console.print), options.json)
     from launch.bench.recording import run, summary
 
     console, kills = Console(stderr=True), []
@@ -83,6 +88,10 @@ def learner(options: BenchLearnerOptions) -> int:
 
         found = against(options.against, options.seconds, options.threads)
         return _show(f"bench learner against {options.against}", found, options.json)
+    if options.device != "cpu":
+        from launch.bench.learner_device import run as on_device
+
+        return _show("bench learner", on_device(options.seconds, options.device), options.json)
     from launch.bench.learner import run
 
     return _show("bench learner", run(options.seconds, options.threads), options.json)
@@ -297,6 +306,7 @@ def refusals(options: BenchRefusalsOptions) -> int:
 
     found = ask_all(
         options.run,
+        options.policy,
         options.course,
         options.other_course,
         options.csv,

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from launch.bench.child import in_child
+from launch.bench.policy_time import policy_ms
 from learners.config import DrqConfig
 from learners.presets import DRQ
 from robot.contract import PREVIOUS_ACTION, ImageTerm, ObservationTerm, TaskContract
@@ -30,7 +31,6 @@ BATCH: Final = 256
 MESSAGE: Final = 16
 """Frames written at a time."""
 DRAWN_S: Final = 3.0
-POLICY_RUNS: Final = 200
 
 REAL_TIME: Final = DrqConfig(
     critics=2,
@@ -61,13 +61,13 @@ def cases() -> dict[str, tuple[TaskContract, DrqConfig]]:
 def run(written: int, seconds: float, folder: Path | None) -> dict[str, float]:
     """``written`` frames on the disk of ``folder``, ``seconds`` of updates for each learner. Figures in one
     flat dictionary."""
-    figures = in_child(_store, min(written, TRANSITIONS), folder)
+    figures = in_child(_store, min(written, TRANSITIONS), folder, min(seconds, DRAWN_S))
     for name in cases():
         figures |= {f"{name}_{key}": value for key, value in in_child(_learn, name, seconds).items()}
     return {key: float(f"{value:.5g}") for key, value in figures.items()}
 
 
-def _store(written: int, folder: Path | None) -> dict[str, float]:
+def _store(written: int, folder: Path | None, seconds: float) -> dict[str, float]:
     from learners.frames import Frames
     from learners.replay import Replay
 
@@ -86,7 +86,7 @@ def _store(written: int, folder: Path | None) -> dict[str, float]:
         frames.sync()
         write_s = time.perf_counter() - begin
         drawn, begin = 0, time.perf_counter()
-        while (draw_s := time.perf_counter() - begin) < DRAWN_S:
+        while (draw_s := time.perf_counter() - begin) < seconds:
             replay.sample_pictures(BATCH, rng, 1, 0.99)
             drawn += BATCH
         memory_mb, mapped_mb = _memory_mb("RssAnon") - before_mb, _memory_mb("RssFile")
@@ -135,28 +135,8 @@ def _learn(name: str, seconds: float) -> dict[str, float]:
         "drawing_ms": 1e3 * min(draws),
         "drawing_ratio": min(draws) / min(updates),
         "drawing_p50_ratio": float(np.median(draws) / np.median(updates)),
-        "policy_p50_ms": _policy_ms(learner.export(1), seeing),
+        "policy_p50_ms": policy_ms(learner.export(1)),
     }
-
-
-def _policy_ms(exported: bytes, seeing: TaskContract) -> float:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(exported, options, providers=["CPUExecutionProvider"])
-    feeds: dict[str, NDArray[np.generic]] = {
-        "observation": np.zeros((1, seeing.observation_size), np.float32),
-        "noise": np.zeros((1, seeing.action_size), np.float32),
-    }
-    for image in seeing.images:
-        feeds[image.name] = np.zeros((1, image.height, image.width, image.channels * image.stack), np.uint8)
-    times = []
-    for _ in range(POLICY_RUNS):
-        begin = time.perf_counter()
-        session.run(["action"], feeds)
-        times.append(time.perf_counter() - begin)
-    return 1e3 * float(np.median(times))
 
 
 def contract(images: tuple[ImageTerm, ...]) -> TaskContract:

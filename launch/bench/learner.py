@@ -5,7 +5,7 @@ with dropout (both at the size of a walking robot), and what the racer practises
 everything that is due for it: sampling, targets, its share of the actor's update. The limit is the time of
 the update's matrix products alone, at the same sizes, in the same precision and on as many threads. Stretches
 of both alternate, so that they meet the same machine; the best of each counts. Processor time is given beside
-it: on a shared machine it is the steadier of the two.
+it: on a shared machine it is the steadier of the two. Then how long IDQL's policy takes to answer.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ OBSERVATIONS, ACTIONS = 46, 12
 ROWS: Final = 50_000
 """Transitions to sample from, of practice and as many of prior data: 42 min at 20 Hz."""
 STRETCH_S: Final = 0.25
+CANDIDATES: Final = (64, 16, 4)
+"""Actions that an IDQL policy chooses from."""
 LARGE: Final = 1024
 START_TIMEOUT_S: Final = 300.0
 
@@ -76,6 +78,8 @@ def run(seconds: float, threads: int) -> dict[str, float]:
         machine = {key: found.pop(key) for key in [key for key in found if key.startswith("gemm_")]}
         figures |= machine if k == 0 else {}
         figures |= {f"{name}_{key}": value for key, value in found.items()}
+    for candidates in CANDIDATES:
+        figures |= in_child(_answer_idql, candidates)
     with tempfile.TemporaryDirectory(prefix="sandlot-bench-") as cache:
         figures["start_cold_s"] = _start(cache)
         figures["start_warm_s"] = min(_start(cache) for _ in range(2))
@@ -152,6 +156,16 @@ def _measure(name: str, seconds: float, threads: int) -> dict[str, float]:
             times.repeat(alone.run, 2 * STRETCH_S)
             found[f"gemm_{kind_name}_{size}_gflop_per_s"] = alone.flop / min(times.wall_s) / 1e9
     return found
+
+
+def _answer_idql(candidates: int) -> dict[str, float]:
+    """What choosing between so many candidates takes a robot."""
+    from launch.bench.policy_time import policy_ms
+    from learners.learner import Learner
+    from learners.presets import preset
+
+    learner = Learner(_walker(), preset("idql", {"candidates": candidates}), seed=0)
+    return {f"idql_{candidates}_policy_p50_ms": policy_ms(learner.export(1))}
 
 
 class _Bare:

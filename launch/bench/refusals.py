@@ -62,16 +62,24 @@ class Question:
 
 
 class Refusals:
-    """Asks about the policy of a practised ``run``. ``csv_file``: its answers. ``other``: the course that it
+    """Asks about ``policy`` of a practised ``run``. ``csv_file``: its answers. ``other``: the course that it
     did not practise on. ``episodes``: of a gate, nominal and as many randomised. ``work``: for files."""
 
     def __init__(
-        self, run: Path, course: str, other: str, csv_file: Path, episodes: int, work: Path, tell: Tell
+        self,
+        run: Path,
+        policy: Path,
+        course: str,
+        other: str,
+        csv_file: Path,
+        episodes: int,
+        work: Path,
+        tell: Tell,
     ) -> None:
         self._run, self._course, self._other = run, course, other
         self._csv, self._episodes, self._work, self._tell = csv_file, episodes, work, tell
         self._setting = course_setting("racer", course)
-        self._good = policy_of(run).read_bytes()
+        self._good = policy.read_bytes()
         self._desk = BundleDesk(work / "desk", self._setting.spec, self._setting.contract)
         work.mkdir(parents=True, exist_ok=True)
 
@@ -190,11 +198,19 @@ def summary(found: list[dict[str, str]]) -> dict[str, float | int | str]:
 
 
 def ask_all(
-    run: Path, course: str, other: str, csv_file: Path, episodes: int, good_seeds: int, tell: Tell
+    run: Path,
+    policy: Path | None,
+    course: str,
+    other: str,
+    csv_file: Path,
+    episodes: int,
+    good_seeds: int,
+    tell: Tell,
 ) -> dict[str, float | int | str]:
-    """The whole campaign."""
+    """The whole campaign. ``policy``: the good one, None for the run's last."""
     catalogue.find("courses", other)
     began = datetime.datetime.now(datetime.UTC)
-    asker = Refusals(run, course, other, csv_file, episodes, csv_file.with_suffix(".work"), tell)
+    good, work = policy_of(policy or run), csv_file.with_suffix(".work")
+    asker = Refusals(run, good, course, other, csv_file, episodes, work, tell)
     made = asker.run(good_seeds)
     return made | {"minutes": round((datetime.datetime.now(datetime.UTC) - began).total_seconds() / 60, 2)}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from launch.data.diagnosis import diagnose
@@ -34,26 +36,29 @@ from launch.options import (
 from robot.errors import SandlotError
 from robot.log_reader import numbered
 from robot.log_repair import repair as repair_file
-from robot.recorder import STEPS, TICKS
+from robot.recorder import EVENTS, STEPS, TICKS
 
 
 def ls(options: DataLsOptions) -> int:
     """A line for each recording."""
     shown = Table(box=None)
     shown.add_column("recording", overflow="fold")
-    for name in ("robot", "task", "min", "episodes", "steps", "MB", ""):
+    for name in ("robot", "task", "by", "min", "episodes", "steps", "MB", ""):
         shown.add_column(name, no_wrap=True)
     rows = []
     for path in recordings_below(options.folder):
         try:
-            recording = open_recording(path, [TICKS, STEPS])
+            recording = open_recording(path, [TICKS, STEPS, EVENTS])
             row = _figures(recording)
         except SandlotError as error:
             row = {"recording": str(path), "error": str(error)}
-            shown.add_row(str(path), "", "", "", "", "", "", f"[red]{error}")
+            shown.add_row(str(path), *[""] * 7, f"[red]{error}")
         else:
             state = "whole" if row["whole"] else "[yellow]cut off"
-            texts = (str(row[k]) for k in ("robot", "task", "minutes", "episodes", "steps"))
+            texts = [str(row[k]) for k in ("robot", "task", "by", "minutes", "episodes", "steps")]
+            texts[1] = escape(str(row["task_text"] or row["task"]))
+            if labels := row["labels"]:
+                texts[4] += f" ({labels})"
             shown.add_row(str(path), *texts, f"{recording.bytes / 1e6:.1f}", state)
         rows.append(row)
     if not rows:
@@ -79,8 +84,10 @@ def info(options: DataInfoOptions) -> int:
             "reward": round(e.reward, 4),
             "end": "terminated" if e.terminated else "truncated" if e.complete else "cut off",
             "actors": actor_names(e.actors),
+            "label": a.label,
+            "notes": "; ".join(a.notes),
         }
-        for e in recording.episodes
+        for e, a in zip(recording.episodes, recording.about, strict=True)
     ]
     if options.json:
         print(json.dumps({**figures, "records": counts, "episodes": episodes}))
@@ -88,12 +95,12 @@ def info(options: DataInfoOptions) -> int:
     console = Console()
     facts = Table.grid(padding=(0, 2))
     for name, value in (*figures.items(), *counts.items()):
-        facts.add_row(f"[grey62]{name}", str(value))
+        facts.add_row(f"[grey62]{name}", escape(str(value)))
     console.print(facts)
     if episodes:
         shown = Table(*episodes[0], box=None)
         for episode in episodes:
-            shown.add_row(*map(str, episode.values()))
+            shown.add_row(*(escape(str(value)) for value in episode.values()))
         console.print(shown)
     return 0
 
@@ -162,7 +169,7 @@ def relabel(options: DataRelabelOptions) -> int:
 def export(options: DataExportOptions) -> int:
     """A dataset for others."""
     recording = open_recording(options.log)
-    task = options.task or recording.contract.task
+    task = options.task
     if not recording.episodes:
         raise SandlotError(f"{options.log} has no steps, so no dataset can be made of it")
     if options.to == "lerobot":
@@ -176,7 +183,7 @@ def export(options: DataExportOptions) -> int:
     elif options.to == "robomimic":
         from launch.data.robomimic_export import export_robomimic
 
-        count = export_robomimic(recording, Path(options.output))
+        count = export_robomimic(recording, Path(options.output), task)
     else:
         from launch.data.prior_journal import export_journal
 
@@ -218,12 +225,18 @@ def view(options: DataViewOptions) -> int:
 
 def _figures(recording: Recording) -> dict[str, object]:
     log = recording.log
+    known = recording.about
+    by = dict.fromkeys(f"{a.operator} {a.device}".strip() for a in known if a.operator or a.device)
+    labels = Counter(a.label for a in known if a.label)
     ends = [(rows["time_ns"][0], rows["time_ns"][-1]) for rows in log.arrays.values() if len(rows)]
     span_ns = max(b for _, b in ends) - min(a for a, _ in ends) if ends else 0
     return {
         "recording": str(recording.path),
         "robot": recording.spec.name,
         "task": recording.contract.task,
+        "task_text": "; ".join(dict.fromkeys(a.task for a in known if a.task)),
+        "by": ", ".join(by),
+        "labels": ", ".join(f"{count} {label}" for label, count in labels.items()),
         "minutes": round(float(span_ns) / 60e9, 2),
         "episodes": len(recording.episodes),
         "steps": sum(episode.steps for episode in recording.episodes),

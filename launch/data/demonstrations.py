@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from launch.data.episode_about import EpisodeAbout
 from launch.data.recording import Recording
 from robot.recorder import TICKS
 
@@ -18,11 +19,12 @@ COMMANDS = ("requested", "allowed", "sent")
 
 @dataclass(frozen=True)
 class Demonstration:
-    """``acted``: its rows with an action, (T,); ``last``: the final observation's row, (1,), or none, (0,),
-    if it was cut off; ``commands`` (T, n_actuators) each: the guardian's last tick before the next step, NaN
-    where the log has no tick."""
+    """``about``: who drove it at which task, which is always in words here; ``acted``: its rows with an
+    action, (T,); ``last``: the final observation's row, (1,), or none, (0,), if it was cut off; ``commands``
+    (T, n_actuators) each: the guardian's last tick before the next step, NaN where the log has no tick."""
 
     number: int
+    about: EpisodeAbout
     acted: Rows
     last: Rows
     commands: dict[str, NDArray[np.float64]]
@@ -34,16 +36,18 @@ class Demonstration:
         return rows[:-1], rows[1:]
 
 
-def demonstrations(recording: Recording) -> Iterator[Demonstration]:
-    """All episodes in which somebody acted, in order."""
+def demonstrations(recording: Recording, task: str = "") -> Iterator[Demonstration]:
+    """All episodes in which somebody acted, in order. ``task``: what they are in words, if it is not as it
+    was recorded."""
     ticks = recording.log.arrays.get(TICKS)
-    for episode in recording.episodes:
+    for episode, known in zip(recording.episodes, recording.about, strict=True):
         rows = recording.steps[episode.rows]
         acted, last = rows[~rows["last"]], rows[rows["last"]]
         if not len(acted):
             continue
         until = np.append(rows["time_ns"][1:], np.iinfo(np.int64).max)[: len(acted)]
-        yield Demonstration(episode.number, acted, last, _commands(ticks, acted, until))
+        known = replace(known, task=task or known.task or recording.contract.task)
+        yield Demonstration(episode.number, known, acted, last, _commands(ticks, acted, until))
 
 
 def _commands(ticks: Rows | None, acted: Rows, until: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:

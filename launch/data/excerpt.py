@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from launch.data.episode_about import episode_of
 from launch.data.recording import Recording
 from launch.manifest import FILE as MANIFEST
 from robot.errors import SandlotError
@@ -28,6 +29,9 @@ def split(recording: Recording, episodes: Set[int], out: Path) -> int:
         if message.topic == STEPS:
             row = np.frombuffer(message.data, dtype, 1, head)[0]
             return message if int(row["episode"]) in episodes else None
+        about = episode_of(message)
+        if about is not None:  # a label comes after what it is about
+            return message if about in episodes else None
         time = message.log_time_ns
         return message if np.any((spans[:, 0] <= time) & (time <= spans[:, 1])) else None
 

@@ -28,10 +28,10 @@ Pictures = dict[str, list[Frame]]
 
 
 def export_lerobot(recording: Recording, out: Path, task: str, pictures: str) -> int:
-    """Write it to the new folder ``out``; returns how many episodes. ``pictures``: ``video``, or ``encoded``
-    for the camera's own bytes in the table. With videos LeRobot's ``timestamp`` is its nominal one, index
-    over rate, by which it looks a picture up; without, it is the measured one. Raises SandlotError if
-    ``out`` exists."""
+    """Write it to the new folder ``out``; returns how many episodes. ``task``: in words, empty: as recorded.
+    ``pictures``: ``video``, or ``encoded`` for the camera's own bytes in the table. With videos LeRobot's
+    ``timestamp`` is its nominal one, index over rate, by which it looks a picture up; without, it is the
+    measured one. Raises SandlotError if ``out`` exists."""
     if out.exists():
         raise SandlotError(f"{out} exists; choose another name")
     partial = out.with_name(f".{out.name}.partial")
@@ -47,8 +47,9 @@ def export_lerobot(recording: Recording, out: Path, task: str, pictures: str) ->
 
 class _Export:
     def __init__(self, recording: Recording, folder: Path, task: str, video: bool) -> None:
-        self._folder, self._task, self._recording = folder, task, recording
-        self._demonstrations = list(demonstrations(recording))
+        self._folder, self._recording = folder, recording
+        self._demonstrations = list(demonstrations(recording, task))
+        self._tasks = list(dict.fromkeys(d.about.task for d in self._demonstrations))
         if not self._demonstrations:
             raise SandlotError(f"{recording.path}: nobody acted in it, so there is nothing to export")
         self._contract = recording.contract
@@ -97,7 +98,7 @@ class _Export:
             "frame_index": np.arange(count),
             "episode_index": np.full(count, episode),
             "index": start + np.arange(count),
-            "task_index": np.zeros(count, np.int64),
+            "task_index": np.full(count, self._tasks.index(found.about.task)),
         }
         made |= {column_name(field): column for field, column in columns(rows).items()}
         made |= {f"command.{name}": found.commands[name] for name in COMMANDS if name in found.commands}
@@ -140,12 +141,12 @@ class _Export:
 
     def _meta(self, files: list[int]) -> None:
         start, episodes = 0, []
-        for index, made in enumerate(self._all):
+        for index, (made, found) in enumerate(zip(self._all, self._demonstrations, strict=True)):
             length = len(made["index"])
             place = {f"data/{key}": value for key, value in _place(files[index]).items()}
             row: dict[str, Any] = {
                 "episode_index": index,
-                "tasks": [self._task],
+                "tasks": [found.about.task],
                 "length": length,
                 **place,
                 "dataset_from_index": start,
@@ -162,7 +163,8 @@ class _Export:
         path = self._folder / layout.EPISODES
         path.parent.mkdir(parents=True)
         parquet.write_table(pa.Table.from_pylist(episodes), path)
-        parquet.write_table(_tasks(self._task), self._folder / layout.TASKS)
+        parquet.write_table(_tasks(self._tasks), self._folder / layout.TASKS)
+        self._write(layout.ABOUT, [{"episode": d.number, **d.about.plain()} for d in self._demonstrations])
         lasts = [d.last for d in self._demonstrations if len(d.last)]
         last = np.concatenate(lasts, dtype=lasts[0].dtype) if lasts else self._recording.steps[:0]
         raw = {layout.STATE: last["observation"], "action": last["action"], **columns(last)}
@@ -179,7 +181,7 @@ class _Export:
                 "robot_type": self._recording.spec.name,
                 "total_episodes": len(episodes),
                 "total_frames": start,
-                "total_tasks": 1,
+                "total_tasks": len(self._tasks),
                 "chunks_size": layout.FILES_PER_CHUNK,
                 "data_files_size_in_mb": layout.DATA_FILE_MB,
                 "video_files_size_in_mb": layout.VIDEO_FILE_MB,
@@ -191,7 +193,7 @@ class _Export:
             },
         )
 
-    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+    def _write(self, name: str, content: Mapping[str, Any] | list[Any]) -> None:
         (self._folder / name).write_text(json.dumps(content, indent=2))
 
 
@@ -208,7 +210,7 @@ def _place(number: int) -> dict[str, int]:
     return {"chunk_index": chunk, "file_index": file}
 
 
-def _tasks(task: str) -> pa.Table:
+def _tasks(tasks: list[str]) -> pa.Table:
     """LeRobot looks tasks up by pandas' index, so the table says that the text is one."""
     index = "__index_level_0__"
     column = {"pandas_type": "unicode", "numpy_type": "object", "metadata": None}
@@ -222,7 +224,7 @@ def _tasks(task: str) -> pa.Table:
         ],
         "pandas_version": "2.0.0",
     }
-    table = pa.table({"task_index": [0], index: [task]})
+    table = pa.table({"task_index": list(range(len(tasks))), index: tasks})
     return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
 
 

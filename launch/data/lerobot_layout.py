@@ -2,8 +2,8 @@
 
 ``data/chunk-000/file-000.parquet``: a row for each step with an action; ``videos/KEY/...mp4``; ``meta/``:
 what the columns are, episodes, tasks, statistics. Ours besides, which its loader does not look at:
-``meta/sandlot.json`` with the contract, and ``meta/sandlot_last.parquet`` with each episode's final
-observation, which LeRobot has no place for.
+``meta/sandlot.json`` with the contract, ``meta/sandlot_episodes.json`` with who drove each episode and how it
+went, and ``meta/sandlot_last.parquet`` with each episode's final observation, which LeRobot has no place for.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ INFO: Final = "meta/info.json"
 STATS: Final = "meta/stats.json"
 CONTRACT: Final = "meta/sandlot.json"
 LAST: Final = "meta/sandlot_last.parquet"
+ABOUT: Final = "meta/sandlot_episodes.json"
 
 STATE: Final = "observation.state"
 PICTURE: Final = "observation.images."

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from launch.data.episode import Episode, episodes_of
+from launch.data.episode_about import EpisodeAbout, about
 from robot.contract import TaskContract
 from robot.errors import SandlotError, SpecError
 from robot.log_reader import Log, log_files, read_log
@@ -54,6 +55,11 @@ class Recording:
     @cached_property
     def episodes(self) -> list[Episode]:
         return episodes_of(self.steps)
+
+    @cached_property
+    def about(self) -> list[EpisodeAbout]:
+        """Of each of its ``episodes``."""
+        return about(self.log, self.episodes)
 
     @property
     def bytes(self) -> int:

@@ -1,7 +1,8 @@
 """A recording as robomimic's HDF5 (its documentation: dataset structure): one group for each episode.
 
 ``data/demo_K``: ``actions`` (T, A), ``rewards``, ``dones`` (T,), ``obs`` and ``next_obs`` with a dataset for
-each term of the observation; beside them ``recorded``, every other field of the steps, and ``commands``.
+each term of the observation; beside them ``recorded``, every other field of the steps, and ``commands``. Its
+attributes say who drove it at which task, and how it went.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ ENVIRONMENT_TYPE: Final = 2
 """robomimic's number for gymnasium's environments; it has none for a robot."""
 
 
-def export_robomimic(recording: Recording, out: Path) -> int:
+def export_robomimic(recording: Recording, out: Path, task: str = "") -> int:
     """Write it to the file ``out``; returns how many episodes. Raises SandlotError if it exists."""
     import h5py
 
@@ -31,13 +32,15 @@ def export_robomimic(recording: Recording, out: Path) -> int:
     try:
         with h5py.File(partial, "w") as file:
             data = file.create_group("data")
-            for demonstration in demonstrations(recording):
+            for demonstration in demonstrations(recording, task):
                 now, then = demonstration.transitions()
                 if not len(now):
                     continue
                 demo = data.create_group(f"demo_{count}")
                 demo.attrs["num_samples"] = len(now)
                 demo.attrs["episode"] = demonstration.number
+                for key, value in demonstration.about.plain().items():
+                    demo.attrs[key] = value
                 demo["actions"] = now["action"]
                 demo["rewards"] = now["reward"]
                 demo["dones"] = (now["terminated"] | now["truncated"]).astype("i8")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from launch.data.episode_about import episode_of, moved
 from launch.data.excerpt import keep_manifest, new_folder
 from launch.data.recording import COPIED_FROM, Recording
 from robot.contract import require_same
@@ -51,6 +52,8 @@ def merge(recordings: Sequence[Recording], out: Path) -> int:
 
 def _moved(dtype: np.dtype[np.void], episodes: int, sequences: int) -> Callable[[Message], Message]:
     def edit(message: Message) -> Message:
+        if episode_of(message) is not None:
+            return moved(message, episodes)
         if message.topic != STEPS:
             return message
         row = np.frombuffer(message.data, dtype, 1, len(CDR_HEADER)).copy()

@@ -29,6 +29,14 @@ def growth(options: ExperimentOptions) -> int:
     return 0
 
 
+def intervention(options: ExperimentOptions) -> int:
+    """Practice with and without a person who steps in."""
+    from launch.experiments import intervention as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
+
+
 def constraint(options: ExperimentOptions) -> int:
     """PID against plain Lagrangian."""
     from launch.experiments import constraint as experiment

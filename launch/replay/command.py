@@ -1,5 +1,6 @@
 """``sandlot replay LOG``: ``--safety``, what the safety kernel says of a recorded session, as it was or with
-other limits; ``--twin``, whether the twin does what the robot did (``launch.replay.twin``)."""
+other limits; ``--twin``, whether the twin does what the robot did (``launch.replay.twin``); ``--on``, what
+comes of the same commands (``launch.replay.again``)."""
 
 from __future__ import annotations
 
@@ -21,8 +22,12 @@ DIFFERENT = 3
 
 def replay(options: ReplayOptions) -> int:
     """0 if every verdict is the logged one, ``DIFFERENT`` if not."""
-    if options.safety == options.twin:
-        raise SandlotError("say what to replay the log through: either --safety or --twin")
+    if [options.safety, options.twin, options.on is not None].count(True) != 1:
+        raise SandlotError("say what to replay the log through: --safety, --twin, or --on ROBOT")
+    if options.on is not None:
+        from launch.replay.again import replay_on
+
+        return replay_on(options)
     if options.twin:
         from launch.replay.twin import replay_twin
 

@@ -59,6 +59,10 @@ class Adam:
             1.0 / math.sqrt(1.0 - DECAY_SECOND**step),
         )
 
+    def count(self, steps: int) -> None:
+        """So many steps have been made elsewhere."""
+        self._steps += steps
+
     def steps(self, members: slice | None = None) -> list[Step]:
         """A step of each tensor, or of some members along its first dimension."""
         part = slice(None) if members is None else members

@@ -39,6 +39,7 @@ from learners.initial_networks import find_checkpoint
 from learners.journal import Journal
 from learners.learner import Learner
 from learners.range_growth import WHOLE
+from robot.claim import claim
 from robot.contract import TaskContract, require_same
 from robot.errors import SandlotError
 from robot.frame_file import write_atomically
@@ -57,7 +58,7 @@ class Training:
     ``prior``: a folder of journals or ``minari:NAME``, copied into a new run; ``initial``: a run or
     checkpoint whose networks a new run begins with, copied as well, and whose contract it has. ``watch`` is
     called after every step; ``tell`` gets lines for a person. Raises ContractMismatchError if the folder is
-    of a run with other settings.
+    of a run with other settings, SandlotError if another process practises there.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Training:
         self._checkpointed, self._earlier_s, self._began_s = 0, 0.0, time.monotonic()
 
         self._found_or_made(prior, initial)
+        self._claimed = claim(directory / "rows.journal")
         self._journal = Journal(directory / "rows.journal", self._unmeasured.step_dtype())
         self._prior = list(prior_rows(directory / "prior", self._journal.dtype))
         if self._prior and self._unmeasured.images:
@@ -160,6 +162,7 @@ class Training:
         """Close files and environments. What has no checkpoint yet is done again when the run goes on."""
         self._events.close()
         self._journal.close()
+        self._claimed.close()
         self._environment.close()
         self._evaluation_environment.close()
 

@@ -5,7 +5,6 @@ It can only stop the robot: what it writes enables nothing, and its silence stop
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
@@ -32,7 +31,7 @@ Tell = Callable[[int, str, str], None]
 
 class EstopWriter:
     """A source's mailbox. Presses are counted on from where an earlier writer stopped. Raises
-    SharedMemoryError if somebody else writes it."""
+    ClaimedError if somebody else writes it."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._claim = mailbox.claim()
@@ -54,7 +53,7 @@ class EstopWriter:
     def close(self, now_ns: int) -> None:
         """The last word: from now on nothing is known."""
         self.write(now_ns, EstopState.UNKNOWN)
-        os.close(self._claim)
+        self._claim.close()
 
 
 class EstopFeeder:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
+import tomli_w
 
 from robot.errors import SpecError, nearest
+from robot.frame_file import write_atomically
 from robot.layout import Struct
 from robot.messages import HAND_PRESSES
 from robot.plain_data import decode_struct
@@ -111,6 +113,14 @@ def load_map(path: Path) -> GamepadMap:
         return decode_struct(tomllib.loads(path.read_text()), GamepadMap, str(path))
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from None
+
+
+def save_map(mapping: GamepadMap, path: Path) -> None:
+    """Write it whole or not at all; a file of that name before it is kept as ``NAME.toml.old``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        path.replace(path.with_suffix(".toml.old"))
+    write_atomically(path, tomli_w.dumps(msgspec.to_builtins(mapping)).encode())
 
 
 def file_name(pad: str) -> str:

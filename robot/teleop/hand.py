@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ import numpy as np
 from robot.clock import Clock
 from robot.interface import Array
 from robot.messages import Actor, InputKind, hand_dtype
+from robot.safety.projection import Projection
 from robot.shared_memory import Mailbox
 from robot.spec import RobotSpec
 from robot.teleop.device import InputDevice, Reading, TeleopCommand
@@ -41,10 +41,10 @@ class HandFeeder:
         # Presses are counted on from where an earlier writer stopped, so that none appears out of nothing.
         self._record = np.zeros(1, hand_dtype(spec)) if last is None else last.copy()
         self._record["held"] = self._record["connected"] = False
-        self._cap = np.ones(len(spec.actuators))
+        self._cap = _authority(spec)
         names = [actuator.name for actuator in spec.actuators]
         for axis in spec.teleop.axes:
-            self._cap[names.index(axis.actuator)] = axis.cap
+            self._cap[names.index(axis.actuator)] *= axis.cap
         self._connected: bool | None = None
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -74,7 +74,7 @@ class HandFeeder:
         """Let go, and close the device."""
         nothing = np.zeros(self._record["axes"].shape[1])
         self._write(self._clock.now_ns(), Reading(nothing, False, int(self._record["input_ns"][0]), False))
-        os.close(self._claim)
+        self._claim.close()
         self._device.close()
 
     def _write(self, now_ns: int, reading: Reading) -> None:
@@ -86,6 +86,16 @@ class HandFeeder:
         for name in reading.presses:
             record[name] += 1
         self._mailbox.write(record)
+
+
+def _authority(spec: RobotSpec) -> Array:
+    """The share of each actuator's range that the session has, as the safety kernel will cut it: a person at
+    reduced authority has all of a stick's way for what is left, and no dead end half way."""
+    unhurried = Projection(spec.actuators, rate_hz=1e-9)
+    low, high = unhurried.interval(unhurried.rest, spec.safety.authority)
+    span = unhurried.upper - unhurried.lower
+    share: Array = np.divide(high - low, span, out=np.ones_like(span), where=span > 0.0)
+    return share
 
 
 class Hand:

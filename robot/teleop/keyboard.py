@@ -19,6 +19,7 @@ from robot.interface import Array
 from robot.messages import InputKind
 from robot.spec import RobotSpec
 from robot.teleop.device import Reading
+from robot.teleop.note_line import NoteLine, Notes
 from robot.teleop.terminal import Happened, Key, Terminal
 
 HELD_NS: Final = 300_000_000
@@ -42,16 +43,19 @@ PRESSES: Final[Mapping[str, str]] = {
 RESET: Final = "r"
 """Only a new press with nothing held: a key that is stuck must not undo an emergency stop."""
 ESTOP: Final = "x"
+NOTE: Final = "t"
+"""Types a line; until it is finished no key does anything else."""
 
 
 class KeyboardDevice:
-    """``spec.teleop`` says which keys move what."""
+    """``spec.teleop`` says which keys move what. ``notes``: where a typed line goes (None: none is)."""
 
     kind = InputKind.KEYBOARD
     reason = ""
 
-    def __init__(self, spec: RobotSpec, terminal: Terminal) -> None:
-        self._terminal = terminal
+    def __init__(self, spec: RobotSpec, terminal: Terminal, notes: Notes | None = None) -> None:
+        self._terminal, self._notes = terminal, notes
+        self._line: NoteLine | None = None
         names = [actuator.name for actuator in spec.actuators]
         self._axes = [(names.index(axis.actuator), axis) for axis in spec.teleop.axes]
         self._drives = {HOLD, *(key for axis in spec.teleop.axes for key in axis.keys)}
@@ -70,7 +74,11 @@ class KeyboardDevice:
         presses = []
         for key in self._terminal.read(now_ns):
             self._input_ns = now_ns
-            if key.name in self._drives or not key.name:
+            if self._line is not None:
+                self._type(key.name, now_ns)
+            elif key.name == NOTE and key.new:
+                self._begin_note()
+            elif key.name in self._drives or not key.name:
                 self._hold(key, now_ns)
             elif key.name == ESTOP:
                 self._estop = True
@@ -88,6 +96,25 @@ class KeyboardDevice:
 
     def close(self) -> None:
         self._terminal.close()
+
+    def _begin_note(self) -> None:
+        if self._notes is not None and not self._down and self._notes.may_begin():
+            self._line = NoteLine()
+            self._terminal.type(text=True)
+            self._notes.draft("")
+
+    def _type(self, key: str, now_ns: int) -> None:
+        line, notes = self._line, self._notes
+        if line is None or notes is None:
+            return
+        if not line.type(key):
+            notes.draft(line.text)
+            return
+        self._line = None
+        self._terminal.type(text=False)
+        notes.draft(None)
+        if line.text.strip():
+            notes.keep(now_ns, line.text.strip())
 
     def _hold(self, key: Key, now_ns: int) -> None:
         if self._terminal.tells_releases:

@@ -25,6 +25,9 @@ it repeats, and then repeats some 30 times a second."""
 PUSH: Final = b"\x1b[>11u\x1b[?1004h"
 """Tell keys apart (1), what happened to them (2), of every key (8); and tell when the focus is lost."""
 POP: Final = b"\x1b[?1004l\x1b[<u"
+TEXT: Final = b"\x1b[>0u"
+"""Besides, for a while: as any other terminal types."""
+BACK: Final = b"\x1b[<u"
 ASK: Final = b"\x1b[?u"
 PING: Final = b"\x1b[5n"
 """Device status report: every terminal answers it."""
@@ -90,6 +93,15 @@ class Terminal:
         """Ask for an answer, so that one who has gone is not taken for one who holds a key."""
         if self._exact:
             self._say(PING)
+
+    def type(self, text: bool) -> None:
+        """``text``: whole characters are typed from here on, capitals too, and no key tells its release."""
+        if self._exact:
+            self._say(TEXT if text else BACK)
+        if text:
+            self.tells_releases = False
+        elif self._exact:
+            self._say(ASK)
 
     def close(self) -> None:
         """Give the terminal back as it was. Never raises."""

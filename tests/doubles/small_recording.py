@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -54,12 +55,18 @@ def make_frame(number: int) -> Frame:
 
 
 def write_recording(
-    path: Path, rows: NDArray[np.void] | None = None, camera: bool = False, close: bool = True
+    path: Path,
+    rows: NDArray[np.void] | None = None,
+    camera: bool = False,
+    close: bool = True,
+    about: Mapping[str, str] | None = None,
+    labels: Sequence[Event] = (),
 ) -> None:
-    """One log of these rows (default: three episodes), with the ticks around them, in chunks of a second."""
+    """One log of these rows (default: three episodes), with the ticks around them, in chunks of a second, and
+    ``labels`` at the end."""
     rows = rows_of(0, ENOUGH) if rows is None else rows
     path.parent.mkdir(parents=True, exist_ok=True)
-    recorder = Recorder(path, SPEC, CONTRACT)
+    recorder = Recorder(path, SPEC, CONTRACT, about)
     first = int(rows["sequence"][0])
     for k in range(0, len(rows), 20):
         part = rows[k : k + 20]
@@ -71,5 +78,8 @@ def write_recording(
             for number in range(begin, begin + len(part) * CAMERA_HZ // 20):
                 recorder.frame(make_frame(number))
         recorder.flush()
+    for label in labels:
+        recorder.event("operator", label)
+    recorder.flush()
     if close:
         recorder.close()

@@ -17,7 +17,7 @@ import pytest
 from line_follower import line_follower
 from small_bundle import failed_report, report
 
-from launch import keys
+from launch import cli, keys
 from launch.bundle import bundle, duration
 from launch.catalogue import find
 from launch.clearance import verified
@@ -37,6 +37,7 @@ from launch.options import (
 from launch.practice import onboard, plans, practise
 from launch.processes import make_policies
 from launch.report import cards
+from launch.results import COLUMNS
 from launch.run import run
 from launch.run_data import RunData
 from launch.running import ALIVE_NS, running
@@ -90,6 +91,10 @@ class Desk:
     def runs(self) -> Path:
         return self.folder / "runs"
 
+    @property
+    def results(self) -> Path:
+        return self.folder / "results"
+
     @cached_property
     def installed(self) -> Deployments:
         return Deployments(self.deployed / "racer")
@@ -113,7 +118,13 @@ class Desk:
 
     def options(self, **changes: object) -> RunOptions:
         usual = RunOptions(
-            deployed=self.deployed, keys=self.keys, runs=self.runs, view="none", report=False, minutes=0.15
+            deployed=self.deployed,
+            keys=self.keys,
+            runs=self.runs,
+            results=self.results,
+            view="none",
+            report=False,
+            minutes=0.15,
         )
         return replace(usual, **changes)  # type: ignore[arg-type]
 
@@ -462,19 +473,36 @@ def test_a_permission_that_outlasts_letting_go_is_none_on_the_bench(tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_the_deployed_policy_drives_the_twin_and_is_judged(
+def test_the_deployed_policy_drives_a_robot_is_judged_and_the_twin_does_what_it_did(
     desk: Desk, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """The robot is a surrogate that differs from the twin in nothing but its name."""
+    itself = desk.file("itself.toml", b'name = "itself"')
     desk.deploy(str(desk.bundle(1)))
-    assert run(desk.options(twin=True, fast=True, json=True)) == 0
+    assert run(desk.options(twin=True, fast=True, json=True, surrogate=str(itself), minutes=0.26)) == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     judged = summary["evaluation"]
     assert judged["laps"] >= 1 and judged["failures"] == 0 and 4.0 < judged["lap_median_s"] < 8.0
+    header, row = (desk.results / "racer-as-itself.csv").read_text().splitlines()
+    _, *told, source = row.split(",")
+    assert header == ",".join(COLUMNS) and Path(source) == Path(summary["run"])
+    assert told == ["robot", "oval", sha256(POLICY), str(judged["laps"]), "0", "1.000000"]
     session = open_session(Path(summary["run"]))
     told = {e.event.kind: e.event for e in RunData(session).log.events}
     assert told["bundle"].value == 1.0 and "bench_override" not in told
     assert {kind for kind in told if kind.startswith("lap")} == {"lap_deterministic"}
     assert Path(session.manifest.setup.bundle) == session.directory / "policy.bundle"
+
+    for changes, code, verdict in (
+        ([], 0, "pass"),
+        (["--set", "calibration.tyre_friction.value=0.5"], 3, "fail"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["replay", summary["run"], "--twin", "--json", *changes])
+        found = json.loads(capsys.readouterr().out.splitlines()[-1])
+        assert (ended.value.code, found["verdict"]) == (code, verdict), found
+        assert [horizon["seconds"] for horizon in found["horizons"]][:1] == [0.5]
+        assert (found["worst_ratio"] <= found["limit"]) == (verdict == "pass")
 
 
 @pytest.mark.slow
@@ -484,6 +512,7 @@ def test_under_a_bench_override_no_setpoint_leaves_the_reduced_range(
     policy = desk.file("fast.onnx", POLICY)  # it wants 3.5 m/s; half of 5 m/s is allowed
     options = desk.options(twin=True, fast=True, policy=policy, bench_override="a squeak", minutes=0.07)
     assert run(options) == 0
+    assert not desk.results.exists(), "what the twin itself did says nothing about a robot"
     assert "BENCH OVERRIDE at REDUCED limits: a squeak" in capsys.readouterr().out
     data = RunData(open_session(desk.runs / "racer" / "latest"))
     ticks = data.log.ticks

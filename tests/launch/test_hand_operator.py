@@ -12,8 +12,8 @@ import pytest
 from launch.catalogue import find
 from launch.hand_operator import AssistedOperator, HandButtons, HandOperator
 from launch.operator import SimulatedOperator
+from robot.claim import ClaimedError
 from robot.clock import SimulatedClock
-from robot.errors import SharedMemoryError
 from robot.inbox import OperatorInbox
 from robot.messages import (
     CUE_DTYPE,
@@ -192,7 +192,7 @@ def test_a_press_is_neither_lost_nor_doubled_by_a_device_that_comes_back(world: 
 
 
 def test_only_one_device_drives(world: World) -> None:
-    with pytest.raises(SharedMemoryError, match="another process"):
+    with pytest.raises(ClaimedError, match="another process"):
         world.feed()
 
 

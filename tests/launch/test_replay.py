@@ -221,7 +221,7 @@ def test_the_command_tells_and_its_exit_code_says_whether_anything_differs(
         (("--safety", "--set", "safety.arming_s.x=1"), "nothing below it"),
         (("--safety", "--set", "safety.arming_s=soon"), "arming_s"),
         (("--safety", "--spec", "racr"), "did you mean racer"),
-        (("--safety", "--twin"), "either --safety or --twin"),
+        (("--safety", "--twin"), "--safety, --twin, or --on ROBOT"),
     ],
 )
 def test_a_mistake_is_one_clear_line(

@@ -42,10 +42,15 @@ class Telling:
     """A pytest plugin: picks the tests to run, in order, and tells of each."""
 
     def __init__(
-        self, pipe: int, tests: Sequence[str] | None, recorder: coverage.Coverage | None = None
+        self,
+        pipe: int,
+        tests: Sequence[str] | None,
+        left_out: Sequence[str],
+        recorder: coverage.Coverage | None = None,
     ) -> None:
         self._pipe = pipe
         self._tests = tests
+        self._left_out = left_out
         self._recorder = recorder
         self.chosen = self.ran = 0
 
@@ -57,6 +62,7 @@ class Telling:
         if self._tests is not None:
             rank = {test: k for k, test in enumerate(self._tests)}
             items[:] = sorted((i for i in items if i.nodeid in rank), key=lambda item: rank[item.nodeid])
+        items[:] = [i for i in items if not any(part in i.nodeid for part in self._left_out)]
         self.chosen = len(items)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -115,9 +121,11 @@ def run_child(
     cpu_s: float,
     log: Path,
     measure: str = "",
+    left_out: Sequence[str] = (),
 ) -> None:
     """Never returns. ``mutant``: file and code object; ``tests``: names of those to run, in order (None:
-    all); ``measure``: the folder whose coverage, test by test, is written beside ``log``."""
+    all but ``left_out``, by parts of their names); ``measure``: the folder whose coverage, test by test, is
+    written beside ``log``."""
     status = 70
     try:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -129,7 +137,7 @@ def run_child(
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
         if mutant is not None:
             sys.meta_path.insert(0, _MutantFinder(tree, *mutant))
-        status = _session(pipe, tree, suite, tests, examples, log, measure)
+        status = _session(pipe, tree, suite, tests, examples, log, measure, left_out)
     except BaseException as error:  # noqa: BLE001  (whatever a mutant raises, its process ends here)
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
     finally:
@@ -144,6 +152,7 @@ def _session(
     examples: int,
     log: Path,
     measure: str,
+    left_out: Sequence[str],
 ) -> int:
     settings.register_profile(
         "mutation",
@@ -160,7 +169,7 @@ def _session(
             data_file=str(log.with_suffix(".coverage")), branch=True, source=[str(tree / measure)]
         )
         recorder.start()
-    telling = Telling(pipe, tests, recorder)
+    telling = Telling(pipe, tests, left_out, recorder)
     telling.tell(started=True)
     # The project's own options, but no clock on single tests: the whole process has one.
     options = ["-o", "addopts=--import-mode=importlib", "-q", "--rootdir", str(tree), "--assert=plain"]

@@ -42,8 +42,10 @@ def run_tests(
     cpu_s: float = 600.0,
     wall_s: float | None = None,
     measure: str = "",
+    left_out: Sequence[str] = (),
 ) -> Told:
-    """Fork, run ``tests`` of ``suite`` (all: None) in ``tree``, and judge. See ``run_child``.
+    """Fork, run ``tests`` of ``suite`` (all but ``left_out``: None) in ``tree``, and judge. See
+    ``run_child``.
 
     ``cpu_s``: processor time after which it is a timeout; ``wall_s``: the same by the clock, for a child that
     waits for ever (default: ten times as long, the machine may be busy).
@@ -54,7 +56,7 @@ def run_tests(
     if child == 0:
         os.close(reading)
         os.setpgid(0, 0)
-        run_child(writing, tree, suite, mutant, tests, examples, cpu_s, log, measure)
+        run_child(writing, tree, suite, mutant, tests, examples, cpu_s, log, measure, left_out)
     os.close(writing)
     with contextlib.suppress(OSError):
         os.setpgid(child, child)

@@ -81,6 +81,9 @@ def test_all():
     assert leaves_without_a_word(1) == segfaults(2) == 1 or True
     assert counts_down(3) == 0
     assert sleeps(1) == is_killed_by_somebody(1) == 1
+
+def test_of_tests():
+    raise AssertionError("it is left out")
 """
 
 DRIVER = """
@@ -90,7 +93,9 @@ from pathlib import Path
 sys.path.insert(0, {here!r})
 import mutation_campaign, mutation_plan, mutation_results, mutation_run
 root = Path(sys.argv[1])
-plan = mutation_plan.Plan(root, "victim", ("tests/test_subject.py",), root / "kept", ("victim", "tests"))
+plan = mutation_plan.Plan(
+    root, "victim", ("tests/test_subject.py",), root / "kept", ("victim", "tests"), left_out=("of_tests",)
+)
 context = plan.snapshot()
 sources = plan.sources()
 everything = [m for s in sources.values() for m in s.mutants]

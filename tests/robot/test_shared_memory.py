@@ -89,6 +89,30 @@ def test_ring_keeps_order_and_says_when_it_is_full(tmp_path: Path) -> None:
     assert ring.peek(9)["value"].tolist() == [3, 5]
 
 
+def test_a_record_that_is_seen_before_it_has_arrived_comes_later(tmp_path: Path) -> None:
+    """As on processors that let another core see the cursor before what lies there: the ring's fourth slot
+    still has what the record before last left in it."""
+    ring = Ring(tmp_path / "ring", ROW, 4, create=True)
+    row = np.zeros(1, ROW)
+    for k in range(8):
+        row["value"] = k
+        ring.push(row)
+        before = (tmp_path / "ring").read_bytes()
+        if k < 4:
+            ring.consume(1)
+    slot = (len(before) - 64) // 4
+    begin = 64 + 2 * slot
+    with (tmp_path / "ring").open("r+b") as file:
+        arrived = before[begin : begin + slot]
+        for late in (bytes(slot), before[64 : 64 + slot], arrived):
+            file.seek(begin)
+            file.write(late)
+            file.flush()
+            whole = late == arrived
+            assert ring.peek(9)["value"].tolist() == ([4, 5, 6, 7] if whole else [4, 5])
+            assert ring.newest(2)["value"].tolist() == ([6, 7] if whole else [7])
+
+
 def test_a_reader_that_comes_back_goes_on_where_it_was(tmp_path: Path) -> None:
     ring = Ring(tmp_path / "ring", ROW, 8, create=True)
     row = np.zeros(1, ROW)

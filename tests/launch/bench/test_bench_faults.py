@@ -29,9 +29,9 @@ from robot.spec import load_spec
 stats = pytest.importorskip("scipy.stats")
 
 ROOT = Path(__file__).parents[3]
-RUNS, DEFECT_RUNS = 2, 10
-"""Of the campaign's first drive. Of a defective robot's no more than it takes to catch it; of the real one's
-also those that caught a defective one: whatever errs as those do is caught here."""
+DEFECT_RUNS = 10
+"""Of the campaign's first drive, and no more than it takes to catch the defective robot. The real one's are
+those that caught a defective one, in every cell: whatever errs as those do is caught here."""
 
 
 def outcome(cell: str = "a", seed: int = 0, verdict: str = "passed", **more: object) -> Outcome:
@@ -66,7 +66,6 @@ def short_campaign(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, 
     for flown in fly(0, defective, tmp_path_factory.mktemp("defective"), caught):
         found.setdefault((flown.cell, flown.defect), []).append(flown)
     telling = {(o.cell, o.seed) for outcomes in found.values() for o in outcomes if o.verdict == "escaped"}
-    telling |= {(name, seed) for name in CELLS for seed in range(RUNS)}
     real = [Task(cell, seed) for cell, seed in sorted(telling)]
     for flown in fly(0, real, tmp_path_factory.mktemp("real")):
         found.setdefault((flown.cell, ""), []).append(flown)
@@ -79,7 +78,6 @@ def short_campaign(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, 
 @pytest.mark.parametrize("name", CELLS)
 def test_no_fault_escapes(name: str, short_campaign: dict[tuple[str, str], list[Outcome]]) -> None:
     outcomes = short_campaign[name, ""]
-    assert len(outcomes) >= RUNS
     assert {o.verdict for o in outcomes} == {"passed"}, [
         (Task(o.cell, o.seed).command(), o.problems) for o in outcomes if o.verdict != "passed"
     ]

@@ -17,6 +17,7 @@ from learners.environments.settings import TrainingSettings
 from learners.environments.train import train
 from learners.environments.training import Training
 from learners.journal import Journal
+from robot.claim import ClaimedError
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError
 from robot.messages import Actor
@@ -229,3 +230,11 @@ def test_train_is_all_of_it_in_one_call(tmp_path: Path) -> None:
     assert done.settings.environment == "PointEnvironment"
     assert [point.step for point in done.curve] == [40, 80]
     assert done.policy.exists()
+
+
+def test_two_cannot_practise_in_one_folder(tmp_path: Path) -> None:
+    first = Training(PointEnvironment, tmp_path, SETTINGS)
+    with pytest.raises(ClaimedError, match="in use by another process"):
+        Training(PointEnvironment, tmp_path, SETTINGS)
+    first.close()
+    Training(PointEnvironment, tmp_path, SETTINGS).close()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from robot.claim import ClaimedError
 from robot.clock import SimulatedClock
-from robot.errors import SharedMemoryError
 from robot.estop.feeder import EstopFeeder
 from robot.estop.gamepad import GamepadButton
 from robot.estop.modem_line import RETRY_NS, ModemLine
@@ -198,7 +198,7 @@ def test_the_feeder_says_what_it_reads_and_at_the_end_that_it_knows_nothing(tmp_
         seen.append((int(record["state"][0]), int(record["presses"][0])))
     assert seen == [(1, 0), (2, 1), (2, 1), (1, 1), (0, 1), (2, 2)]
     assert told == ["closed", "open", "closed", "unknown: unreadable", "open"]
-    with pytest.raises(SharedMemoryError):
+    with pytest.raises(ClaimedError):
         EstopFeeder({"post": source}, {"post": mailbox}, clock, lambda *_: None)
     feeder.close()
     record = mailbox.read()

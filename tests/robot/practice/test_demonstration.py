@@ -6,31 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from driven_stadium import LAP, LENGTH, off_stadium, stadium
 
 from robot.errors import SpecError
 from robot.practice.demonstration import course_from_trajectory
-
-LENGTH, RADIUS = 5.0, 1.6
-LAP = 2 * LENGTH + 2 * math.pi * RADIUS
-
-
-def stadium(metres: float, start: float = 1.0, noise: float = 0.0, step: float = 0.05) -> np.ndarray:
-    """Driven anticlockwise from ``start`` m along the lower straight, shape (n, 2)."""
-    points = []
-    for s in (start + np.arange(0.0, metres, step)) % LAP:
-        half = LENGTH + math.pi * RADIUS
-        side, along = divmod(s, half)
-        if along < LENGTH:
-            x, y = along - LENGTH / 2, -RADIUS
-        else:
-            angle = (along - LENGTH) / RADIUS - math.pi / 2
-            x, y = LENGTH / 2 + RADIUS * math.cos(angle), RADIUS * math.sin(angle)
-        points.append((x, y) if side == 0 else (-x, -y))
-    return np.array(points) + np.random.default_rng(0).normal(0.0, noise, (len(points), 2))
-
-
-def off_stadium(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.abs(np.hypot(np.maximum(np.abs(x) - LENGTH / 2, 0.0), y) - RADIUS)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.02])

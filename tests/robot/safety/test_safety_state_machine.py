@@ -10,7 +10,10 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from robot.messages import Cause, SafetyState
 from robot.safety import state_machine as machine
@@ -231,6 +234,9 @@ def check_transition(code: Any, before: KernelState, i: Inputs, seen_released: b
         require(
             (b == S.ACTIVE) == (elapsed >= TIMING.arming_ns), "I15 the dwell is over when it is over", *facts
         )
+    if calm and i.enable and a == S.REDUCED:
+        over = i.now_ns - before.advisory_ns >= TIMING.reduced_dwell_ns
+        require((b == S.ACTIVE) == over, "I15 and so is that of REDUCED", *facts)
     if calm and (
         (a == S.STANDBY and arm and i.enable and seen_released)
         or (a == S.FAULT and reset and not i.enable)
@@ -245,11 +251,42 @@ def check_transition(code: Any, before: KernelState, i: Inputs, seen_released: b
         "every press is seen once",
         *facts,
     )
+    heard = b == S.STANDBY and (not i.enable or (a == S.STANDBY and seen_released))
+    require(after.released == heard, "a release counts while STANDBY lasts, and nowhere else", *facts)
     return after
 
 
+def corruptions(state: KernelState) -> Iterator[KernelState]:
+    """Ways in which memory may no longer be what ``step`` left there."""
+    for other in (*SafetyState, 10, 255, -1):
+        if other != state.state:
+            yield state._replace(state=other)  # type: ignore[arg-type]
+            yield state._replace(inverse=~int(other))
+    yield state._replace(state=99, inverse=~99)  # type: ignore[arg-type]
+    yield state._replace(cause=99)  # type: ignore[arg-type]
+    for name in ("since_ns", "cause_ns", "advisory_ns", "time_ns"):
+        yield state._replace(**{name: BASE + 10})
+
+
+def check_corruption(code: Any, state: KernelState) -> None:
+    """The invariants that speak of what ``step`` never returned, and of time, which may stand still."""
+    again = code.step(state, Inputs(now_ns=BASE, enable=True), TIMING)
+    require(again.trigger != Cause.STATE_CORRUPT, "I11 time that stands still is not corrupt", state, again)
+    for corrupt in corruptions(state._replace(epoch=3)):
+        after = code.step(corrupt, Inputs(now_ns=BASE + 1, enable=True, still=True, ready=True), TIMING)
+        require(after.state == S.STOP0, "I11 a corrupt state lets go", corrupt, after)
+        require(after.cause == Cause.STATE_CORRUPT, "I11 and says so", corrupt, after)
+        pressed = code.step(corrupt, Inputs(now_ns=BASE + 1, estop=True), TIMING)
+        require(pressed.state == S.ESTOP, "I1 also when corrupt", corrupt, pressed)
+        require_sound(after, corrupt)
+        require_sound(pressed, corrupt)
+        kept = after.epoch == pressed.epoch == corrupt.epoch
+        require(kept, "I14 an epoch never comes twice, not even after a corrupt state", corrupt, after)
+        require(pressed.cause == Cause.ESTOP_PRESSED, "I13 nothing of a corrupt state stays", corrupt)
+
+
 def explore(code: Any, presses: list[tuple[int, ...]]) -> tuple[dict[Any, set[Any]], int]:
-    """Breadth first through every reachable state. The checker keeps its own account of whether enable was
+    """Through every reachable state. The checker keeps its own account of whether enable was
     released since STANDBY began. Returns successors of each node and the number of transitions."""
     inputs = all_inputs(presses)
     start = (canonical(code.boot(BASE)), False)
@@ -260,6 +297,7 @@ def explore(code: Any, presses: list[tuple[int, ...]]) -> tuple[dict[Any, set[An
         if node in graph:
             continue
         before, seen = node
+        check_corruption(code, before)
         successors = graph[node] = set()
         for i in inputs:
             after = check_transition(code, before, i, seen)
@@ -289,36 +327,9 @@ def check_graph(graph: dict[Any, set[Any]]) -> None:
     require(found == set(graph), "I9 STANDBY can always be reached again", set(graph) - found)
 
 
-def corruptions(state: KernelState) -> Iterator[KernelState]:
-    """Ways in which memory may no longer be what ``step`` left there."""
-    for other in (*SafetyState, 10, 255, -1):
-        if other != state.state:
-            yield state._replace(state=other)  # type: ignore[arg-type]
-            yield state._replace(inverse=~int(other))
-    yield state._replace(cause=99)  # type: ignore[arg-type]
-    for name in ("since_ns", "cause_ns", "advisory_ns", "time_ns"):
-        yield state._replace(**{name: BASE + 10})
-
-
-def check_corruption(code: Any, graph: dict[Any, set[Any]]) -> None:
-    for state, _ in graph:
-        for corrupt in corruptions(state._replace(epoch=3)):
-            after = code.step(corrupt, Inputs(now_ns=BASE + 1, enable=True, still=True, ready=True), TIMING)
-            require(after.state == S.STOP0, "I11 a corrupt state lets go", corrupt, after)
-            require(after.cause == Cause.STATE_CORRUPT, "I11 and says so", corrupt, after)
-            pressed = code.step(corrupt, Inputs(now_ns=BASE + 1, estop=True), TIMING)
-            require(pressed.state == S.ESTOP, "I1 also when corrupt", corrupt, pressed)
-            require_sound(after, corrupt)
-            require_sound(pressed, corrupt)
-            kept = after.epoch == pressed.epoch == corrupt.epoch
-            require(kept, "I14 an epoch never comes twice, not even after a corrupt state", corrupt, after)
-            require(pressed.cause == Cause.ESTOP_PRESSED, "I13 nothing of a corrupt state stays", corrupt)
-
-
 def check(code: Any, presses: list[tuple[int, ...]]) -> tuple[int, int]:
     graph, transitions = explore(code, presses)
     check_graph(graph)
-    check_corruption(code, graph)
     return len(graph), transitions
 
 
@@ -345,6 +356,8 @@ DEFECTS = {
         "return _enter(boot(now), inputs, STOP0",
     ),
     "state held only once": ("state.inverse == ~state.state", "True"),
+    "any number is a state": ("state.state in _STATES", "True"),
+    "time has to pass": ("<= now_ns", "< now_ns"),
     "clock may run back": ("<= state.time_ns <= now_ns", "<= state.time_ns"),
     "timers may lie in the future": (
         "max(state.since_ns, state.cause_ns, state.advisory_ns)",
@@ -385,6 +398,10 @@ DEFECTS = {
     "category 2 ignored": ("return _enter(state, inputs, HOLD, cause)", "return _stay(state, inputs)"),
     "advisory ignored": ("if request == Request.REDUCE:", "if False:"),
     "advisory does not restart the dwell": ("_stay(state, inputs, advised=True)", "_stay(state, inputs)"),
+    "REDUCED outlasts its dwell": (
+        "now - state.advisory_ns >= timing.reduced_dwell_ns",
+        "now - state.advisory_ns > timing.reduced_dwell_ns",
+    ),
     "REDUCED ends at once": ("now - state.advisory_ns >= timing.reduced_dwell_ns", "True"),
     "HOLD may roll on": ("if not inputs.still and elapsed >= timing.hold_ns:", "if False:"),
     "HOLD may roll once it is old": (
@@ -434,6 +451,7 @@ DEFECTS = {
         "    return state._replace(\n        time_ns=inputs.now_ns, since_ns=inputs.now_ns,",
     ),
     "release remembered for ever": ("released=to == STANDBY and not inputs.enable", "released=True"),
+    "release remembered beyond STANDBY": ("released=state.state == STANDBY and (", "released=("),
     "release forgotten": ("(state.released or not inputs.enable)", "(not inputs.enable)"),
     "press seen every tick": (
         "        advisory_ns=inputs.now_ns if advised else state.advisory_ns,\n        arm=inputs.arm,",
@@ -524,6 +542,23 @@ def test_counter_going_back_is_a_restarted_operator_and_no_press() -> None:
     assert step(back, Inputs(now_ns=2, arm=3, **facts), TIMING).state == S.ARMING
     wrapped = standby._replace(arm=2**32 - 1)
     assert step(wrapped, Inputs(now_ns=1, arm=0, **facts), TIMING).state == S.ARMING
+
+
+HALF = 2**31
+"""Half the range of a press counter."""
+
+
+@given(st.integers(0, 2 * HALF - 1), st.integers(0, 2 * HALF - 1))
+@example(5, HALF - 1)
+@example(5, HALF)
+@example(HALF + 5, HALF)
+def test_a_press_is_a_positive_difference_of_counters_of_32_bits(before: int, moved: int) -> None:
+    """Serial number arithmetic (RFC 1982): up to half-way round is forward, from there on it is back."""
+    after = (before + moved) % (2 * HALF)
+    forward = int(np.array(after - before).astype(np.int32)) > 0
+    standby = boot(0)._replace(state=S.STANDBY, inverse=~S.STANDBY, released=True, arm=before)
+    armed = step(standby, Inputs(now_ns=1, arm=after, enable=True, fresh=True), TIMING).state == S.ARMING
+    assert armed == forward == (0 < moved < HALF)
 
 
 def test_press_while_boot_or_fault_does_nothing_later() -> None:

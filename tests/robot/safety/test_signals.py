@@ -56,12 +56,31 @@ def test_combinations_are_what_their_names_say(rows: np.ndarray) -> None:
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+@given(series)
+def test_a_signal_is_made_of_this_ticks_signals_however_deep(rows: np.ndarray) -> None:
+    """Of the same kind and as many parts, whichever of its parts lies deepest and wherever it stands."""
+    found = run(
+        [
+            signal("sum", ["a", "b"], "first"),
+            signal("sum", ["first", "b"], "second"),
+            signal("sum", ["b", "first"], "turned"),
+            signal("sum", ["first", "second"], "third"),
+            signal("sum", ["a", "third"], "fourth"),
+        ],
+        rows,
+    )
+    a, b = rows.T
+    expected = np.stack((a + b, a + 2 * b, a + 2 * b, 2 * a + 3 * b, 3 * a + 3 * b), axis=1)
+    assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
 @pytest.mark.slow
+@settings(max_examples=40, deadline=None)
 @given(st.floats(-50, 50), st.sampled_from([1, 5, 10, 40]), st.floats(0.01, 0.2))
 def test_the_rate_of_a_ramp_is_its_slope_once_the_filter_has_settled(
     slope: float, period_ms: int, time_constant: float
 ) -> None:
-    count = int(20 * time_constant * 1e3 / period_ms) + 5
+    count = int(10 * time_constant * 1e3 / period_ms) + 5
     t = np.arange(count) * period_ms * 1e-3
     found = run(
         [signal("rate", ["a"], time_constant_s=time_constant)],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from robot.safety.until_still import UntilStill
@@ -15,10 +15,12 @@ DEADLINE = 1_001_000_000
     st.lists(st.tuples(st.sampled_from([0, 1, 10**7, 5 * 10**8, DEADLINE - 1, DEADLINE]), st.booleans())),
     st.booleans(),
 )
+@example([(1, True), (1, False)], True)
 def test_it_is_active_from_its_beginning_to_the_first_standstill(
     ticks: list[tuple[int, bool]], begun: bool
 ) -> None:
     until = UntilStill(DEADLINE / 1e9)
+    assert not until.active
     assert not until.update(10**9, False), "it has not begun"
     for start in (10**10, 10**12):  # a second beginning is as good as the first
         if begun:

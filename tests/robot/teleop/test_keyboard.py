@@ -19,13 +19,30 @@ MS = 1_000_000
 UP, LEFT = b"\x1b[A", b"\x1b[D"
 
 
+class Pad:
+    """Where notes go."""
+
+    def __init__(self) -> None:
+        self.allowed, self.shown, self.kept = True, list[str | None](), list[str]()
+
+    def may_begin(self) -> bool:
+        return self.allowed
+
+    def draft(self, text: str | None) -> None:
+        self.shown.append(text)
+
+    def keep(self, now_ns: int, text: str) -> None:
+        self.kept.append(text)
+
+
 class Desk:
     """A keyboard and the time, 10 ms at a time."""
 
     def __init__(self) -> None:
+        self.notes = Pad()
         self.read_end, self.write_end = os.pipe()
         self.terminal = Terminal(self.read_end)
-        self.device = KeyboardDevice(SPEC, self.terminal)
+        self.device = KeyboardDevice(SPEC, self.terminal, self.notes)
         self.now_ns = 10**9
         self.reading: Reading = self.device.read(self.now_ns)
 
@@ -120,3 +137,25 @@ def test_a_key_that_is_stuck_presses_once(desk: Desk) -> None:
         presses += desk.run(10, lambda _: b"d").presses
         presses += desk.run(30).presses
     assert presses == ["drop"]
+
+
+def test_a_line_is_typed_and_no_key_of_it_does_anything_else(desk: Desk) -> None:
+    typed = "tx s\N{LATIN SMALL LETTER A WITH DIAERESIS}oy\x7f e".encode() + UP
+    for k, byte in enumerate(typed.replace(UP, b"")):
+        reading = desk.run(30, lambda at_ms, k=k, byte=byte: bytes([byte]) if at_ms == 0 else b"")
+        assert not (reading.held or reading.presses or reading.estop), k
+    assert not desk.run(2000, held(UP)).held
+    desk.run(30, lambda at_ms: b"\n" if at_ms == 0 else b"")
+    assert desk.notes.kept == ["x s\N{LATIN SMALL LETTER A WITH DIAERESIS}o e"]
+    assert desk.notes.shown[0] == "" and desk.notes.shown[-1] is None
+    assert desk.run(2000, lambda at_ms: b"s" if at_ms == 1990 else b"").presses == ("stop",)
+
+
+def test_nobody_types_while_somebody_drives(desk: Desk) -> None:
+    desk.notes.allowed = False
+    desk.run(30, lambda at_ms: b"t" if at_ms == 0 else b"")
+    assert desk.notes.shown == [] and desk.run(30, lambda at_ms: b"x" if at_ms == 0 else b"").estop
+    desk.notes.allowed = True
+    assert desk.run(1500, held(b" ")).held
+    desk.run(30, lambda at_ms: b"t" if at_ms == 0 else b"")
+    assert desk.notes.shown == []
