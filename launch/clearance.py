@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from launch.calibrated import expired
 from launch.manifest import Setup
 from launch.session import Session
 from robot.admission import objections, require_ours
@@ -74,6 +75,7 @@ class Installed:
     def clearance(self, spec: RobotSpec, now: datetime.datetime, course: str) -> Clearance:
         """For driving on ``course``."""
         against = objections(self.bundle, spec.calibration_hash(), now, course, self.since)
+        against += expired(spec, now)
         return Clearance(
             f"the deployed policy (version {self.bundle.manifest.version})", against, bundle=self.path
         )
@@ -125,6 +127,7 @@ def verified(session: Session) -> Path:
     require_ours(bundle, session.spec, load_trusted(Path(setup.trusted)), session.contract)
     now = datetime.datetime.now(datetime.UTC)
     against = objections(bundle, manifest.calibration_hash, now, manifest.course_name)
+    against += expired(session.spec, now)
     Clearance(f"bundle {bundle.manifest.version}", against).require(manifest.twin, setup.bench_override)
     path = session.directory / ONNX
     write_atomically(path, bundle.content.policy)

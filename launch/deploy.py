@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from launch import catalogue
+from launch.calibrated import calibrated_spec
 from launch.clearance import require_loadable
 from launch.options import DeployOptions
 from launch.running import require_standing_by
@@ -18,7 +18,7 @@ from robot.clock import MonotonicClock
 from robot.deployed import Deployments
 from robot.errors import BundleError, SandlotError
 from robot.signing import load_trusted
-from robot.spec import RobotSpec, load_spec
+from robot.spec import RobotSpec
 
 
 def deploy(options: DeployOptions) -> int:
@@ -32,7 +32,7 @@ def deploy(options: DeployOptions) -> int:
         word, robot = None, robot or word
     elif word is None:
         raise SandlotError("which bundle? sandlot deploy BUNDLE [ROBOT]; sandlot bundle makes them")
-    spec = load_spec(catalogue.find("robots", robot or "racer"))
+    spec = calibrated_spec(robot or "racer")
     folder = Deployments(options.deployed.expanduser() / spec.name)
     now = datetime.datetime.now(datetime.UTC)
     if options.list:

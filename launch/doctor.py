@@ -25,6 +25,7 @@ from rich.console import Console
 from launch import catalogue
 from launch import doctor_deployed as deployed
 from launch import doctor_people as people
+from launch.calibrated import calibrated_spec
 from launch.finding import Finding, Status, table
 from launch.manifest import load_manifest
 from launch.options import DoctorOptions
@@ -36,7 +37,7 @@ from robot.errors import PortError, SandlotError
 from robot.messages import tick_dtype
 from robot.plain_data import differences
 from robot.practice.course import load_course
-from robot.spec import RobotSpec, load_spec
+from robot.spec import RobotSpec
 
 WITHOUT = {
     "learn": "the learner runs on another machine",
@@ -74,7 +75,7 @@ def examine(options: DoctorOptions) -> Iterator[Finding]:
     yield from packages()
     spec, contract = None, None
     try:
-        spec = load_spec(catalogue.find("robots", options.robot))
+        spec = calibrated_spec(options.robot)
         course = load_course(catalogue.find("courses", options.course))
         contract = contract_of(spec, make_task(spec, course))
     except SandlotError as error:

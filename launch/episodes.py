@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from launch import catalogue
+from launch.calibrated import calibrated_spec
 from launch.session import contract_of, make_task
 from robot.practice.course import load_course
-from robot.spec import at_site, load_spec
+from robot.spec import at_site
 from sim.rollout import TIMESTEP, Setting
 from sim.world import load_world
 
@@ -16,7 +17,7 @@ def course_setting(
     """The setting of a robot on a course of the catalogue. ``seconds``: how long an episode may last (None:
     as the task's success says). Raises SandlotError with the nearest names."""
     found = load_course(catalogue.find("courses", course))
-    spec = at_site(load_spec(catalogue.find("robots", robot)), found.file.site)
+    spec = at_site(calibrated_spec(robot), found.file.site)
     return Setting(
         spec=spec,
         contract=contract_of(spec, make_task(spec, found)),

@@ -41,7 +41,7 @@ PACKAGES = (
 )
 
 
-ALONE = ("run", "teleop", "replay")
+ALONE = ("run", "teleop", "replay", "calibrate")
 """Roles of sessions that stream to no learner."""
 
 
@@ -62,6 +62,7 @@ class Setup(Struct):
     somebody asked for that authority. ``teleop``: the input device a person drives with (``launch.teleop``),
     empty for none; ``takes``: how it is recorded; ``operator``: who drives, ``task``: what they do, in words.
     ``start``: x, y [m], yaw [rad], where the robot is put down if not on the course's start line.
+    ``procedure``: the calibration procedure that drives.
     """
 
     address: str = "127.0.0.1:5588"
@@ -91,6 +92,7 @@ class Setup(Struct):
     operator: str = ""
     task: str = ""
     start: tuple[float, float, float] | None = None
+    procedure: str = ""
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""
@@ -108,7 +110,7 @@ class Manifest(Struct):
 
     session: str
     created: str
-    role: Literal["practice", "onboard", "learner", "run", "teleop", "replay"]
+    role: Literal["practice", "onboard", "learner", "run", "teleop", "replay", "calibrate"]
     robot: str
     course_name: str
     twin: bool

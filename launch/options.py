@@ -477,6 +477,63 @@ class DeployOptions:
 
 
 @dataclass(frozen=True)
+class CalibrateOptions:
+    """Measure a robot, which moves behind the safety kernel at REDUCED limits; what is found is kept by date.
+
+    On the twin unless told otherwise, to see what a procedure does: only what the robot itself did becomes
+    the robot's. Every procedure says what it needs before anything moves. Entries are kept in
+    ~/.local/share/sandlot/calibration, or where $SANDLOT_CALIBRATION says (docs/CALIBRATION.md).
+
+    Example: sandlot calibrate racer --status
+
+    On the robot: sandlot calibrate racer speed --hardware
+
+    From a log that is there: sandlot calibrate racer speed --log runs/racer/latest
+
+    The twin's parameters, from any driving: sandlot calibrate racer twin --log runs/racer/latest
+
+    A camera: sandlot calibrate racer camera --images pictures --board 8x6:0.03:0.022
+
+    Rehearsal on a robot that is not as described: sandlot calibrate racer all --surrogate worn
+
+    Exit code 0 if all passed, 3 if something did not; --status: 1 unless everything is valid.
+    """
+
+    robot: Annotated[str, Positional] = "racer"
+    """A robot's name (launch/robots) or its TOML file."""
+    procedure: Annotated[str | None, Positional] = None
+    """clock, speed, imu, steering, twin, or all of those; camera or hand-eye, from files."""
+    status: bool = False
+    """Say what is valid, expired or missing, and what it changes."""
+    compare: tuple[str, str] | None = None
+    """Two dates (2026-11-26, or longer), of which the procedure's entries are set side by side."""
+    hardware: bool = False
+    """Drive the real robot on the ports its file names, with a held key."""
+    log: tuple[Path, ...] = ()
+    """Compute from these runs' folders or log files instead of driving."""
+    images: Path | None = None
+    """For camera: a folder of pictures of a ChArUco board."""
+    board: str = "8x6:0.03:0.022"
+    """That board: COLUMNSxROWS:SQUARE:MARKER [m], dictionary 4X4_100."""
+    poses: Path | None = None
+    """For hand-eye: a TOML file of [[poses]], each hand and board a 4 x 4 matrix (docs/CALIBRATION.md)."""
+    surrogate: str | None = None
+    """Another robot than the twin, with entries of its own: a name (sim/surrogates) or a TOML file."""
+    realtime: bool = False
+    """On the twin: in real time, through the processes and serial ports that the robot has."""
+    course: str = "yard"
+    """Where there is room: a course's name (launch/courses) or its TOML file, whose site is kept to."""
+    seed: int = 0
+    """Seed of the twin's noise."""
+    runs: Path = Path("runs")
+    """Where the run's folder is made."""
+    view: Literal["auto", "live", "plain", "none"] = "auto"
+    """Terminal view: live on a terminal, plain lines otherwise."""
+    json: bool = False
+    """Print everything as one JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class OperatorOptions:
     """Attend a session that runs without a keyboard: enable motion as the robot's file says.
 
@@ -1086,6 +1143,29 @@ class BenchEstimateOptions:
     """The first drive's seed; the others count on from it."""
     out: Path | None = None
     """Where to write the error model (None: nowhere)."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
+class BenchCalibrationOptions:
+    """Identify robots whose parameters are hidden from their logs: errors, coverage, and what it took.
+
+    Example: sandlot bench calibration --csv benchmarks/calibration.csv --json
+
+    A file that has rows goes on where it ended.
+    """
+
+    robots: int = 20
+    """How many; every fourth is other physics than the twin's."""
+    seconds: float = 60.0
+    """How long each drives [s]."""
+    seed: int = 0
+    """Of the truths and the drives."""
+    csv: Path = Path("calibration.csv")
+    """A row per robot and parameter."""
+    threads: int = 0
+    """That step the physics; 0: all processors."""
     json: bool = False
     """Print one flat JSON object on the last line."""
 

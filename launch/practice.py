@@ -22,6 +22,7 @@ from rich.console import Console
 
 from launch import catalogue
 from launch.attendance import AttendingOperator, Warn
+from launch.calibrated import calibrated_spec
 from launch.conductor import PERIOD_NS, VIEW_NS, Conductor, Ending, EventLog, StopSignals
 from launch.manifest import Setup
 from launch.map import BrailleMap
@@ -43,7 +44,6 @@ from robot.board import Board
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError
 from robot.practice.course import load_course
-from robot.spec import load_spec
 from robot.teleop.note_line import Notes
 from robot.teleop.terminal import Terminal
 
@@ -62,6 +62,10 @@ SINGLE_THREADED = (
     ("OMP_WAIT_POLICY", "PASSIVE"),
     ("PYTHONUNBUFFERED", "1"),
 )
+
+
+WATCHED = ("practice", "onboard", "run")
+"""Roles of sessions whose drives are held against the calibration at their end."""
 
 
 def practise(options: PracticeOptions) -> int:
@@ -186,7 +190,7 @@ def _cleared(setup: Setup, options: PracticeOptions | OnboardOptions) -> Setup:
         return setup
     from launch.clearance import of_file
 
-    spec = load_spec(catalogue.find("robots", options.robot))
+    spec = calibrated_spec(options.robot)
     course = load_course(catalogue.find("courses", options.course)).name
     now = datetime.datetime.now(datetime.UTC)
     cleared = of_file(Path(setup.policy), spec, options.deployed, options.keys, now, course)
@@ -238,7 +242,7 @@ def _smoke_gate(options: PracticeOptions | LearnerOptions) -> bool:
     """Whether policies are tried in the twin before they are published: if it is asked for and possible."""
     if not options.smoke_gate or options.update_ratio == 0:
         return False
-    spec = load_spec(catalogue.find("robots", options.robot))
+    spec = calibrated_spec(options.robot)
     why_not = unavailable(spec, load_course(catalogue.find("courses", options.course)).name)
     if why_not is not None:
         print(f"no smoke gate: {why_not}; policies are published untried (--no-smoke-gate says nothing)")
@@ -470,6 +474,13 @@ def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -
         judged = evaluate(RunData(session))
         summary["evaluation"] = msgspec.to_builtins(judged)
         for line in judged.lines():
+            print(f"  {line}")
+    if session.manifest.role in WATCHED and session.log.exists():
+        from launch.calibrate.watch import consistency
+
+        lines = list(consistency(session))
+        summary["calibration"] = lines
+        for line in lines:
             print(f"  {line}")
     if with_report and importlib.util.find_spec("matplotlib") is None:
         print(f"no report: matplotlib is not installed here; elsewhere: sandlot report {session.directory}")

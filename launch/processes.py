@@ -32,6 +32,7 @@ from robot.interface import Driver, load_class, make_driver
 from robot.messages import Event
 
 if TYPE_CHECKING:
+    from launch.calibrate.driver import CalibrationDriver
     from learners.server import ServerConfig
     from robot.camera_feeder import CameraFeeder
     from robot.estop.stop_receiver import StopReceiver
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from robot.pilot import Pilot
     from robot.player import Player
     from robot.policy import PolicyLoader, PolicySource
+    from robot.teleop.device import TeleopDevice
 
 GUARDIAN_PRIORITY, ESTOP_PRIORITY, EMULATOR_PRIORITY, HAND_PRIORITY, PILOT_PRIORITY = 80, 70, 60, 50, 40
 """SCHED_FIFO priorities: whoever stops the robot comes first, then the world it stops in, then who drives."""
@@ -249,12 +251,13 @@ def make_pilot(session: Session, policies: PolicySource, board: Board, clock: Cl
 
     spec, setup = session.spec, session.manifest.setup
     demonstrator = None
-    hand = Hand(spec, board.hand) if setup.teleop else None
+    hand: TeleopDevice | None = Hand(spec, board.hand) if setup.teleop else None
+    procedure = calibration_driver(session, board) if setup.procedure else None
     if setup.demonstration_laps:
         kind = load_class(setup.demonstrator, "demonstrator")
         rng = session.generator("demonstrator")
         demonstrator = kind(spec, session.course, setup.demonstration_speed, rng)
-    return Pilot(
+    made = Pilot(
         spec,
         session.task(),
         session.contract,
@@ -264,11 +267,27 @@ def make_pilot(session: Session, policies: PolicySource, board: Board, clock: Cl
         session.generator("pilot"),
         demonstrator=demonstrator,
         demonstration_laps=setup.demonstration_laps,
-        teleop=hand,
+        teleop=procedure or hand,
         takes=setup.takes,
         explore=setup.explore,
         evaluate_every=setup.evaluate_every,
     )
+    if procedure is not None:
+        procedure.when_finished = made.conclude
+    return made
+
+
+def calibration_driver(session: Session, board: Board) -> CalibrationDriver:
+    """The manoeuvre of the session's calibration procedure."""
+    from calibration.manoeuvre import Manoeuvre
+    from launch.calibrate.driver import CalibrationDriver
+    from launch.calibrate.procedures import named
+
+    def tell(time_ns: int, leg: str) -> None:
+        print(f"leg {leg}", flush=True)
+
+    legs = named(session.manifest.setup.procedure).legs(session.spec)
+    return CalibrationDriver(Manoeuvre(session.spec, legs), board.state, tell)
 
 
 def make_player(session: Session, board: Board, clock: Clock) -> Player:

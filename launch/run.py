@@ -7,6 +7,7 @@ from pathlib import Path
 
 from launch import catalogue
 from launch.bundle import policy_of
+from launch.calibrated import calibrated_spec
 from launch.clearance import Clearance, deployed, of_file, require_loadable
 from launch.evaluation import evaluate
 from launch.keys import stop_keys
@@ -22,7 +23,7 @@ from robot.errors import BundleError, SandlotError
 from robot.plain_data import sha256
 from robot.practice.course import load_course
 from robot.signing import load_trusted
-from robot.spec import RobotSpec, load_spec
+from robot.spec import RobotSpec
 
 COURSE = "oval"
 """Where a policy drives that was validated on no course in particular."""
@@ -31,7 +32,7 @@ COURSE = "oval"
 def run(options: RunOptions) -> int:
     """The command. Everything is verified before a session is begun; the pilot verifies it once more."""
     _check(options)
-    spec = load_spec(catalogue.find("robots", options.robot))
+    spec = calibrated_spec(options.robot, options.surrogate)
     cleared, course = clear(options, spec)
     if warning := cleared.require(options.twin, options.bench_override):
         print(warning)

@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from launch import catalogue
+from launch.calibrated import calibrated_spec, unmoved
 from launch.first_fault import save_first_fault
 from launch.manifest import (
     ALONE,
@@ -206,10 +207,10 @@ def create_session(
     surrogate: str | None = None,
 ) -> Session:
     """Make a run's folder and its manifest. ``attended``: a person enables motion on the twin too;
-    ``surrogate``: drive that in place of the twin. Under a bench override, and where the setup asks for it,
-    the robot has reduced authority.
+    ``surrogate``: drive that in place of the twin. Under a bench override, in calibration, and where the
+    setup asks for it, the robot has reduced authority. Its description is as calibrated.
     Raises SpecError for an unknown robot, course, surrogate or cost."""
-    spec_path, course_path = catalogue.find("robots", robot), catalogue.find("courses", course)
+    course_path = catalogue.find("courses", course)
     world_path = _world(world, course_path.stem) if twin else None
     setup = setup or Setup()
     stand_in = Surrogate() if surrogate is None else load_surrogate(catalogue.find("surrogates", surrogate))
@@ -217,14 +218,17 @@ def create_session(
         raise SpecError(f"surrogate {stand_in.name} takes the twin's place, and this session has no twin")
     session = secrets.token_hex(6)
     course_data = load_course(course_path)
-    spec = at_site(load_spec(spec_path), course_data.file.site)
+    file = load_spec(catalogue.find("robots", robot))
+    spec = at_site(calibrated_spec(robot, surrogate), course_data.file.site)
+    # An unknown parameter is refused here, not by a process that dies.
+    stand_in = unmoved(stand_in, file, spec)
     spec = put_down(spec, setup.start or course_data.start)
     if (attended or not twin) and spec.enable.source == "simulated_operator":
         raise SpecError(
-            f"{spec_path}: enable.source is simulated_operator, which is nobody, for the twin only; name who "
+            f"{robot}: enable.source is simulated_operator, which is nobody, for the twin only; name who "
             "enables motion: held_key, transmitter or attendance"
         )
-    if setup.bench_override:
+    if setup.bench_override or setup.procedure:
         spec = _on_the_bench(spec, attended or not twin)
     elif setup.reduced:
         spec = reduced(spec)
@@ -234,7 +238,6 @@ def create_session(
         spec = on_twin(spec, board_directory(session, directory) / PORTS, attended)
         if fast:  # simulated time has no network either
             spec = msgspec.structs.replace(spec, estop=Estop())
-        stand_in.truths(spec)  # an unknown parameter is refused here, not by a process that dies
     if setup.bundle:
         shutil.copyfile(setup.bundle, directory / BUNDLE)
         setup = msgspec.structs.replace(setup, bundle=str(directory / BUNDLE))
@@ -272,12 +275,12 @@ def create_session(
 
 
 def _on_the_bench(spec: RobotSpec, person: bool) -> RobotSpec:
-    """The robot as it drives a policy that nobody has validated: with reduced authority, and a ``person`` who
-    would let go. Raises SpecError for a permission that outlasts letting go."""
+    """The robot as it drives a policy that nobody has validated, or is calibrated: with reduced authority,
+    and a ``person`` who would let go. Raises SpecError for a permission that outlasts letting go."""
     if person and spec.enable.source == "attendance":
         raise SpecError(
             f"{spec.name}: enable.source is attendance, which goes on after a person has left; under "
-            "--bench-override a person holds enable all the time: held_key or transmitter"
+            "--bench-override and in calibration a person holds enable all the time: held_key or transmitter"
         )
     return reduced(spec)
 

@@ -113,6 +113,10 @@ class Pilot:
         self._finished = True
         self.step(self._clock.now_ns())
 
+    def conclude(self) -> None:
+        """End the session with the next step: who drives has nothing more to do."""
+        self._finished = True
+
     def _blind(self, now: int) -> None:
         """No state to go by: no command either; the guardian deals with that."""
         self._discard(now)
@@ -176,7 +180,7 @@ class Pilot:
         before = self._before
         if not self._experience.pending or before is None:
             return None, None
-        human = self._actor is Actor.HUMAN
+        human = self._actor is Actor.HUMAN or self.practice.phase is PilotPhase.TELEOPERATED
         failure = self._detector.update(sight.time_ns, sight.state, may_stand=human)
         if not sight.converged and failure not in (Failure.CRASH, Failure.FLIP):
             self._discard(now)

@@ -129,13 +129,22 @@ class PracticeConfig(Struct):
 
 
 class Calibration(Struct):
-    """A measured value with its unit, standard deviation, method or source, and date."""
+    """A measured value with its unit, standard deviation, method or source, and date. ``expires``: UTC, ISO
+    8601, after which it has to be measured again before the robot drives by it; empty: never."""
 
     value: float | tuple[float, ...]
     unit: str
     source: str
     sigma: float = 0.0
     date: str = ""
+    expires: str = ""
+
+
+class Correlation(Struct):
+    """Calibration values that were measured together, and the correlation matrix of their errors."""
+
+    names: tuple[str, ...]
+    matrix: tuple[tuple[float, ...], ...]
 
 
 class Target(Struct):
@@ -165,6 +174,7 @@ class RobotSpec(Struct):
     targets: dict[str, Target] = msgspec.field(default_factory=dict)
     teleop: Teleop = Teleop()
     cameras: tuple[Camera, ...] = ()
+    correlations: tuple[Correlation, ...] = ()
     twin: str = ""
     version: int = 1
 

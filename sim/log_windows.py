@@ -56,7 +56,8 @@ class Windows:
     [actuator units], shape (N, lead + slots, n_actuators), each ``late_ms`` after its slot began, shape
     (N, lead + slots); ``states`` at the beginning of each slot and at the end of the last, of ``ELEMENTS``,
     shape (N, lead + slots + 1, 6), headings unwrapped; ``memory``: the speed loop's integral at the first
-    slot, shape (N,); ``known``: up to there the log may be compared with, shape (N, slots + 1)."""
+    slot, shape (N,); ``known``: up to there the log may be compared with, shape (N, slots + 1); ``start_ns``:
+    when it began to count, in the log's time, shape (N,)."""
 
     lead: int
     sent: Array
@@ -64,6 +65,7 @@ class Windows:
     states: Array
     memory: Array
     known: Flags
+    start_ns: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.sent)
@@ -82,6 +84,7 @@ class Windows:
             self.states[chosen],
             self.memory[chosen],
             self.known[chosen],
+            self.start_ns[chosen],
         )
 
 
@@ -94,6 +97,7 @@ def join(parts: Sequence[Windows]) -> Windows:
         np.concatenate([part.states for part in parts]),
         np.concatenate([part.memory for part in parts]),
         np.concatenate([part.known for part in parts]),
+        np.concatenate([part.start_ns for part in parts]),
     )
 
 
@@ -144,7 +148,15 @@ def cut(
     )
     reach = np.minimum(run[np.maximum(due[rows] - lead, 0)] - lead, slots + 1)
     known = np.arange(slots + 1) < reach[:, None]
-    return Windows(lead, recording.sent[tick], np.maximum(late_ms, 0), states, memory[tick[:, 0]], known)
+    return Windows(
+        lead,
+        recording.sent[tick],
+        np.maximum(late_ms, 0),
+        states,
+        memory[tick[:, 0]],
+        known,
+        recording.time_ns[rows],
+    )
 
 
 STANDSTILL = 0.2

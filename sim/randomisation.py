@@ -8,7 +8,7 @@ policies meet the same episodes (common random numbers), and one alone meets the
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import NormalDist
 
@@ -16,12 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.errors import SpecError, nearest
-from robot.spec import RobotSpec
+from robot.spec import Correlation, RobotSpec
 from sim.car import CarParameters, car_parameters
 from sim.plant import Array
 
 SIGMAS = 3.0
 """Normal draws are kept within so many standard deviations: beyond lies nothing that was measured."""
+SINGULAR = 1e-9
+"""Added to a correlation matrix's diagonal (and taken off the rest): of two values that follow from one
+measurement the correlation is 1."""
 LEAST = 0.1
 """Of its nominal value [1]: no positive quantity of a car is drawn below."""
 
@@ -39,6 +42,9 @@ class Parameter:
     low: float | None = None
     high: float | None = None
     least: float = -math.inf
+    loadings: tuple[tuple[str, float], ...] = ()
+    """Of a parameter that was measured together with others: how its deviation is made of theirs and of its
+    own, each standard normal; empty: of its own alone."""
 
     def quantile(self, probability: float) -> float:
         """Below which the parameter lies with this probability; for one-at-a-time extremes."""
@@ -48,12 +54,19 @@ class Parameter:
             return self.value
         return max(NormalDist(self.value, self.sigma).inv_cdf(probability), self.least)
 
-    def draw(self, rng: np.random.Generator) -> float:
-        """One value. Takes the same from ``rng`` whatever the distribution is."""
-        normal, uniform = float(rng.standard_normal()), float(rng.random())
+    def value_of(self, normal: float, uniform: float) -> float:
+        """The value that a standard normal or a uniform number in [0, 1) stands for."""
         if self.low is not None and self.high is not None:
             return self.low + uniform * (self.high - self.low)
         return max(self.value + self.sigma * min(max(normal, -SIGMAS), SIGMAS), self.least)
+
+
+def command_delay(spec: RobotSpec) -> float:
+    """How long a command is on the wire [s]: as measured, else as ``CONDITIONS`` has it."""
+    name = "command_delay"
+    if name in spec.calibration:
+        return spec.scalar(name)
+    return next(p.value for p in CONDITIONS if p.name == name)
 
 
 CONDITIONS = (
@@ -142,9 +155,12 @@ def nominal(spec: RobotSpec) -> tuple[Parameter, ...]:
         entry = spec.calibration.get(f.name)
         unit, reason = (entry.unit, entry.source) if entry is not None else ("", "sim.car.CarParameters")
         car.append(Parameter(f.name, unit, getattr(calibrated, f.name), reason))
+    measured = {p.name: spec.scalar(p.name) for p in CONDITIONS if p.name in spec.calibration}
     hand = {"start_offset": 0.05, "start_heading": 0.05}
     conditions = [
-        replace(p, sigma=hand[p.name], reason="a hand's accuracy, sim.hand") if p.name in hand else p
+        replace(p, sigma=hand[p.name], reason="a hand's accuracy, sim.hand")
+        if p.name in hand
+        else replace(p, value=measured.get(p.name, p.value))
         for p in CONDITIONS
     ]
     return (*car, *conditions)
@@ -154,12 +170,15 @@ def randomised(spec: RobotSpec, course_length: float) -> tuple[Parameter, ...]:
     """Every parameter as uncertain as it is: the calibration's standard deviation, a generic range with its
     reason, or its value where neither is given. The start is anywhere on the course [m]."""
     generic = GENERIC | GENERIC_CONDITIONS
+    parameters = nominal(spec)
+    together = _loadings(spec.correlations, {parameter.name for parameter in parameters})
     found = []
-    for parameter in nominal(spec):
+    for parameter in parameters:
         calibrated = spec.calibration.get(parameter.name)
         if calibrated is not None and calibrated.sigma > 0.0:
             least = LEAST * parameter.value if parameter.value > 0.0 else -math.inf
-            parameter = replace(parameter, sigma=calibrated.sigma, least=least)
+            loadings = together.get(parameter.name, ())
+            parameter = replace(parameter, sigma=calibrated.sigma, least=least, loadings=loadings)
         elif parameter.name in generic:
             low, high, reason = generic[parameter.name]
             parameter = replace(parameter, sigma=0.0, low=low, high=high, reason=reason)
@@ -170,10 +189,38 @@ def randomised(spec: RobotSpec, course_length: float) -> tuple[Parameter, ...]:
 
 
 def draw(parameters: Sequence[Parameter], episodes: int, seed: int, first: int = 0) -> Draws:
-    """Episodes ``first`` to ``first + episodes`` of a seed."""
+    """Episodes ``first`` to ``first + episodes`` of a seed. Each takes the same from its stream whatever the
+    parameters' distributions are."""
     numbers = np.arange(first, first + episodes, dtype=np.int64)
     values = np.empty((episodes, len(parameters)))
+    place = {parameter.name: k for k, parameter in enumerate(parameters)}
     for row, number in enumerate(numbers.tolist()):
         rng = np.random.default_rng([seed, number, *b"parameters"])
-        values[row] = [parameter.draw(rng) for parameter in parameters]
+        own = [(float(rng.standard_normal()), float(rng.random())) for _ in parameters]
+        for k, parameter in enumerate(parameters):
+            normal = own[k][0]
+            if parameter.loadings:
+                normal = sum(share * own[place[name]][0] for name, share in parameter.loadings)
+            values[row, k] = parameter.value_of(normal, own[k][1])
     return Draws(seed, tuple(p.name for p in parameters), numbers, values)
+
+
+def _loadings(
+    correlations: Sequence[Correlation], known: Collection[str]
+) -> dict[str, tuple[tuple[str, float], ...]]:
+    """Rows of the Cholesky factors: what each correlated value's deviation is made of; of the ``known`` ones
+    only. Raises SpecError."""
+    found: dict[str, tuple[tuple[str, float], ...]] = {}
+    for group in correlations:
+        rows = [row for row, name in enumerate(group.names) if name in known]
+        names = [group.names[row] for row in rows]
+        try:
+            matrix = np.array(group.matrix, np.float64)[np.ix_(rows, rows)]
+            factor = np.linalg.cholesky((1.0 - SINGULAR) * matrix + SINGULAR * np.eye(len(rows)))
+        except (np.linalg.LinAlgError, ValueError, IndexError):
+            raise SpecError(
+                f"the correlation of {', '.join(group.names)} is no correlation matrix: {group.matrix}"
+            ) from None
+        for name, row in zip(names, factor.tolist(), strict=True):
+            found[name] = tuple((other, share) for other, share in zip(names, row, strict=True) if share)
+    return found

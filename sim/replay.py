@@ -7,6 +7,7 @@ them, while servo, motor, speed loop, wheels and suspension follow. Then it is l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -16,13 +17,25 @@ from sim.fleet import CarFleet
 from sim.fleet_drive import FleetDrive
 from sim.log_windows import HEADING, Windows
 from sim.plant import Array
-from sim.randomisation import CONDITIONS
+from sim.randomisation import command_delay
 from sim.world import hall
 
 TIMESTEP: Final = 0.001
 """Of the physics [s]; at 2 ms a tight bend parts from the twin by 5 mrad in half a second, at 1 ms by 2."""
 SETTLE_STEPS: Final = 200
 HALL: Final = hall(500.0)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What the twin made of each window; NaN once its physics has diverged. ``states``:
+    ``log_windows.ELEMENTS`` at the beginning of each slot and the end of the last, shape (N, slots + 1, 6),
+    headings unwrapped. ``current``: the motor's mean over each slot [A]; ``voltage``: at the controller's
+    terminals at the end of each slot [V]; shape (N, slots) each."""
+
+    states: Array
+    current: Array
+    voltage: Array
 
 
 def replay(
@@ -32,22 +45,36 @@ def replay(
     timestep: float = TIMESTEP,
     threads: int = 0,
 ) -> Array:
-    """What the twin makes of each window: ``log_windows.ELEMENTS`` at the beginning of each slot and the end
-    of the last, shape (N, slots + 1, 6), headings unwrapped; NaN once the physics has diverged.
+    """The ``states`` of ``replay_drive``."""
+    return replay_drive(spec, windows, truths, timestep=timestep, threads=threads).states
 
-    ``truths``: for each window, values of ``sim.car.CarParameters`` that differ from the calibration. The
-    same for any number of threads, and for any one window whatever others are replayed beside it.
+
+def replay_drive(
+    spec: RobotSpec,
+    windows: Windows,
+    truths: Sequence[Mapping[str, float]] | None = None,
+    delays_s: Array | None = None,
+    timestep: float = TIMESTEP,
+    threads: int = 0,
+) -> Replayed:
+    """What the twin makes of each window.
+
+    ``truths``: for each window, values of ``sim.car.CarParameters`` that differ from the calibration;
+    ``delays_s``: how long a command is on the wire [s], to the millisecond (None: as ``CONDITIONS`` has it).
+    The same for any number of threads, and for any one window whatever others are replayed beside it.
     """
     n, lead = len(windows), windows.lead
     fleet = CarFleet(spec, HALL, truths or [{}] * n, timestep, threads, SETTLE_STEPS)
     drive = FleetDrive(spec, fleet)
-    wire_ms = round(1e3 * next(p.value for p in CONDITIONS if p.name == "command_delay"))
+    delays = np.full(n, command_delay(spec)) if delays_s is None else delays_s
+    wire_ms = np.rint(1e3 * delays).astype(np.int64)
     slot_ms = round(1e3 / spec.rates.guardian_hz)
     everyone, never = np.arange(n), np.zeros(n, bool)
     first = windows.states[:, 0]
     fleet.place(everyone, first[:, :3], first[:, 3])
     drive.start(everyone, first[:, 3], windows.memory)
     found = np.full((n, windows.slots + 1, first.shape[1]), np.nan)
+    current, voltage = np.full((n, windows.slots), np.nan), np.full((n, windows.slots), np.nan)
     for slot in range(lead + windows.slots):
         if slot <= lead:
             fleet.seat(everyone, windows.states[:, slot, :3], windows.states[:, slot, 3:])
@@ -56,12 +83,16 @@ def replay(
         drive.command(windows.sent[:, slot], windows.late_ms[:, slot] + wire_ms, never)
         for _ in range(slot_ms):
             drive.step()
+        mean = drive.mean_current()
+        if slot >= lead:
+            current[:, slot - lead], voltage[:, slot - lead] = mean, fleet.motor.input_voltage
     found[:, -1] = _state(fleet)
-    found[fleet.diverged] = np.nan
+    for values in (found, current, voltage):
+        values[fleet.diverged] = np.nan
     # Turns are counted as in the log.
     yaw = np.concatenate((windows.states[:, lead, HEADING, None], found[..., HEADING]), axis=1)
     found[..., HEADING] = np.unwrap(yaw, axis=1)[:, 1:]
-    return found
+    return Replayed(found, current, voltage)
 
 
 def _state(fleet: CarFleet) -> Array:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ["SANDLOT_CALIBRATION"] = "/nonexistent"  # what was measured on this machine's robots is not asked
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as robot.policy sets it, for tests that do without
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two cores are shared by everything that runs here
 

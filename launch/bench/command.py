@@ -13,6 +13,7 @@ from rich.table import Table
 
 from launch.manifest import machine
 from launch.options import (
+    BenchCalibrationOptions,
     BenchCalmOptions,
     BenchCrosscheckOptions,
     BenchEstimateOptions,
@@ -215,6 +216,15 @@ def estimate(options: BenchEstimateOptions) -> int:
         save(file, options.out)
         say(f"written to {options.out}")
     return _show("bench estimate", figures, options.json)
+
+
+def calibration(options: BenchCalibrationOptions) -> int:
+    """Identification of hidden robots."""
+    from launch.bench.calibration import run
+
+    say = Console(stderr=options.json).print
+    found = run(options.robots, options.seconds, options.seed, options.csv, options.threads, say)
+    return _show("bench calibration", found, options.json)
 
 
 def surrogates(options: BenchSurrogatesOptions) -> int:

@@ -10,7 +10,7 @@ that is the robot stays near the floor, at every horizon.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,14 +68,21 @@ class Divergence:
 
 
 def divergence(
-    spec: RobotSpec, errors: EstimateErrors, windows: Windows, seed: int = 0, threads: int = 0
+    spec: RobotSpec,
+    errors: EstimateErrors,
+    windows: Windows,
+    seed: int = 0,
+    threads: int = 0,
+    truth: Mapping[str, float] | None = None,
 ) -> Divergence:
-    """Replay every window from the log, and once more from a wrong log for the floor."""
+    """Replay every window from the log, and once more from a wrong log for the floor. ``truth``: values of
+    ``sim.car.CarParameters`` in which the car differs from the ``spec`` that its log was driven under."""
     n, rng = len(windows), np.random.default_rng(seed)
     shape, lead = (n, windows.states.shape[1]), windows.lead
     begun = estimate_errors(spec, errors, shape, rng)
     ended = estimate_errors(spec, errors, shape, rng)[:, lead:]
-    both = replay(spec, join([windows, replace(windows, states=windows.states + begun)]), threads=threads)
+    twice = join([windows, replace(windows, states=windows.states + begun)])
+    both = replay(spec, twice, [truth or {}] * 2 * n, threads=threads)
     ours, theirs = both[:n], both[n:]
     return Divergence(
         windows=windows,

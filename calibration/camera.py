@@ -1,0 +1,152 @@
+"""Camera intrinsics from pictures of a ChArUco board: pinhole with radial and tangential distortion.
+
+Zhang 2000, as ``cv2.calibrateCameraExtended`` has it. Every fourth view is held out and only located with the
+result; a view in which the board was moved while the picture was taken, or bent, stands out and is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from calibration.board import View
+from calibration.entry import Check, Finding, Quantity
+from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
+
+FEWEST_VIEWS = 20
+"""Reference, Intrinsics."""
+HELD_OUT = 4
+MOST_RMS = 0.5
+"""[pixels]; 1 for a wide angle."""
+MOST_SIGMA = 0.005
+"""Of the focal length [1]."""
+LEAST_COVERAGE = 0.8
+"""Of the picture's cells with a corner in them [1]."""
+MOST_HELD_OUT = 1.3
+"""Held-out error, of that of the fit."""
+MOST_VIEW = 3.0
+"""A view whose error is so many times the median's is not of a flat board that stood still."""
+CELLS = (8, 6)
+"""The picture in columns and rows, for coverage."""
+LEAST_TILT = 0.35
+"""Largest tilt of the board towards the camera that must occur [rad], of 35 degrees asked for: without any,
+focal length and distance cannot be told apart."""
+NAMES = ("fx", "fy", "cx", "cy", "k1", "k2", "p1", "p2", "k3")
+UNITS = ("px", "px", "px", "px", "1", "1", "1", "1", "1")
+
+
+@dataclass(frozen=True)
+class Intrinsics:
+    """``matrix`` (3, 3) [pixels] and ``distortion`` (5,) [1] as OpenCV has them; ``sigmas`` of ``NAMES``,
+    (9,); ``errors``: root mean square of each view [pixels]; ``tilts``: of the board in each [rad]."""
+
+    matrix: Array
+    distortion: Array
+    sigmas: Array
+    rms: float
+    errors: Array
+    tilts: Array
+
+    def values(self) -> Array:
+        """In the order of ``NAMES``."""
+        m = self.matrix
+        return np.array([m[0, 0], m[1, 1], m[0, 2], m[1, 2], *self.distortion])
+
+
+def calibrate(views: Sequence[View], size: tuple[int, int]) -> Intrinsics:
+    """``size``: width and height of the pictures [pixels]."""
+    rms, matrix, distortion, turns, _, sigmas, _, errors = cv2.calibrateCameraExtended(
+        [view.board for view in views], [view.pixels for view in views], size, None, None
+    )
+    tilts = [np.arccos(np.clip(abs(cv2.Rodrigues(turn)[0][2, 2]), 0.0, 1.0)) for turn in turns]
+    return Intrinsics(
+        np.asarray(matrix, np.float64),
+        np.asarray(distortion, np.float64).ravel()[:5],
+        np.asarray(sigmas, np.float64).ravel()[:9],
+        float(rms),
+        np.asarray(errors, np.float64).ravel(),
+        np.array(tilts),
+    )
+
+
+def locate_error(found: Intrinsics, view: View) -> float:
+    """Root mean square reprojection error [pixels] of a view that was not fitted, its pose alone free."""
+    _, turn, shift = cv2.solvePnP(view.board, view.pixels, found.matrix, found.distortion)
+    projected, _ = cv2.projectPoints(view.board, turn, shift, found.matrix, found.distortion)
+    return float(np.sqrt(np.mean(np.sum((projected.reshape(-1, 2) - view.pixels) ** 2, axis=1))))
+
+
+def coverage(views: Sequence[View], size: tuple[int, int]) -> tuple[float, list[str]]:
+    """Share of the picture's cells with corners in them, and where there are none, for a person."""
+    cells = np.zeros(CELLS[::-1], bool)
+    for view in views:
+        column = np.clip((view.pixels[:, 0] / size[0] * CELLS[0]).astype(int), 0, CELLS[0] - 1)
+        row = np.clip((view.pixels[:, 1] / size[1] * CELLS[1]).astype(int), 0, CELLS[1] - 1)
+        cells[row, column] = True
+    missing = []
+    halves = {"top left": (0, 0), "top right": (0, 1), "bottom left": (1, 0), "bottom right": (1, 1)}
+    for name, (down, right) in halves.items():
+        part = cells[down * 3 : down * 3 + 3, right * 4 : right * 4 + 4]
+        if part.mean() < LEAST_COVERAGE:
+            missing.append(f"hold the board more into the {name} ({100 * part.mean():.0f} % covered)")
+    return float(cells.mean()), missing
+
+
+def estimate(views: Sequence[View], size: tuple[int, int]) -> Estimate:
+    """Raises CalibrationError with what to do if the views will not do."""
+    if len(views) < FEWEST_VIEWS:
+        raise CalibrationError(
+            f"the board was found in {len(views)} pictures, at least {FEWEST_VIEWS} were expected; is it the "
+            "board that was described, sharp and well lit?"
+        )
+    whole = calibrate(views, size)
+    worst = int(np.argmax(whole.errors))
+    if whole.errors[worst] > MOST_VIEW * np.median(whole.errors) and whole.errors[worst] > MOST_RMS:
+        raise CalibrationError(
+            f"{views[worst].name}: error {whole.errors[worst]:.2f} pixels, {np.median(whole.errors):.2f} is "
+            "usual: the board moved, is bent, or is another one there; take that picture out"
+        )
+    if whole.tilts.max() < LEAST_TILT:
+        raise CalibrationError(
+            f"the board was never tilted by more than {np.degrees(whole.tilts.max()):.0f} degrees: focal "
+            "length and distance cannot be told apart; tilt it by 35 degrees each way"
+        )
+    kept = [view for k, view in enumerate(views) if k % HELD_OUT != HELD_OUT - 1]
+    held = [view for k, view in enumerate(views) if k % HELD_OUT == HELD_OUT - 1]
+    part = calibrate(kept, size)
+    outside = float(np.sqrt(np.mean([locate_error(part, view) ** 2 for view in held])))
+    covered, missing = coverage(views, size)
+    values = whole.values()
+    return Estimate(
+        method=f"ChArUco, {len(views)} views, pinhole with five distortion terms",
+        quantities=tuple(
+            Quantity(f"camera_{name}", unit, float(value))
+            for name, unit, value in zip(NAMES, UNITS, values, strict=True)
+        ),
+        covariance=np.diag(whole.sigmas**2),
+        checks=(
+            Check("reprojection error", "px", whole.rms, MOST_RMS),
+            Check("standard deviation of fx, of it", "1", float(whole.sigmas[0] / values[0]), MOST_SIGMA),
+            Check("covered share of the picture", "1", covered, LEAST_COVERAGE, least=True),
+            Check("held-out error, of the fit's", "1", outside / part.rms, MOST_HELD_OUT),
+        ),
+        findings=(Finding("held_out_error", "px", outside),),
+        panels=(
+            Panel(
+                "corners in the picture",
+                "x [px]",
+                "y [px], downwards",
+                (Series("corners", *np.concatenate([v.pixels for v in views]).T.astype(np.float64)),),
+            ),
+            Panel(
+                "errors of the views",
+                "view",
+                "error [px]",
+                (Series("views", np.arange(len(views), dtype=np.float64), whole.errors),),
+            ),
+        ),
+        lines=tuple(missing),
+    )

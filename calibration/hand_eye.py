@@ -1,0 +1,141 @@
+"""Where a camera is mounted: the transform X of A X = X B, from poses of the hand and of a board it sees.
+
+Two methods that go about it differently must agree: Park and Martin 1994 (rotation first, by logarithms) and
+Daniilidis 1999 (dual quaternions, both at once). Then all poses are refined together, each with its share of
+noise in the hand, and the covariance is that of the refinement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from calibration.entry import Check, Finding, Quantity
+from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
+
+FEWEST_POSES = 15
+LEAST_SPAN = np.radians(30.0)
+"""About each of two axes [rad] (reference, Hand-eye)."""
+APART_M, APART_RAD = 0.002, np.radians(0.5)
+"""The two methods agree within this."""
+MOST_M, MOST_RAD = 0.003, np.radians(1.0)
+"""95 % of the error of the mounting [m], [rad]."""
+TRANSLATION_SIGMA, ROTATION_SIGMA = 0.001, np.radians(0.5)
+"""How well the hand's poses are known, relative to each other: weights of the refinement."""
+
+
+@dataclass(frozen=True)
+class Poses:
+    """``hand``: of the gripper (or the body) in the base's frame; ``board``: of the board in the camera's;
+    4 x 4 matrices [m], shape (n, 4, 4) each."""
+
+    hand: Array
+    board: Array
+
+
+def transform(rotation: Array, translation: Array) -> Array:
+    """A 4 x 4 matrix."""
+    found = np.eye(4)
+    found[:3, :3], found[:3, 3] = rotation, np.ravel(translation)
+    return found
+
+
+def solve(poses: Poses, method: int) -> Array:
+    """The camera in the hand's frame, shape (4, 4), by one of OpenCV's methods."""
+    turns, shifts, seen_turns, seen_shifts = (
+        list(part) for m in (poses.hand, poses.board) for part in (m[:, :3, :3], m[:, :3, 3])
+    )
+    rotation, translation = cv2.calibrateHandEye(turns, shifts, seen_turns, seen_shifts, method=method)
+    return transform(rotation, translation)
+
+
+def span(poses: Poses) -> Array:
+    """How far the hand was turned about its two best axes [rad], shape (2,): without two axes the mounting's
+    translation along the one cannot be told."""
+    relative = Rotation.from_matrix(poses.hand[:, :3, :3]) * Rotation.from_matrix(poses.hand[0, :3, :3]).inv()
+    turned = relative.as_rotvec()
+    _, _, axes = np.linalg.svd(turned - turned.mean(axis=0))
+    return np.asarray(np.ptp(turned @ axes[:2].T, axis=0))
+
+
+def refine(poses: Poses, start: Array) -> tuple[Array, Array, Array]:
+    """Mounting that makes the board stand still in the base's frame: the camera in the hand's frame, its
+    covariance in (translation [m], rotation vector [rad]), shape (6, 6), and the poses' errors [m], shape
+    (n,)."""
+    board = poses.hand[0] @ start @ poses.board[0]
+
+    def matrix(x: Array) -> Array:
+        return transform(Rotation.from_rotvec(x[3:]).as_matrix(), x[:3])
+
+    def vector(m: Array) -> Array:
+        return np.concatenate((m[:3, 3], Rotation.from_matrix(m[:3, :3]).as_rotvec()))
+
+    def errors(x: Array) -> Array:
+        camera, still = matrix(x[:6]), matrix(x[6:])
+        # Where the hand must have been, seen from where it says it was: the noise is the hand's.
+        gap = np.linalg.inv(poses.hand) @ still @ np.linalg.inv(camera @ poses.board)
+        turned = Rotation.from_matrix(gap[:, :3, :3]).as_rotvec()
+        return np.concatenate((gap[:, :3, 3] / TRANSLATION_SIGMA, turned / ROTATION_SIGMA), axis=1)
+
+    fit = least_squares(lambda x: errors(x).ravel(), np.concatenate((vector(start), vector(board))))
+    freedom = max(len(fit.fun) - len(fit.x), 1)
+    covariance = float(fit.fun @ fit.fun) / freedom * np.linalg.inv(fit.jac.T @ fit.jac)
+    left = np.linalg.norm(errors(fit.x)[:, :3], axis=1) * TRANSLATION_SIGMA
+    return matrix(fit.x[:6]), covariance[:6, :6], left
+
+
+def estimate(poses: Poses) -> Estimate:
+    """Raises CalibrationError with what to do if the poses will not do."""
+    if len(poses.hand) < FEWEST_POSES:
+        raise CalibrationError(f"{len(poses.hand)} poses; at least {FEWEST_POSES} were expected")
+    spans = span(poses)
+    if spans.min() < LEAST_SPAN:
+        raise CalibrationError(
+            f"the hand turned by {np.degrees(spans[0]):.0f} and {np.degrees(spans[1]):.0f} degrees about its "
+            "two best axes, 30 about each were expected: the mounting cannot be told; turn it more"
+        )
+    park, daniilidis = (solve(poses, m) for m in (cv2.CALIB_HAND_EYE_PARK, cv2.CALIB_HAND_EYE_DANIILIDIS))
+    apart_m = float(np.linalg.norm(park[:3, 3] - daniilidis[:3, 3]))
+    between = Rotation.from_matrix(park[:3, :3].T @ daniilidis[:3, :3])
+    camera, covariance, left = refine(poses, park)
+    worst = int(np.argmax(left))
+    if left[worst] > 4.0 * np.median(left) and left[worst] > 5.0 * TRANSLATION_SIGMA:
+        raise CalibrationError(
+            f"pose {worst + 1} is {1e3 * left[worst]:.0f} mm off, {1e3 * np.median(left):.1f} mm is usual: "
+            "the board was moved, or two poses were swapped; take them again"
+        )
+    sigmas = np.sqrt(np.diag(covariance))
+    vector = np.concatenate((camera[:3, 3], Rotation.from_matrix(camera[:3, :3]).as_rotvec()))
+    names = ("camera_x", "camera_y", "camera_z", "camera_turn_x", "camera_turn_y", "camera_turn_z")
+    return Estimate(
+        method=f"hand-eye, {len(poses.hand)} poses, Park and Daniilidis, refined together",
+        quantities=tuple(
+            Quantity(name, "m" if k < 3 else "rad", float(vector[k])) for k, name in enumerate(names)
+        ),
+        covariance=covariance,
+        checks=(
+            Check("two methods apart", "m", apart_m, APART_M),
+            Check("two methods apart", "rad", float(between.magnitude()), APART_RAD),
+            Check("95 % of the mounting's error", "m", 1.96 * float(np.linalg.norm(sigmas[:3])), MOST_M),
+            Check("95 % of the mounting's error", "rad", 1.96 * float(np.linalg.norm(sigmas[3:])), MOST_RAD),
+        ),
+        findings=(Finding("pose_error", "m", float(np.sqrt(np.mean(left**2)))),),
+        panels=(
+            Panel(
+                "errors of the poses",
+                "pose",
+                "error [mm]",
+                (Series("poses", np.arange(len(left), dtype=np.float64), 1e3 * left),),
+            ),
+        ),
+    )
+
+
+def poses_of(rows: Sequence[tuple[Array, Array]]) -> Poses:
+    """From pairs of 4 x 4 matrices."""
+    return Poses(np.array([hand for hand, _ in rows]), np.array([board for _, board in rows]))

@@ -1,0 +1,167 @@
+"""The inertial sensor at rest: noise, bias, how it is mounted; and with six faces its scale.
+
+A minute of standing gives the gyroscope's bias, white noise and Allan deviation, and, from the direction of
+gravity, roll and pitch of the board in the car. If the log also has the car resting on other sides, scale
+and bias of the accelerometer follow from all of them measuring the same gravity (Frosio et al. 2009,
+"Autocalibration of MEMS accelerometers": |S (f - b)| = g).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from calibration.allan import allan_deviation, bias_instability, white_noise
+from calibration.drive import Drive
+from calibration.entry import Check, Finding, Quantity
+from calibration.manoeuvre import Leg
+from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
+from calibration.signal_checks import require_unclipped
+from calibration.still import Rest, rests
+from robot.spec import RobotSpec
+
+GRAVITY = 9.80665
+"""Standard gravity [m/s^2] (ISO 80000-3)."""
+STILL_S = 60.0
+"""What the reference asks for [s]."""
+LEAST_S, FACE_S = 30.0, 3.0
+"""Shortest rest for noise and bias, and on a face [s]."""
+MOST_BIAS_SIGMA = 0.001
+"""Accepted (reference, Gyro/accel) [rad/s]."""
+MOST_FORCE_ERROR = 0.05
+"""Accepted (reference) [m/s^2]: of the length of gravity, after six faces."""
+MOST_SHIFT = 0.004
+"""Of gravity's direction between thirds of the rest [rad]: the board or the car was moved."""
+FACE = 0.8
+"""An axis within this cosine of gravity is a face."""
+
+
+class ImuProcedure:
+    """Implements ``calibration.procedure.Procedure``."""
+
+    name = "imu"
+    about = (
+        "The car stands still for a minute on a level floor; do not touch it. For the accelerometer's scale, "
+        "record a log in which it also rests for 3 s on each of its six sides, and give that with --log."
+    )
+    valid_days = 180
+
+    def legs(self, spec: RobotSpec) -> tuple[Leg, ...]:
+        return (Leg("stand still", STILL_S + 2.0),)
+
+    def estimate(self, drives: Sequence[Drive]) -> Estimate:
+        samples = drives[0].sensor("imu")
+        for axis in range(6):
+            require_unclipped("the inertial sensor", samples.values[:, axis])
+        found = rests(samples, FACE_S)
+        longest = max(found, key=lambda rest: rest.end - rest.first, default=None)
+        rate_hz = 1.0 / float(np.median(np.diff(samples.time_s)))
+        if longest is None or (longest.end - longest.first) / rate_hz < LEAST_S:
+            seconds = 0.0 if longest is None else (longest.end - longest.first) / rate_hz
+            raise CalibrationError(
+                f"the longest rest in the log is {seconds:.0f} s, at least {LEAST_S:.0f} s were expected: "
+                "leave the car alone"
+            )
+        still = samples.values[longest.first : longest.end]
+        shift = moved(still[:, :3])
+        if shift > MOST_SHIFT:
+            raise CalibrationError(
+                f"gravity turned by {1e3 * shift:.0f} mrad during the rest: the board moved or the car was "
+                "touched; fasten it and measure again"
+            )
+        deviations = [allan_deviation(still[:, axis], rate_hz) for axis in range(6)]
+        noise = np.array([white_noise(*some) * math.sqrt(rate_hz) for some in deviations])
+        gyro_noise, force_noise = (
+            math.sqrt(float(np.mean(noise[part] ** 2))) for part in (slice(3, 6), slice(0, 3))
+        )
+        # Of the mean over the rest: as its thirds differ, at least as the white noise says.
+        thirds = np.array([part.mean(axis=0) for part in np.array_split(still[:, 3:], 3)])
+        white = gyro_noise / math.sqrt(len(still))
+        bias_sigma = max(float(thirds.std(axis=0, ddof=1).max()) / math.sqrt(3.0), white)
+        roll, pitch = mounting(longest.force)
+        faces = six_faces(found)
+        checks = [Check("standard deviation of the gyroscope's bias", "rad/s", bias_sigma, MOST_BIAS_SIGMA)]
+        findings = [
+            Finding(f"gyroscope_bias_{name}", "rad/s", float(value), bias_sigma)
+            for name, value in zip("xyz", longest.turning, strict=True)
+        ]
+        findings += [
+            Finding("mounting_roll", "rad", roll, force_noise / GRAVITY / math.sqrt(len(still))),
+            Finding("mounting_pitch", "rad", pitch, force_noise / GRAVITY / math.sqrt(len(still))),
+            Finding(
+                "gyroscope_bias_instability", "rad/s", max(bias_instability(d) for _, d in deviations[3:])
+            ),
+            Finding("gyroscope_density", "rad/s/sqrt(Hz)", gyro_noise / math.sqrt(rate_hz)),
+        ]
+        frozen: tuple[str, ...] = ("accelerometer scale and bias: six faces were not in the log",)
+        if faces is not None:
+            scale, bias, error = faces
+            checks.append(Check("gravity's length on the worst face, off", "m/s^2", error, MOST_FORCE_ERROR))
+            findings += [
+                Finding(f"accelerometer_scale_{n}", "1", float(v)) for n, v in zip("xyz", scale, strict=True)
+            ]
+            findings += [
+                Finding(f"accelerometer_bias_{n}", "m/s^2", float(v))
+                for n, v in zip("xyz", bias, strict=True)
+            ]
+            frozen = ()
+        # Of a standard deviation from n samples, three axes together.
+        certain = 1.0 / math.sqrt(2.0 * 3.0 * len(still))
+        return Estimate(
+            method=f"{len(still) / rate_hz:.0f} s at rest" + ("" if faces is None else ", six faces"),
+            quantities=(
+                Quantity("gyroscope_noise", "rad/s", gyro_noise),
+                Quantity("accelerometer_noise", "m/s^2", force_noise),
+            ),
+            covariance=np.diag(np.square([gyro_noise * certain, force_noise * certain])),
+            checks=tuple(checks),
+            findings=tuple(findings),
+            panels=(
+                _allan_panel("gyroscope", "rad/s", deviations[3:]),
+                _allan_panel("accelerometer", "m/s²", deviations[:3]),
+            ),
+            frozen=frozen,
+        )
+
+
+def moved(force: Array) -> float:
+    """How far the direction of gravity turned between thirds of a rest [rad]; ``force``, shape (n, 3)."""
+    means = np.array([part.mean(axis=0) for part in np.array_split(force, 3)])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    return max(float(np.linalg.norm(a - b)) for a in means for b in means)
+
+
+def mounting(force: Array) -> tuple[float, float]:
+    """Roll and pitch of the sensor [rad] on a car that stands level, from its mean specific force, shape
+    (3,)."""
+    x, y, z = force.tolist()
+    return math.atan2(y, z), math.atan2(-x, math.hypot(y, z))
+
+
+def six_faces(found: Sequence[Rest]) -> tuple[Array, Array, float] | None:
+    """Scale [1] and bias [m/s^2] by axis, shape (3,) each, and the worst face's error [m/s^2]; None unless
+    the rests show all six sides."""
+    forces = np.array([rest.force for rest in found])
+    if not len(forces):
+        return None
+    cosines = forces / np.linalg.norm(forces, axis=1, keepdims=True)
+    seen = [bool((side * cosines[:, axis] > FACE).any()) for axis in range(3) for side in (1.0, -1.0)]
+    if not all(seen):
+        return None
+
+    def residuals(x: Array) -> Array:
+        return np.asarray(np.linalg.norm(x[:3] * (forces - x[3:]), axis=1) - GRAVITY)
+
+    fit = least_squares(residuals, np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]))
+    return fit.x[:3], fit.x[3:], float(np.abs(fit.fun).max())
+
+
+def _allan_panel(what: str, unit: str, deviations: Sequence[tuple[Array, Array]]) -> Panel:
+    series = tuple(
+        Series(name, np.log10(taus), np.log10(values), "line")
+        for name, (taus, values) in zip("xyz", deviations, strict=True)
+    )
+    return Panel(f"Allan deviation, {what}", "log10 of the averaging time [s]", f"log10 [{unit}]", series)

@@ -1,0 +1,142 @@
+"""What is concluded from driving about the twin: a distribution of its parameters, and whether it is better.
+
+A third of the drive is kept from the fit; there the twin must have become better, or the entry does not
+count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from calibration.chunks import CHANNELS, EVERY, UNITS, Chunks, chunks_of
+from calibration.drive import Drive
+from calibration.entry import Check, Finding, Quantity
+from calibration.identification import Fit, Identification, Progress
+from calibration.procedure import Array, Estimate, Panel, Series
+from calibration.twin_parameters import MOST, twin_parameters
+from sim.estimate_errors import load_errors
+
+MOST_CHUNKS = 24
+"""Of 2 s each, taken evenly from the logs; a third of them is held out."""
+HELD_OUT = 3
+"""Every so many-th chunk is."""
+MOST_HALF_WIDTH = 0.2
+"""A 95 % interval whose half is more of its value is not told by the data (reference, gate b)."""
+AT_BOUND = 0.99
+"""Share of the bound beyond which an estimate is at it (reference, gate c)."""
+TOLD = 0.5
+"""A parameter whose prior variance is left by more than this share was told by the prior."""
+NAMED = 0.35
+"""Loadings of a direction from which on a parameter is named with it [1]."""
+
+
+def estimate(drives: Sequence[Drive], threads: int, progress: Progress) -> Estimate:
+    """Raises CalibrationError if there is too little to fit."""
+    spec = drives[0].spec
+    chunks = chunks_of(spec, load_errors(spec), drives, MOST_CHUNKS)
+    kept, held = split(chunks)
+    parameters = twin_parameters(spec)
+    fit = Identification(spec, kept, parameters, threads, progress).fit()
+    judge = Identification(spec, held, parameters, threads)
+    before, after = judge.residuals(np.stack((np.zeros(len(parameters)), fit.deviates), axis=-1))
+    return conclusion(fit, held, before, after)
+
+
+def split(chunks: Chunks) -> tuple[Chunks, Chunks]:
+    """To fit, and to judge by."""
+    rows = range(len(chunks))
+    return (
+        chunks.take([row for row in rows if row % HELD_OUT != HELD_OUT - 1]),
+        chunks.take([row for row in rows if row % HELD_OUT == HELD_OUT - 1]),
+    )
+
+
+def conclusion(fit: Fit, held: Chunks, before: Array, after: Array) -> Estimate:
+    """From a fit, and the held-out residuals at the file's values and at the fit's, shape (N, T, 5) each."""
+    values, deviates = fit.values(), fit.deviates
+    quantities = tuple(Quantity(p.name, p.unit, values[p.name]) for p in fit.parameters)
+    worse, better = error(before, fit.noise), error(after, fit.noise)
+    told = [
+        f"{name}: held-out error {b:.3g} {unit} before, {a:.3g} after"
+        for name, unit, b, a in zip(CHANNELS, UNITS, rms(before), rms(after), strict=True)
+    ]
+    return Estimate(
+        method="maximum a posteriori on replayed chunks, Gauss-Newton covariance",
+        quantities=quantities,
+        covariance=fit.covariance(),
+        checks=(
+            Check("held-out error, of that before", "1", better / worse, 1.0),
+            Check("largest deviate, of its bound", "1", float(np.abs(deviates).max()) / MOST, AT_BOUND),
+        ),
+        findings=tuple(
+            Finding(f"held-out {name}", unit, float(value))
+            for name, unit, value in zip(CHANNELS, UNITS, rms(after), strict=True)
+        ),
+        panels=(*_traces(held, before, after), _intervals(fit)),
+        lines=tuple(told),
+        frozen=frozen(fit),
+    )
+
+
+def rms(residuals: Array) -> list[float]:
+    """By channel, of (N, T, 5) with NaN where there are none; a replay that diverged is infinitely wrong."""
+    return [float(np.sqrt(np.nanmean(np.square(residuals[..., c])))) for c in range(residuals.shape[-1])]
+
+
+def error(residuals: Array, noise: Array) -> float:
+    """Root mean square over the channels, each in its own noise [1]."""
+    return float(np.sqrt(np.mean(np.square(np.array(rms(residuals)) / noise))))
+
+
+def frozen(fit: Fit) -> tuple[str, ...]:
+    """What the data could not tell, each in words: directions, and single parameters."""
+    found = []
+    for direction in fit.resolved.frozen:
+        parts = [
+            f"{share:+.2f} {p.name}"
+            for share, p in zip(direction, fit.parameters, strict=True)
+            if abs(share) > NAMED
+        ]
+        if len(parts) > 1:
+            found.append("together only: " + " ".join(parts))
+    remaining = fit.resolved.remaining()
+    for row, p in enumerate(fit.parameters):
+        low, high = fit.interval(row)
+        if remaining[row] > TOLD:
+            found.append(f"{p.name}: held at {p.value:.4g} {p.unit}, 95 % in {low:.4g} to {high:.4g}")
+        elif not p.offset and (high - low) / 2 > MOST_HALF_WIDTH * abs(p.value):
+            found.append(f"{p.name}: 95 % in {low:.4g} to {high:.4g} {p.unit}, too wide to rely on")
+    return tuple(found)
+
+
+def _traces(held: Chunks, before: Array, after: Array) -> list[Panel]:
+    """Of the held-out chunk that was replayed worst: what was measured, and the twin before and after."""
+    worst = int(np.nanargmax(np.nanmean(np.square(before[..., 0]), axis=1)))
+    measured = held.measured[worst]
+    time = np.asarray(np.arange(1, len(measured) + 1) * (EVERY * 0.01), np.float64)
+    found = []
+    for c in (0, 1, 3):
+        series = (
+            Series("measured", time, measured[:, c]),
+            Series("twin before", time, measured[:, c] + before[worst, :, c], "line"),
+            Series("twin after", time, measured[:, c] + after[worst, :, c], "line"),
+        )
+        found.append(Panel(f"{CHANNELS[c]}, held out", "time [s]", UNITS[c], series))
+    return found
+
+
+def _intervals(fit: Fit) -> Panel:
+    rows = np.arange(len(fit.parameters), dtype=np.float64)
+    half = 1.96 * np.sqrt(fit.resolved.remaining())
+    bars = [
+        Series(p.name, np.array([z - h, z + h]), np.array([row, row]), "line")
+        for p, z, h, row in zip(fit.parameters, fit.deviates, half, rows, strict=True)
+    ]
+    return Panel(
+        "deviates with 95 % intervals",
+        "prior standard deviations from the file",
+        "parameter",
+        (Series("estimate", fit.deviates, rows), *bars),
+    )

@@ -1,0 +1,276 @@
+"""Robots whose parameters are hidden drive, the twin is identified from their logs, and the truth looked up.
+
+Every fourth one is other physics altogether (``sim.bicycle``), which no parameters make the twin into. One
+row per parameter and robot; a file that has some goes on where it ended.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import tomli_w
+from scipy.stats import binomtest
+
+from calibration.chunks import chunks_of
+from calibration.drive import read_drive
+from calibration.identification import Identification
+from calibration.twin_conclusion import MOST_CHUNKS, error
+from calibration.twin_parameters import TwinParameter, twin_parameters
+from launch.catalogue import find
+from launch.lockstep import Lockstep
+from launch.manifest import Setup
+from launch.replay.recording import recording, room_of
+from launch.session import create_session
+from robot.practice.course import Course
+from robot.spec import RobotSpec, load_spec
+from robot.teleop.demonstrator import Demonstrator
+from robot.teleop.pure_pursuit import tuned
+from sim.emulators.line import LineDelay
+from sim.estimate_errors import load_errors
+from sim.plant import Array
+from sim.surrogate import Deviation, Surrogate
+from sim.validation.twin_validity import divergence, growth, windows_of
+
+MOST_DEVIATES = 2.0
+"""Truths are drawn from the priors, within so many standard deviations."""
+MOST_DELAY_S = 0.004
+"""Of commands, more than the wire's own [s]: with 8 ms a car no longer arms (sim/surrogates/late.toml)."""
+BICYCLE_EVERY = 4
+WITHOUT_TRUTH = {"sim.bicycle:Bicycle": ("tyre_slip_rate",)}
+"""Parameters that have no counterpart in other physics."""
+FITTED = 0.7
+"""Share of the log that is fitted; the rest judges."""
+HELD_WINDOWS = 10
+TOLD = 0.5
+SPEED = 3.3
+"""Of the driver [m/s]: 7 m/s^2 in the oval's bends, two thirds of the usual grip."""
+
+
+class Practitioner(Demonstrator):
+    """A driver at a policy's pace, with a demonstrator's unsteady hand."""
+
+    def __init__(self, spec: RobotSpec, course: Course, speed: float, rng: np.random.Generator) -> None:
+        super().__init__(spec, course, speed, rng)
+        self._driver = tuned(spec, course, speed)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One parameter of one robot. ``told``: the data say more of it than the prior; ``held_before``,
+    ``held_after``: errors of held-out chunks in residual standard deviations; ``floor_before``,
+    ``floor_after``: of held-out replays, in noise floors (``sandlot replay --twin``)."""
+
+    robot: int
+    physics: str
+    parameter: str
+    truth: float
+    file: float
+    estimate: float
+    low: float
+    high: float
+    told: int
+    deviates: float
+    held_before: float
+    held_after: float
+    floor_before: float
+    floor_after: float
+    wall_s: float
+    cpu_s: float
+
+    @property
+    def holds(self) -> bool:
+        """The 95 % interval."""
+        return self.low <= self.truth <= self.high
+
+
+def run(
+    robots: int, seconds: float, seed: int, path: Path, threads: int, say: Callable[[str], None]
+) -> dict[str, float]:
+    """Identify ``robots`` of them, each from a log of ``seconds``; the figures of all rows in the file."""
+    rows = list(read(path))
+    done = {row.robot for row in rows}
+    for number in range(robots):
+        if number in done:
+            continue
+        found = list(identify(number, seconds, seed, threads))
+        rows += found
+        append(path, found)
+        one, inside = found[0], sum(row.holds for row in found)
+        say(
+            f"robot {number} ({one.physics}): replay {one.floor_before:.1f} -> {one.floor_after:.1f} floors, "
+            f"{inside} of {len(found)} intervals hold, {one.wall_s:.0f} s"
+        )
+    return figures(rows)
+
+
+def hidden(spec: RobotSpec, number: int, seed: int) -> tuple[Surrogate, dict[str, float]]:
+    """A robot, and the truth about it by parameter."""
+    rng = np.random.default_rng([seed, number, *b"hidden"])
+    twin = "sim.bicycle:Bicycle" if number % BICYCLE_EVERY == BICYCLE_EVERY - 1 else ""
+    truth: dict[str, float] = {}
+    for p in twin_parameters(spec):
+        deviate = float(np.clip(rng.standard_normal(), -MOST_DEVIATES, MOST_DEVIATES))
+        truth[p.name] = p.at(deviate)
+    delay = round(float(rng.uniform(0.0, MOST_DELAY_S)), 4)
+    truth["command_delay"] = next(p.value for p in twin_parameters(spec) if p.name == "command_delay") + delay
+    changes = tuple(
+        Deviation(name, "drawn", 0.0, value) for name, value in truth.items() if name != "command_delay"
+    )
+    lines = (LineDelay("vesc", "device", delay, "drawn"),)
+    for name in WITHOUT_TRUTH.get(twin, ()):
+        del truth[name]
+    return Surrogate(f"hidden-{number}", "drawn", twin, changes, lines), truth
+
+
+def identify(number: int, seconds: float, seed: int, threads: int) -> Iterator[Row]:
+    """Let one drive, fit the first part of its log, and judge by the rest."""
+    spec = load_spec(find("robots", "racer"))
+    surrogate, truth = hidden(spec, number, seed)
+    with tempfile.TemporaryDirectory() as folder:
+        run = drive(Path(folder), surrogate, seconds, seed + number)
+        whole, log = read_drive(run)
+        whole = replace(whole, recording=recording(whole.spec, log, room_of(log, run)[0]))
+    recorded = whole.recording
+    assert recorded is not None
+    early = np.arange(len(recorded.usable)) < FITTED * len(recorded.usable)
+    fitted, held = (replace(recorded, usable=recorded.usable & part) for part in (early, ~early))
+    errors, parameters = load_errors(spec), twin_parameters(spec)
+    began, began_cpu = time.perf_counter(), time.process_time()
+    chunks = chunks_of(spec, errors, [replace(whole, recording=fitted)], 2 * MOST_CHUNKS // 3)
+    fit = Identification(spec, chunks, parameters, threads).fit()
+    wall_s, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
+    judged = chunks_of(spec, errors, [replace(whole, recording=held)], MOST_CHUNKS // 3)
+    judge = Identification(spec, judged, parameters, threads)
+    before, after = judge.residuals(np.stack((np.zeros(len(parameters)), fit.deviates), axis=-1))
+    values = fit.values()
+    windows = windows_of(spec, errors, [held], HELD_WINDOWS)
+    floors = []
+    for car in ({}, {name: value for name, value in values.items() if name != "command_delay"}):
+        told = growth(divergence(spec, errors, windows, threads=threads, truth=car))
+        floors.append(max((float(found.ratio.max()) for found in told), default=math.nan))
+    remaining = fit.resolved.remaining()
+    for row, p in enumerate(parameters):
+        if p.name in truth:
+            low, high = fit.interval(row)
+            yield Row(
+                robot=number,
+                physics=surrogate.twin or "twin",
+                parameter=p.name,
+                truth=truth[p.name],
+                file=p.value,
+                estimate=values[p.name],
+                low=low,
+                high=high,
+                told=int(remaining[row] < TOLD),
+                deviates=_deviates(p, truth[p.name], float(fit.deviates[row]), float(remaining[row])),
+                held_before=error(before, fit.noise),
+                held_after=error(after, fit.noise),
+                floor_before=floors[0],
+                floor_after=floors[1],
+                wall_s=wall_s,
+                cpu_s=cpu_s,
+            )
+
+
+def _deviates(p: TwinParameter, truth: float, estimate: float, variance: float) -> float:
+    """How many of its stated standard deviations the estimate is off."""
+    return (estimate - p.deviate(truth)) / math.sqrt(variance)
+
+
+def drive(folder: Path, surrogate: Surrogate, seconds: float, seed: int) -> Path:
+    """A session of the robot on the oval in lockstep; its folder."""
+    file = folder / "surrogate.toml"
+    file.write_text(tomli_w.dumps(msgspec.to_builtins(surrogate)))
+    session = create_session(
+        "racer",
+        "oval",
+        role="run",
+        runs=folder / "runs",
+        twin=True,
+        fast=True,
+        seed=seed,
+        minutes=seconds / 60.0,
+        surrogate=str(file),
+        setup=Setup(
+            demonstrator="launch.bench.calibration:Practitioner",
+            demonstration_laps=1_000_000,
+            demonstration_speed=SPEED,
+            evaluate_every=0,
+            update_ratio=0,
+        ),
+    )
+    lockstep = Lockstep(session)
+    try:
+        lockstep.run(session.manifest.minutes)
+    finally:
+        lockstep.close()
+    return session.directory
+
+
+def read(path: Path) -> Iterator[Row]:
+    """The rows of a file, none if it is not there."""
+    if not path.exists():
+        return
+    kinds = {f.name: f.type for f in fields(Row)}
+    convert = {"int": int, "float": float, "str": str}
+    with path.open(newline="") as file:
+        for plain in csv.DictReader(file):
+            yield Row(**{name: convert[str(kinds[name])](value) for name, value in plain.items()})
+
+
+def append(path: Path, rows: list[Row]) -> None:
+    """Write rows behind those there are."""
+    names = [f.name for f in fields(Row)]
+    new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        if new:
+            writer.writeheader()
+        writer.writerows(
+            {n: f"{v:.6g}" if isinstance(v := getattr(row, n), float) else v for n in names} for row in rows
+        )
+
+
+def figures(rows: list[Row]) -> dict[str, float]:
+    """Coverage and errors, the twin's own physics and the other apart. Errors are relative, of parameters
+    that the data told."""
+    found: dict[str, float] = {"robots": len({row.robot for row in rows})}
+    for name, physics in (
+        ("twin", [r for r in rows if r.physics == "twin"]),
+        ("other", [r for r in rows if r.physics != "twin"]),
+    ):
+        if not physics:
+            continue
+        told = [r for r in physics if r.told]
+        inside = sum(row.holds for row in physics)
+        robots = {r.robot: r for r in physics}.values()
+
+        def middle(column: str, some: list[Row]) -> float:
+            return float(np.median([getattr(r, column) for r in some])) if some else math.nan
+
+        relative: Array = np.array([abs(r.estimate / r.truth - 1.0) for r in told])
+        before: Array = np.array([abs(r.file / r.truth - 1.0) for r in told])
+        found |= {
+            f"{name}_robots": len(robots),
+            f"{name}_intervals": len(physics),
+            f"{name}_intervals_hold": inside,
+            f"{name}_coverage_ratio": inside / len(physics),
+            f"{name}_coverage_p": float(binomtest(inside, len(physics), 0.95).pvalue),
+            f"{name}_told_ratio": len(told) / len(physics),
+            f"{name}_median_error_before_ratio": float(np.median(before)) if len(before) else math.nan,
+            f"{name}_median_error_after_ratio": float(np.median(relative)) if len(relative) else math.nan,
+            f"{name}_held_out_before_floors": middle("floor_before", list(robots)),
+            f"{name}_held_out_after_floors": middle("floor_after", list(robots)),
+            f"{name}_median_wall_s": middle("wall_s", list(robots)),
+            f"{name}_median_cpu_s": middle("cpu_s", list(robots)),
+        }
+    return found

@@ -1,0 +1,217 @@
+"""``sandlot calibrate``: a robot measures itself by procedures, and what it found is kept by date."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from calibration.book import Book, robot_id, stamp
+from calibration.drive import log_hash, read_drive
+from calibration.entry import Check, Entry, Finding, Quantity
+from calibration.procedure import CalibrationError, Estimate, Procedure
+from launch.calibrate.offline import VALID_DAYS, camera, files_hash, hand_eye
+from launch.calibrate.procedures import PROCEDURES, named
+from launch.calibrate.status import compare, status
+from launch.catalogue import find
+from launch.manifest import Setup, git_revision, versions
+from launch.options import CalibrateOptions
+from launch.practice import conduct, need, run_fast
+from launch.replay.recording import recording, room_of
+from launch.session import Session, create_session
+from robot.errors import SandlotError
+from robot.log_reader import Log
+from robot.spec import RobotSpec, load_spec
+from sim.surrogate import load_surrogate
+
+FAILED = 3
+"""Exit code: it was measured, and is not good enough to be used."""
+OFFLINE = ("camera", "hand-eye")
+SPARE = 2.0
+"""How many times as long as its legs a manoeuvre may take before the session ends by itself."""
+
+
+def calibrate(options: CalibrateOptions) -> int:
+    """0 if every procedure passed, ``FAILED`` if one did not."""
+    console = Console(stderr=options.json)
+    spec = load_spec(find("robots", options.robot))
+    if options.surrogate and options.hardware:
+        raise SandlotError(
+            "--surrogate is in the twin's place and --hardware drives the robot; leave one out"
+        )
+    if options.status or options.compare:
+        name = "" if options.surrogate is None else load_surrogate(find("surrogates", options.surrogate)).name
+        book = Book(robot_id(spec.name, name))
+        if options.status:
+            return status(console, spec, book, options.json)
+        return compare(console, book, named(options.procedure or "").name, options.compare or ())
+    if options.procedure is None:
+        raise SandlotError(f"say what to calibrate: {', '.join((*PROCEDURES, *OFFLINE))}, all; or --status")
+    every = PROCEDURES if options.procedure == "all" else (options.procedure,)
+    if options.procedure in OFFLINE:
+        return _offline(console, options, spec)
+    failed, done = [], []
+    for name in every:
+        procedure = named(name)
+        console.print(f"[bold]{procedure.name}[/] {procedure.about}", highlight=False)
+        paths = options.log or (_drive(options, procedure),)
+        entry = conclude(console, procedure, paths)
+        done.append(msgspec.to_builtins(entry))
+        if not entry.passed:
+            failed.append(procedure.name)
+    if options.json:
+        print(json.dumps({"entries": done, "failed": failed}))
+    return FAILED if failed else 0
+
+
+def _offline(console: Console, options: CalibrateOptions, spec: RobotSpec) -> int:
+    """Camera and hand-eye: of the robot itself."""
+    name = options.procedure or ""
+    path = options.images if name == "camera" else options.poses
+    if path is None or not path.exists():
+        what = "--images FOLDER" if name == "camera" else "--poses FILE"
+        raise SandlotError(f"{name} is computed from what was taken before: {what}, which is there")
+    estimate = camera(path, options.board) if name == "camera" else hand_eye(path)
+    valid = datetime.timedelta(days=VALID_DAYS)
+    entry = entry_of(name, valid, estimate, files_hash(path), str(path), spec.name)
+    keep(console, estimate, entry, path if path.is_dir() else path.parent)
+    if options.json:
+        print(json.dumps({"entries": [msgspec.to_builtins(entry)], "failed": [] if entry.passed else [name]}))
+    return 0 if entry.passed else FAILED
+
+
+def conclude(console: Console, procedure: Procedure, paths: Sequence[Path]) -> Entry:
+    """Estimate from logs, show it, draw it beside the first log, and put it into the book, passed or not, of
+    the robot that drove. Raises CalibrationError for data from which nothing follows: then nothing is
+    written."""
+    logs = [read_drive(path) for path in paths]
+    robot = _one_robot([(drive.spec, log) for drive, log in logs])
+    drives = [
+        replace(drive, recording=recording(drive.spec, log, room_of(log, path)[0]))
+        for (drive, log), path in zip(logs, paths, strict=True)
+    ]
+    estimate = procedure.estimate(drives)
+    hashes, source = (" ".join(map(f, paths)) for f in (log_hash, str))
+    valid = datetime.timedelta(days=procedure.valid_days)
+    entry = entry_of(procedure.name, valid, estimate, hashes, source, robot)
+    keep(console, estimate, entry, paths[0] if paths[0].is_dir() else paths[0].parent)
+    return entry
+
+
+def keep(console: Console, estimate: Estimate, entry: Entry, folder: Path) -> None:
+    """Show an entry, draw it into ``folder``, and put it into its robot's book, passed or not."""
+    show(console, estimate, entry)
+    try:
+        from launch.calibrate.picture import draw
+    except ModuleNotFoundError:
+        console.print("  no picture: matplotlib is not installed here", highlight=False)
+    else:
+        picture = folder / f"{entry.procedure}.png"
+        picture.write_bytes(draw(estimate.panels, f"{entry.procedure} of {entry.robot}, {entry.date}"))
+        console.print(f"  picture {picture}", highlight=False)
+    console.print(f"  entry   {Book(entry.robot).add(entry)}", highlight=False)
+
+
+def _one_robot(logs: Sequence[tuple[RobotSpec, Log]]) -> str:
+    """The id of the robot, twin or surrogate that drove, as the logs have it. Raises CalibrationError if they
+    are of several."""
+    found = set()
+    for spec, log in logs:
+        about = tomllib.loads(log.metadata.get("manifest", ""))
+        name = str(about.get("surrogate", {}).get("name", ""))
+        found.add(robot_id(spec.name, name, bool(about.get("twin"))))
+    if len(found) > 1:
+        raise CalibrationError(f"the logs are of {' and '.join(sorted(found))}; give those of one robot")
+    return found.pop()
+
+
+def entry_of(
+    procedure: str, valid: datetime.timedelta, estimate: Estimate, sha256: str, source: str, robot: str
+) -> Entry:
+    """Dated now, in Python's own numbers."""
+    now = datetime.datetime.now(datetime.UTC)
+    return Entry(
+        procedure=procedure,
+        robot=robot,
+        date=stamp(now),
+        expires=stamp(now + valid),
+        method=estimate.method,
+        software=git_revision() or versions().get("sandlot", ""),
+        log_sha256=sha256,
+        source=source,
+        quantities=tuple(Quantity(q.name, q.unit, float(q.value)) for q in estimate.quantities),
+        covariance=tuple(tuple(row) for row in np.asarray(estimate.covariance).tolist()),
+        checks=tuple(
+            Check(c.rule, c.unit, float(c.measured), float(c.limit), c.least) for c in estimate.checks
+        ),
+        findings=tuple(Finding(f.name, f.unit, float(f.value), float(f.sigma)) for f in estimate.findings),
+        frozen=estimate.frozen,
+    )
+
+
+def show(console: Console, estimate: Estimate, entry: Entry) -> None:
+    """For a person: residuals, values, rules."""
+
+    def say(line: str) -> None:
+        console.print(f"  {line}", highlight=False, markup=False)
+
+    for line in estimate.lines:
+        say(line)
+    for row, quantity in enumerate(entry.quantities):
+        say(f"{quantity.name} = {quantity.value:.6g} ± {entry.sigma(row):.2g} {quantity.unit}")
+    for finding in entry.findings:
+        around = f" ± {finding.sigma:.2g}" if finding.sigma else ""
+        say(f"({finding.name} {finding.value:.5g}{around} {finding.unit})")
+    for what in entry.frozen:
+        say(f"not told by these data: {what}")
+    for check in entry.checks:
+        verdict = "[green]pass[/]" if check.passed else "[red]fail[/]"
+        bound = "at least" if check.least else "at most"
+        console.print(
+            f"  {verdict} {check.rule}: {check.measured:.3g} {check.unit}, {bound} {check.limit:g}",
+            highlight=False,
+        )
+
+
+def _drive(options: CalibrateOptions, procedure: Procedure) -> Path:
+    """Let the robot do what the procedure needs; the run's folder. Raises SandlotError if it was cut off."""
+    if not options.hardware:
+        need("mujoco")
+    spec = load_spec(find("robots", options.robot))
+    minutes = SPARE * sum(leg.seconds for leg in procedure.legs(spec)) / 60.0 + 0.5
+    session = create_session(
+        options.robot,
+        options.course,
+        role="calibrate",
+        runs=options.runs,
+        twin=not options.hardware,
+        fast=not (options.hardware or options.realtime),
+        seed=options.seed,
+        minutes=minutes,
+        surrogate=options.surrogate,
+        setup=Setup(demonstration_laps=0, update_ratio=0, evaluate_every=0, procedure=procedure.name),
+    )
+    _require_free(session)
+    if session.manifest.fast:
+        ending = run_fast(session, options.view)
+    else:
+        ending = conduct(session, options.view, with_learner=False)
+    if ending.error is not None:
+        raise ending.error
+    if not session.log.exists():
+        raise SandlotError(f"{session.directory}: nothing was recorded ({ending.reason})")
+    return session.directory
+
+
+def _require_free(session: Session) -> None:
+    """Calibration moves the robot at REDUCED limits only; whoever changes that meets this."""
+    safety = session.spec.safety
+    if safety.authority > safety.reduced_scale:
+        raise SandlotError(f"{session.spec.name} would be calibrated at authority {safety.authority:g}")

@@ -1,0 +1,27 @@
+"""The calibration procedures by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from calibration.procedure import Procedure
+from robot.errors import SandlotError, nearest
+from robot.interface import load_class
+
+PROCEDURES: Final[Mapping[str, str]] = {
+    "clock": "calibration.clock:ClockProcedure",
+    "speed": "calibration.speed:SpeedProcedure",
+    "imu": "calibration.imu:ImuProcedure",
+    "steering": "calibration.steering:SteeringProcedure",
+    "twin": "calibration.twin_procedure:TwinProcedure",
+}
+"""``module:Class``, in the order in which they build on each other."""
+
+
+def named(name: str) -> Procedure:
+    """Raises SandlotError with the nearest names."""
+    if name not in PROCEDURES:
+        raise SandlotError(f"no procedure {name!r}; {nearest(name, PROCEDURES)}")
+    procedure: Procedure = load_class(PROCEDURES[name], f"calibration procedure {name}")()
+    return procedure

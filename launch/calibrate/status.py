@@ -1,0 +1,105 @@
+"""``sandlot calibrate --status``, ``--compare``: what is known of a robot, since when, what it changes."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from calibration.book import Book, robot_id
+from calibration.entry import calibrated
+from launch.calibrate.procedures import PROCEDURES
+from robot.spec import RobotSpec
+
+
+def status(console: Console, spec: RobotSpec, book: Book, as_json: bool) -> int:
+    """0 if every procedure has a valid entry, 1 if one is missing, expired or failed."""
+    now = datetime.datetime.now(datetime.UTC)
+    table = Table(box=None, pad_edge=False)
+    for column in ("procedure", "state", "of", "until", "what it changes"):
+        table.add_column(column, no_wrap=column != "what it changes")
+    states: dict[str, str] = {}
+    for name in [*PROCEDURES, *(set(book.procedures()) - set(PROCEDURES))]:
+        history = book.history(name)
+        passed = [entry for entry in history if entry.passed]
+        state = "missing"
+        date = until = effect = ""
+        if history and not passed:
+            state, date = "failed", history[-1].date
+        elif passed:
+            entry = passed[-1]
+            state = "expired" if entry.expired(now) else "valid"
+            if not history[-1].passed:
+                state += ", newest failed"
+            date, until = entry.date, entry.expires
+            effect = "\n".join(
+                _effect(spec, q.name, q.value, entry.sigma(row), q.unit)
+                for row, q in enumerate(entry.quantities)
+            )
+        states[name] = state
+        colour = "green" if state == "valid" else "yellow" if state.startswith("valid") else "red"
+        table.add_row(name, f"[{colour}]{state}[/]", date[:16], until[:10], effect)
+    found = calibrated(spec, book.current())
+    console.print(table)
+    console.print(
+        f"calibration {found.calibration_hash()[:12]}"
+        + ("" if found != spec else ", as in the robot's file: nothing was measured"),
+        highlight=False,
+    )
+    if found.calibration_hash() != spec.calibration_hash():
+        console.print(
+            "  Logs under another calibration stay valid; a policy validated under another one passes the "
+            "quick gate before it drives (docs/CALIBRATION.md).",
+            highlight=False,
+        )
+    rehearsed = () if "@" in book.robot else Book(robot_id(book.robot, twin=True)).procedures()
+    if rehearsed:
+        console.print(
+            f"rehearsed on the twin, which changes nothing: {', '.join(rehearsed)}", highlight=False
+        )
+    if as_json:
+        values = {name: [v.value, v.sigma] for name, v in found.calibration.items() if v.expires}
+        print(
+            json.dumps(
+                {
+                    "robot": book.robot,
+                    "procedures": states,
+                    "values": values,
+                    "calibration_hash": found.calibration_hash(),
+                }
+            )
+        )
+    return 0 if all(state == "valid" for state in states.values()) else 1
+
+
+def _effect(spec: RobotSpec, name: str, value: float, sigma: float, unit: str) -> str:
+    known = spec.calibration.get(name)
+    before = f"{known.value:.5g} ± {known.sigma:.2g} → " if known and isinstance(known.value, float) else ""
+    return f"{name} {before}{value:.5g} ± {sigma:.2g} {unit}"
+
+
+def compare(console: Console, book: Book, procedure: str, days: Sequence[str]) -> int:
+    """Two entries of a procedure, quantity by quantity. The difference in standard deviations of both."""
+    before, after = (book.on(procedure, day) for day in days)
+    table = Table(box=None, pad_edge=False)
+    for column in ("", before.date[:16], after.date[:16], "difference", "in sigma"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=True)
+    theirs = {q.name: (q.value, before.sigma(row)) for row, q in enumerate(before.quantities)}
+    for row, quantity in enumerate(after.quantities):
+        if quantity.name not in theirs:
+            continue
+        old, old_sigma = theirs[quantity.name]
+        sigma, gap = math.hypot(old_sigma, after.sigma(row)), quantity.value - old
+        table.add_row(
+            f"{quantity.name} [{quantity.unit}]".replace("[", r"\["),
+            f"{old:.5g} ± {old_sigma:.2g}",
+            f"{quantity.value:.5g} ± {after.sigma(row):.2g}",
+            f"{gap:+.3g}",
+            f"{gap / sigma:+.1f}" if sigma else "",
+        )
+    console.print(table)
+    return 0

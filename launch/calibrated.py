@@ -1,0 +1,50 @@
+"""A robot as its calibration has found it: its file, with the entries of its book over it."""
+
+from __future__ import annotations
+
+import datetime
+
+import msgspec
+
+from calibration.book import Book, robot_id
+from calibration.entry import calibrated
+from launch import catalogue
+from robot.spec import RobotSpec, load_spec
+from sim.car import CarParameters, car_parameters
+from sim.surrogate import Deviation, Surrogate, load_surrogate
+
+
+def calibrated_spec(robot: str, surrogate: str | None = None) -> RobotSpec:
+    """By their names or TOML files. The twin is the robot, and has its entries; a surrogate has its own.
+    Raises SpecError, and SandlotError for entries that cannot be read."""
+    spec = load_spec(catalogue.find("robots", robot))
+    name = "" if surrogate is None else load_surrogate(catalogue.find("surrogates", surrogate)).name
+    return calibrated(spec, Book(robot_id(spec.name, name)).current())
+
+
+def unmoved(surrogate: Surrogate, file: RobotSpec, spec: RobotSpec) -> Surrogate:
+    """The surrogate of a robot's ``file``, said relative to its calibrated ``spec``: what it really is does
+    not change when somebody measures it. Raises SpecError for a parameter that no car has."""
+    if not surrogate.name:
+        return surrogate
+    true = car_parameters(file, surrogate.truths(file))
+    believed = car_parameters(spec)
+    reasons = {change.parameter: change.reason for change in surrogate.truth}
+    absolute = tuple(
+        Deviation(name, reasons.get(name, "as in the robot's file"), 0.0, getattr(true, name))
+        for name in CarParameters.__dataclass_fields__
+        if getattr(true, name) != getattr(believed, name)
+    )
+    return msgspec.structs.replace(surrogate, truth=absolute)
+
+
+def expired(spec: RobotSpec, now: datetime.datetime) -> tuple[str, ...]:
+    """Which measured values no longer hold, each in a sentence that says what to do."""
+    late: dict[str, list[str]] = {}
+    for name, value in spec.calibration.items():
+        if value.expires and now >= datetime.datetime.fromisoformat(value.expires):
+            late.setdefault(f"{value.source.partition(':')[0]} of {value.date}", []).append(name)
+    return tuple(
+        f"{', '.join(names)} expired ({what}); measure again: sandlot calibrate {spec.name}"
+        for what, names in late.items()
+    )

@@ -1,0 +1,95 @@
+"""Intrinsics from rendered pictures of a board, and every reason to refuse them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from calibration.board import Board, Image, View, read_images, views_of
+from calibration.camera import estimate
+from calibration.procedure import CalibrationError
+
+BOARD = Board()
+SIZE = (640, 480)
+MATRIX = np.array([[520.0, 0.0, 331.0], [0.0, 515.0, 236.0], [0.0, 0.0, 1.0]])
+PER_SQUARE = 60
+
+
+def picture(turn: np.ndarray, shift: np.ndarray, rng: np.random.Generator) -> Image:
+    """What a pinhole camera sees of the board: the plane's homography."""
+    flat = BOARD.charuco().generateImage((BOARD.columns * PER_SQUARE, BOARD.rows * PER_SQUARE))
+    rotation = cv2.Rodrigues(turn)[0]
+    to_metres = np.diag([BOARD.square / PER_SQUARE, BOARD.square / PER_SQUARE, 1.0])
+    homography = MATRIX @ np.column_stack((rotation[:, 0], rotation[:, 1], shift)) @ to_metres
+    seen = cv2.warpPerspective(flat, homography, SIZE, flags=cv2.INTER_AREA, borderValue=128)
+    noisy = cv2.GaussianBlur(seen, (3, 3), 0.7) + rng.normal(0.0, 2.0, seen.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def poses(count: int, tilt: float, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Over the whole picture, tilted by up to ``tilt`` [rad] each way."""
+    middle = np.array([BOARD.columns, BOARD.rows]) * BOARD.square / 2
+    found = []
+    for k in range(count):
+        turn = rng.uniform(-tilt, tilt, 3)
+        aside = np.array([(k % 4 - 1.5) * 0.07, (k // 4 % 3 - 1) * 0.06, rng.uniform(0.33, 0.42)])
+        found.append((turn, aside - cv2.Rodrigues(turn)[0] @ np.append(middle, 0.0)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def images() -> list[tuple[str, Image]]:
+    rng = np.random.default_rng(0)
+    return [(f"{k:02}.png", picture(*pose, rng)) for k, pose in enumerate(poses(24, 0.5, rng))]
+
+
+@pytest.fixture(scope="module")
+def views(images: list[tuple[str, Image]]) -> list[View]:
+    return views_of(BOARD, images)
+
+
+def test_the_camera_that_took_the_pictures_is_found(views: list[View]) -> None:
+    found = estimate(views, SIZE)
+    assert all(check.passed for check in found.checks), found.checks
+    values = {q.name: q.value for q in found.quantities}
+    true = {"camera_fx": 520.0, "camera_fy": 515.0, "camera_cx": 331.0, "camera_cy": 236.0}
+    for row, (name, value) in enumerate(true.items()):
+        assert abs(values[name] - value) < max(4.0 * found.covariance[row, row] ** 0.5, 0.003 * value), name
+
+
+def test_a_board_that_moved_is_refused_by_name(views: list[View]) -> None:
+    moved = views[7].pixels.copy()
+    moved[: len(moved) // 2] += 4.0  # half of it was taken before the board was knocked
+    wrong = [*views[:7], View(views[7].name, views[7].board, moved), *views[8:]]
+    with pytest.raises(CalibrationError, match=rf"{views[7].name}: error.*the board moved"):
+        estimate(wrong, SIZE)
+
+
+def test_a_board_that_was_never_tilted_is_refused() -> None:
+    rng = np.random.default_rng(1)
+    flat = [(str(k), picture(*pose, rng)) for k, pose in enumerate(poses(20, 0.02, rng))]
+    with pytest.raises(CalibrationError, match="never tilted by more than"):
+        estimate(views_of(BOARD, flat), SIZE)
+
+
+def test_a_corner_without_the_board_is_pointed_out(views: list[View]) -> None:
+    left = [v for v in views if v.pixels[:, 0].mean() < 330]
+    found = estimate((left * 3)[:24], SIZE)
+    assert not all(check.passed for check in found.checks)
+    assert any("right" in line for line in found.lines)
+
+
+def test_too_few_pictures_another_board_and_other_sizes_are_refused(
+    images: list[tuple[str, Image]], views: list[View], tmp_path: Path
+) -> None:
+    with pytest.raises(CalibrationError, match="at least 20 were expected"):
+        estimate(views[:19], SIZE)
+    with pytest.raises(CalibrationError, match="no pictures in"):
+        read_images(tmp_path)
+    cv2.imwrite(str(tmp_path / "a.png"), images[0][1])
+    cv2.imwrite(str(tmp_path / "b.png"), images[1][1][:240])
+    with pytest.raises(CalibrationError, match="several sizes"):
+        read_images(tmp_path)

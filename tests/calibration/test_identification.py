@@ -1,0 +1,147 @@
+"""A car whose parameters are hidden is found again from how it drove, with honest intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from calibration.chunks import CHANNELS, SECONDS, Chunks, chunks_of
+from calibration.drive import Drive, Samples
+from calibration.identification import Identification, noise_of, trust
+from calibration.procedure import CalibrationError
+from calibration.twin_conclusion import conclusion
+from calibration.twin_parameters import TwinParameter, twin_parameters
+from robot.spec import Calibration, load_spec
+from sim.car import car_parameters
+from sim.estimate_errors import load_errors
+from sim.fleet import CarFleet
+from sim.fleet_drive import FleetDrive
+from sim.log_windows import Recording
+from sim.replay import HALL
+
+SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
+ERRORS = load_errors(SPEC)
+TRUTH = {"servo_gain": -1.28, "servo_offset": 0.538, "wheel_radius": 0.0487}
+NAMES = tuple(TRUTH)
+
+
+def parameters() -> tuple[TwinParameter, ...]:
+    return tuple(p for p in twin_parameters(SPEC) if p.name in NAMES)
+
+
+def driven(truth: Mapping[str, float], seconds: float, seed: int = 0) -> Drive:
+    """What the sensors say along a wandering drive, with the noise they have."""
+    rng = np.random.default_rng(seed)
+    fleet = CarFleet(SPEC, HALL, [truth], threads=1, settle_steps=200)
+    loop = FleetDrive(SPEC, fleet)
+    loop.start(np.zeros(1, np.intp), np.zeros(1))
+    ticks, layout = round(seconds * 100), SPEC.state_layout
+    states, sent = np.zeros((ticks, layout.size)), np.zeros((ticks, 2))
+    motor = np.zeros((ticks, next(s.layout.size for s in SPEC.sensors if s.name == "drive")))
+    for tick in range(ticks):
+        t = tick * 0.01
+        rotation, velocity = fleet.attitude()[0], fleet.velocity[0]
+        states[tick, layout["position_world"]] = fleet.position[0, :2]
+        states[tick, layout.index("heading")] = np.arctan2(rotation[1, 0], rotation[0, 0])
+        states[tick, layout["velocity_body"]] = (rotation.T @ velocity)[:2]
+        states[tick, layout.index("yaw_rate")] = fleet.angular_velocity[0, 2]
+        motor[tick, :3] = loop.erpm()[0], loop.mean_current()[0], fleet.motor.input_voltage[0] - 0.05
+        speed = 2.0 + np.sin(1.3 * t) + 0.5 * np.sign(np.sin(4.0 * t))
+        sent[tick] = loop.command(
+            np.array([[speed, 0.2 * np.sin(2.1 * t)]]), np.array([3]), np.zeros(1, bool)
+        )[0]
+        for _ in range(10):
+            loop.step()
+    erpm = motor[:, 0].copy()
+    motor[:, :3] += rng.standard_normal((ticks, 3)) * [12.0, 0.3, 0.03]
+    for name, sigma in (("velocity_body_x", 0.004), ("velocity_body_y", 0.004), ("yaw_rate", 0.0045)):
+        states[:, layout.index(name)] += sigma * rng.standard_normal(ticks)
+    time = np.arange(ticks) * 0.01
+    time_ns = np.arange(ticks, dtype=np.int64) * 10_000_000
+    everything = np.ones(ticks, bool)
+    recording = Recording(time_ns, time_ns, time_ns, sent, states, erpm, everything)
+    sensors = {"drive": Samples(time, motor)}
+    return Drive(SPEC, time, time, sent, states, everything, sensors, recording=recording)
+
+
+@pytest.fixture(scope="module")
+def drive() -> Drive:
+    return driven(TRUTH, 17.5)
+
+
+@pytest.fixture(scope="module")
+def chunks(drive: Drive) -> Chunks:
+    return chunks_of(SPEC, ERRORS, [drive], 8)
+
+
+@pytest.mark.slow
+def test_hidden_parameters_are_found_and_a_held_out_stretch_is_explained(chunks: Chunks) -> None:
+    kept, held = chunks.take(range(5)), chunks.take(range(5, 7))
+    fit = Identification(SPEC, kept, parameters(), threads=1).fit()
+    values = fit.values()
+    close = {"servo_gain": 0.01, "servo_offset": 0.003, "wheel_radius": 0.004}
+    for row, p in enumerate(fit.parameters):
+        low, high = fit.interval(row, sigmas=3.5)
+        slack = 5e-4 * abs(TRUTH[p.name])  # the lead-in's, which noise hides in other logs
+        assert low - slack <= TRUTH[p.name] <= high + slack, p.name
+        assert values[p.name] == pytest.approx(TRUTH[p.name], rel=close[p.name]), p.name
+    judge = Identification(SPEC, held, parameters(), threads=1)
+    before, after = judge.residuals(np.stack((np.zeros(len(NAMES)), fit.deviates), axis=-1))
+    found = conclusion(fit, held, before, after)
+    assert all(check.passed for check in found.checks)
+    assert found.checks[0].measured < 0.5
+    assert len(found.panels) == 4 and found.frozen == ()
+    np.testing.assert_allclose(
+        np.sqrt(np.diag(found.covariance)) * 2 * 1.959964,
+        [high - low for low, high in map(fit.interval, range(len(NAMES)))],
+        rtol=0.01,
+    )
+
+
+def test_at_the_truth_nothing_is_left_but_noise(chunks: Chunks) -> None:
+    ours = parameters()
+    at = np.array([p.deviate(TRUTH[p.name]) for p in ours])
+    left = Identification(SPEC, chunks.take([0, 3]), ours, threads=1).residuals(at[:, None])[0]
+    noise, _ = noise_of(left)
+    for channel, sigma, found in zip(CHANNELS, (0.0045, 0.004, 0.004, 0.3, 0.03), noise, strict=True):
+        assert found < 2.5 * sigma, channel
+
+
+def test_a_chunk_in_which_something_else_happened_counts_less() -> None:
+    rng = np.random.default_rng(0)
+    residuals = rng.standard_normal((9, 400, 5)) * [1.0, 0.1, 0.2, 3.0, 0.05]
+    residuals[4, 100:, 1] += 0.8
+    residuals[7, 50:] = np.nan  # shorter, and like the others
+    found = trust(residuals).ravel()
+    rms = np.sqrt(np.mean(residuals[4, :, 1] ** 2))
+    assert found[4] == pytest.approx(2.0 * 0.1 / rms, rel=0.05)
+    np.testing.assert_array_equal(np.delete(found, 4), np.ones(8))
+
+
+def test_deviates_and_values_are_each_other_s_inverse() -> None:
+    for p in twin_parameters(SPEC):
+        for deviate in (-1.3, 0.0, 2.0):
+            assert p.deviate(p.at(deviate)) == pytest.approx(deviate, abs=1e-9)
+            slope = (p.at(deviate + 1e-5) - p.at(deviate - 1e-5)) / 2e-5
+            assert p.slope(deviate) == pytest.approx(slope, rel=1e-6)
+
+
+def test_what_an_entry_measured_is_as_certain_as_it_says() -> None:
+    weighed = Calibration(3.9, "kg", "scale", 0.02, "2026-11-26", "2026-12-26")
+    spec = msgspec.structs.replace(SPEC, calibration={**SPEC.calibration, "mass": weighed})
+    before, after = ({p.name: p for p in twin_parameters(s)}["mass"] for s in (SPEC, spec))
+    assert (before.value, before.sigma) == (car_parameters(SPEC).mass, 0.08)
+    assert (after.value, after.sigma) == (3.9, pytest.approx(0.02 / 3.9))
+
+
+def test_too_little_driving_is_refused(drive: Drive) -> None:
+    assert drive.recording is not None
+    usable = drive.recording.usable & (drive.time_s < 3 * SECONDS)
+    short = replace(drive, recording=replace(drive.recording, usable=usable))
+    with pytest.raises(CalibrationError, match="at least 8 are needed"):
+        chunks_of(SPEC, ERRORS, [short], 9)

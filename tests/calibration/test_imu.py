@@ -1,0 +1,107 @@
+"""The inertial procedure: noise, bias, mounting and faces come back; a moved board is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from calibration.allan import allan_deviation, white_noise
+from calibration.drive import Drive, Samples
+from calibration.imu import GRAVITY, ImuProcedure
+from calibration.procedure import CalibrationError
+from calibration.signal_checks import SignalError
+from robot.spec import load_spec
+
+SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
+RATE = 100.0
+IMU = ImuProcedure()
+BIAS = np.array([0.004, -0.008, 0.006])
+
+
+def standing(rotations: list[Rotation], seconds: list[float], seed: int = 0) -> Drive:
+    """Rests in these attitudes, one after another, turned quickly between them."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for rotation, duration in zip(rotations, seconds, strict=True):
+        n = round(duration * RATE)
+        force = np.tile(rotation.inv().apply([0.0, 0.0, GRAVITY]), (n, 1))
+        parts.append(np.hstack((force, np.zeros((n, 3)))))
+        shaken = rng.uniform(-3.0, 3.0, (round(RATE), 6)) + np.array([0, 0, GRAVITY, 1.0, 0, 0])
+        parts.append(shaken)
+    values = np.concatenate(parts)
+    values[:, :3] += SPEC.scalar("accelerometer_noise") * rng.standard_normal((len(values), 3))
+    values[:, 3:] += BIAS + SPEC.scalar("gyroscope_noise") * rng.standard_normal((len(values), 3))
+    time = np.arange(len(values)) / RATE
+    sensors = {"imu": Samples(time, values)}
+    nothing = np.zeros((len(time), 2))
+    states = np.zeros((len(time), SPEC.state_layout.size))
+    return Drive(SPEC, time, time, nothing, states, np.ones(len(time), bool), sensors)
+
+
+def test_the_allan_deviation_of_white_noise_falls_with_the_root_of_time() -> None:
+    rng = np.random.default_rng(0)
+    taus, deviations = allan_deviation(0.3 * rng.standard_normal(200_000), 50.0)
+    some = taus < 20.0
+    np.testing.assert_allclose(deviations[some], 0.3 / np.sqrt(taus[some] * 50.0), rtol=0.08)
+    assert white_noise(taus, deviations) == pytest.approx(0.3 / np.sqrt(50.0), rel=0.01)
+
+
+def test_the_allan_deviation_of_a_ramp_is_its_slope_times_tau_over_root_two() -> None:
+    taus, deviations = allan_deviation(0.7 * np.arange(5000) / 10.0, 10.0)
+    np.testing.assert_allclose(deviations, 0.7 * taus / np.sqrt(2.0))
+
+
+def test_noise_bias_and_mounting_come_back() -> None:
+    tilt = Rotation.from_euler("ZYX", [0.0, 0.03, -0.05])  # pitch, then roll
+    found = IMU.estimate([standing([tilt], [60.0])])
+    assert all(check.passed for check in found.checks)
+    values = {q.name: q.value for q in found.quantities}
+    for row, name in enumerate(("gyroscope_noise", "accelerometer_noise")):
+        assert abs(values[name] - SPEC.scalar(name)) < 4 * found.covariance[row, row] ** 0.5
+    told = {f.name: (f.value, f.sigma) for f in found.findings}
+    for axis, true in zip("xyz", BIAS, strict=True):
+        value, sigma = told[f"gyroscope_bias_{axis}"]
+        assert abs(value - true) < 5 * sigma
+    assert told["mounting_roll"][0] == pytest.approx(-0.05, abs=1e-3)
+    assert told["mounting_pitch"][0] == pytest.approx(0.03, abs=1e-3)
+    assert "six faces" in found.frozen[0]
+
+
+def test_six_faces_give_scale_and_bias() -> None:
+    sides = [[0, 0, 0], [180, 0, 0], [90, 0, 0], [-90, 0, 0], [0, 90, 0], [0, -90, 0]]
+    made = standing([Rotation.from_euler("xyz", a, degrees=True) for a in sides], [40.0] + 5 * [4.0])
+    scale, bias = np.array([1.02, 0.98, 1.01]), np.array([0.1, -0.2, 0.15])
+    samples = made.sensors["imu"]
+    values = samples.values.copy()
+    values[:, :3] = values[:, :3] / scale + bias
+    found = IMU.estimate([replace(made, sensors={"imu": Samples(samples.time_s, values)})])
+    told = {f.name: f.value for f in found.findings}
+    for k, axis in enumerate("xyz"):
+        assert told[f"accelerometer_scale_{axis}"] == pytest.approx(scale[k], abs=1e-3)
+        assert told[f"accelerometer_bias_{axis}"] == pytest.approx(bias[k], abs=0.01)
+    assert found.frozen == () and all(check.passed for check in found.checks)
+
+
+def test_a_board_that_moved_is_refused() -> None:
+    made = standing([Rotation.identity()], [60.0])
+    values = made.sensors["imu"].values
+    turned = Rotation.from_euler("x", 0.02)
+    values[3000:, :3] = turned.apply(values[3000:, :3])
+    with pytest.raises(CalibrationError, match=r"gravity turned by (19|20) mrad.*the board moved"):
+        IMU.estimate([made])
+
+
+def test_a_car_that_was_not_left_alone_is_refused() -> None:
+    with pytest.raises(CalibrationError, match="the longest rest in the log is 20 s"):
+        IMU.estimate([standing(2 * [Rotation.identity()], [20.0, 20.0])])
+
+
+def test_a_clipped_axis_is_refused() -> None:
+    made = standing([Rotation.identity()], [60.0])
+    made.sensors["imu"].values[:, 2].clip(max=9.8, out=made.sensors["imu"].values[:, 2])
+    with pytest.raises(SignalError, match="clipped"):
+        IMU.estimate([made])

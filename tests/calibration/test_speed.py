@@ -1,0 +1,95 @@
+"""The speed procedure: known gains come back, its intervals cover, and broken data are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from measured_drive import straight_drive
+from scipy.stats import binomtest
+
+from calibration.drive import Drive, Samples
+from calibration.procedure import CalibrationError
+from calibration.signal_checks import SignalError, require_forward
+from calibration.speed import SpeedProcedure, passes_of
+from robot.spec import load_spec
+
+SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
+PASSES = [(0.8, 5.5), (-0.6, 7.0), (1.4, 3.5), (-0.7, 6.0), (2.2, 2.8), (-0.5, 8.5)]
+SPEED = SpeedProcedure()
+
+
+def drive(gain: float, seed: int) -> Drive:
+    return straight_drive(SPEC, gain, PASSES, np.random.default_rng(seed))
+
+
+def test_intervals_cover_the_gains_that_were_drawn() -> None:
+    inside, draws = 0, 60
+    for seed in range(draws):
+        gain = float(np.random.default_rng([seed, 1]).uniform(3900.0, 5300.0))
+        found = SPEED.estimate([drive(gain, seed)])
+        assert all(check.passed for check in found.checks)
+        error = found.quantities[0].value - gain
+        assert abs(error) < 0.01 * gain
+        inside += abs(error) < 1.96 * found.covariance[0, 0] ** 0.5
+        radius = found.quantities[1].value
+        assert radius * found.quantities[0].value == pytest.approx(12.08 * 2 * 60 / (2 * np.pi))
+        np.testing.assert_allclose(
+            found.covariance[1, 1] ** 0.5 / radius, found.covariance[0, 0] ** 0.5 / found.quantities[0].value
+        )
+    assert binomtest(inside, draws, 0.95).pvalue > 0.01
+
+
+def test_passes_are_the_stretches_from_rest_to_rest() -> None:
+    found = passes_of(drive(4600.0, 0))
+    assert len(found) == len(PASSES)
+    assert [np.sign(p.distance) for p in found] == [np.sign(speed) for speed, _ in PASSES]
+    for p in found:
+        assert p.turns * 60.0 / 4600.0 == pytest.approx(p.distance, abs=4 * p.sigma)
+
+
+def test_a_gain_that_differs_by_direction_is_not_accepted() -> None:
+    made = drive(4600.0, 0)
+    erpm = made.sensors["drive"].values[:, 0]
+    erpm[erpm < 0] *= 1.03
+    found = SPEED.estimate([made])
+    assert not all(check.passed for check in found.checks)
+    assert found.findings[1].value / found.findings[0].value == pytest.approx(1.03, abs=0.006)
+
+
+def test_too_few_passes_are_refused() -> None:
+    made = straight_drive(SPEC, 4600.0, PASSES[:4], np.random.default_rng(0))
+    with pytest.raises(CalibrationError, match="forward were found in the log, at least 3"):
+        SPEED.estimate([made])
+
+
+def test_a_clipped_encoder_is_refused() -> None:
+    made = drive(4600.0, 0)
+    made.sensors["drive"].values[:, 0].clip(max=8000.0, out=made.sensors["drive"].values[:, 0])
+    with pytest.raises(SignalError, match=r"exactly 8000.*clipped"):
+        SPEED.estimate([made])
+
+
+def test_swapped_timestamps_are_refused() -> None:
+    motor = drive(4600.0, 0).sensors["drive"]
+    times = motor.time_s.copy()
+    times[[500, 501]] = times[[501, 500]]
+    with pytest.raises(SignalError, match=r"time goes back 1 times, first from 5\.010 s to 5\.000 s"):
+        require_forward("sensor drive", times)
+
+
+def test_a_stretch_in_which_the_robot_was_stopped_is_no_pass() -> None:
+    made = drive(4600.0, 0)
+    free = made.free.copy()
+    free[400:420] = False
+    assert len(passes_of(replace(made, free=free))) == len(PASSES) - 1
+
+
+def test_a_pass_without_fixes_at_rest_is_no_pass() -> None:
+    made = drive(4600.0, 0)
+    fixes = made.sensors["gnss"]
+    kept = (fixes.time_s < 8.2) | (fixes.time_s > 10.2)
+    made.sensors["gnss"] = Samples(fixes.time_s[kept], fixes.values[kept])
+    assert len(passes_of(made)) == len(PASSES) - 2

@@ -1,0 +1,61 @@
+"""The steering procedure: a known linkage comes back within its intervals, and too little is refused."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from measured_drive import Linkage, turning_drive
+
+from calibration.procedure import CalibrationError
+from calibration.steering import SteeringProcedure, wheel_angle, with_play
+from robot.spec import load_spec
+
+SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
+STEERING = SteeringProcedure()
+LEGS = STEERING.legs(SPEC)
+
+
+@pytest.mark.parametrize(
+    "true",
+    [Linkage(-1.2135, 0.5304), Linkage(-1.31, 0.549, play=0.03, lag=0.11, delay=0.018)],
+    ids=["as described", "worn"],
+)
+def test_a_linkage_is_found_within_its_intervals(true: Linkage) -> None:
+    found = STEERING.estimate([turning_drive(SPEC, LEGS, true, np.random.default_rng(0))])
+    assert all(check.passed for check in found.checks)
+    expected = (true.offset, true.gain, true.play, true.lag)
+    for row, (quantity, value) in enumerate(zip(found.quantities, expected, strict=True)):
+        assert abs(quantity.value - value) < 3.0 * found.covariance[row, row] ** 0.5, quantity
+    told = {finding.name: finding.value for finding in found.findings}
+    assert told["steering_delay"] == pytest.approx(true.delay, abs=0.006)
+    for side in ("left", "right"):
+        assert told[f"servo_gain_{side}"] == pytest.approx(true.gain, rel=0.02)
+
+
+def test_the_angle_of_a_bicycle_is_the_one_that_turns_it() -> None:
+    for angle in (-0.26, 0.0, 0.1, 0.25):
+        rear = 0.9
+        rate = rear * math.tan(angle) / 0.33
+        assert wheel_angle(0.33, rate, rear * (1 + 1 / math.cos(angle)) / 2) == pytest.approx(angle, abs=1e-6)
+
+
+def test_play_is_a_band_in_which_nothing_follows() -> None:
+    servo = np.array([0.0, 0.1, 0.05, 0.02, -0.1, 0.0])
+    np.testing.assert_allclose(with_play(servo, 0.06), [0.0, 0.07, 0.07, 0.05, -0.07, -0.03])
+    np.testing.assert_array_equal(with_play(servo, 0.0), servo)
+
+
+def test_a_drive_without_turns_from_both_sides_is_refused() -> None:
+    some = [leg for leg in LEGS if leg.steering is None or leg.steering >= 0.0]
+    with pytest.raises(CalibrationError, match="steady slow turns in the logs"):
+        STEERING.estimate([turning_drive(SPEC, some[:6], Linkage(-1.2, 0.53), np.random.default_rng(1))])
+
+
+def test_a_car_that_never_stood_still_is_refused() -> None:
+    made = turning_drive(SPEC, LEGS[:8], Linkage(-1.2, 0.53), np.random.default_rng(2))
+    made.sensors["drive"].values[:50, 0] += 500.0
+    with pytest.raises(CalibrationError, match="did not stand for a second"):
+        STEERING.estimate([made])

@@ -1,0 +1,103 @@
+"""Drives that were never driven: what a car's sensors would say along commands, in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.drive import Drive, Samples
+from calibration.manoeuvre import Leg, Manoeuvre
+from robot.spec import RobotSpec
+
+RATE_HZ = 100.0
+
+
+def straight_drive(
+    spec: RobotSpec,
+    gain: float,
+    passes: Sequence[tuple[float, float]],
+    rng: np.random.Generator,
+    rest_s: float = 2.5,
+) -> Drive:
+    """Passes of (speed [m/s], seconds) on one line, each from rest with 2.5 m/s^2 and back to it, of a car
+    that turns ``gain`` ERPM per m/s. Noise as in the spec's calibration."""
+    profile = [np.zeros(round(rest_s * RATE_HZ))]
+    for speed, seconds in passes:
+        t = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+        ramp = np.minimum(np.minimum(t, seconds - t) * 2.5, abs(speed))
+        profile += [np.sign(speed) * ramp, np.zeros(round(rest_s * RATE_HZ))]
+    velocity = np.concatenate(profile)
+    time = np.arange(len(velocity)) / RATE_HZ
+    way = np.concatenate(([0.0], np.cumsum((velocity[1:] + velocity[:-1]) / 2) / RATE_HZ))
+    heading = 0.3
+    states = np.zeros((len(time), spec.state_layout.size))
+    states[:, spec.state_layout.index("heading")] = heading
+    states[:, spec.state_layout.index("velocity_body_x")] = velocity
+    erpm = np.rint(gain * velocity + spec.scalar("erpm_noise") * rng.standard_normal(len(time)))
+    fix_s = np.arange(0.0, time[-1], 0.1)
+    kept = np.exp(-0.1 / spec.scalar("gnss_noise_time"))
+    wander = np.zeros((len(fix_s), 2))
+    wander[0] = rng.standard_normal(2)
+    for k in range(1, len(fix_s)):
+        wander[k] = kept * wander[k - 1] + np.sqrt(1 - kept**2) * rng.standard_normal(2)
+    white = spec.scalar("gnss_white_noise") * rng.standard_normal((len(fix_s), 2))
+    line = np.interp(fix_s, time, way)[:, None] * np.array([np.cos(heading), np.sin(heading)])
+    sensors = {s.name: Samples(time, np.zeros((len(time), s.layout.size))) for s in spec.sensors}
+    gnss = np.zeros((len(fix_s), next(s.layout.size for s in spec.sensors if s.name == "gnss")))
+    gnss[:, :2] = line + spec.scalar("gnss_noise") * wander + white
+    sensors["gnss"] = Samples(fix_s, gnss)
+    sensors["drive"].values[:, 0] = erpm
+    sent = np.stack((velocity, np.zeros(len(time))), axis=-1)
+    return Drive(spec, time, time, sent, states, np.ones(len(time), bool), sensors)
+
+
+@dataclass(frozen=True)
+class Linkage:
+    """A true steering: ``gain`` [1/rad], ``offset`` [1], ``play`` [rad], ``lag`` and ``delay`` [s]."""
+
+    gain: float
+    offset: float
+    play: float = 0.0
+    lag: float = 0.08
+    delay: float = 0.01
+
+
+def turning_drive(spec: RobotSpec, legs: Sequence[Leg], true: Linkage, rng: np.random.Generator) -> Drive:
+    """A kinematic car that is steered through ``legs``, told by its motor and its gyroscope."""
+    wheelbase, step_s = spec.scalar("wheelbase"), 0.002
+    manoeuvre, layout = Manoeuvre(spec, tuple(legs)), spec.state_layout
+    x = y = heading = speed = servo = wheels = 0.0
+    wanted, sent, rows, waiting = np.zeros(2), np.zeros(2), [], [0.0] * round(true.delay / step_s)
+    tick = 0
+    while not manoeuvre.finished:
+        t = 0.01 * tick
+        if tick % 5 == 0:
+            state = np.zeros(layout.size)
+            state[layout["position_world"]] = x, y
+            state[layout.index("heading")] = heading
+            wanted = manoeuvre.command(t, state)
+        sent = sent + np.clip(wanted - sent, [-0.08, -0.016], [0.08, 0.016])
+        for _ in range(5):
+            pulse = spec.scalar("servo_gain") * sent[1] + spec.scalar("servo_offset")
+            waiting.append((pulse - true.offset) / true.gain)
+            servo += (1.0 - np.exp(-step_s / true.lag)) * (waiting.pop(0) - servo)
+            wheels = min(max(wheels, servo - true.play / 2), servo + true.play / 2)
+            speed += min(max(sent[0] - speed, -0.01), 0.01)
+            # The motor holds the mean of both axles.
+            rear = 2.0 * speed / (1.0 + 1.0 / np.cos(wheels))
+            rate = rear * np.tan(wheels) / wheelbase
+            heading += step_s * rate
+            x, y = x + step_s * rear * np.cos(heading), y + step_s * rear * np.sin(heading)
+        tick += 1
+        rows.append((0.01 * tick, *sent, speed, rate))
+    found = np.array(rows)
+    time, n = found[:, 0], len(found)
+    sensors = {s.name: Samples(time, np.zeros((n, s.layout.size))) for s in spec.sensors}
+    erpm_noise, gyro_noise = spec.scalar("erpm_noise"), spec.scalar("gyroscope_noise")
+    sensors["drive"].values[:, 0] = spec.scalar("erpm_per_speed") * found[:, 3]
+    sensors["drive"].values[:, 0] += erpm_noise * rng.standard_normal(n)
+    sensors["imu"].values[:, 5] = found[:, 4] + 0.007 + gyro_noise * rng.standard_normal(n)
+    states = np.zeros((n, layout.size))
+    return Drive(spec, time, time, found[:, 1:3], states, np.ones(n, bool), sensors)

@@ -1,0 +1,84 @@
+"""A surrogate stays what it is whoever measured it, and expired values keep a robot from being armed."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import pytest
+
+from calibration.book import Book, stamp
+from calibration.entry import Check, Entry, Quantity
+from launch.calibrated import calibrated_spec, expired, unmoved
+from launch.catalogue import find
+from launch.cli import main
+from robot.spec import load_spec
+from sim.car import car_parameters
+from sim.surrogate import load_surrogate
+
+NOW = datetime.datetime.now(datetime.UTC)
+
+
+def entry(robot: str, days: int = 30) -> Entry:
+    return Entry(
+        procedure="speed",
+        robot=robot,
+        date=stamp(NOW),
+        expires=stamp(NOW + datetime.timedelta(days=days)),
+        method="circles",
+        software="test",
+        log_sha256="00",
+        source="here",
+        quantities=(Quantity("servo_gain", "1/rad", -1.3), Quantity("steering_backlash", "rad", 0.03)),
+        covariance=((1e-4, 0.0), (0.0, 1e-6)),
+        checks=(Check("residual", "m", 0.5, 1.0),),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SANDLOT_CALIBRATION", str(tmp_path))
+    return tmp_path
+
+
+def test_measuring_a_surrogate_does_not_change_it(folder: Path) -> None:
+    file, worn = load_spec(find("robots", "racer")), load_surrogate(find("surrogates", "worn"))
+    Book("racer@worn", folder).add(entry("racer@worn"))
+    spec = calibrated_spec("racer", "worn")
+    assert spec.scalar("servo_gain") == -1.3 and calibrated_spec("racer") == file
+    before = car_parameters(file, worn.truths(file))
+    assert car_parameters(spec, unmoved(worn, file, spec).truths(spec)) == before
+    assert car_parameters(spec, worn.truths(spec)) != before
+
+
+def test_the_twin_has_what_the_robot_s_entries_say(folder: Path) -> None:
+    Book("racer", folder).add(entry("racer"))
+    spec = calibrated_spec("racer")
+    assert car_parameters(spec).steering_backlash == 0.03
+    assert car_parameters(spec).servo_gain == -1.3
+
+
+def test_expired_values_are_objections_that_name_them(folder: Path) -> None:
+    Book("racer", folder).add(entry("racer", days=1))
+    spec = calibrated_spec("racer")
+    assert expired(spec, NOW) == ()
+    (told,) = expired(spec, NOW + datetime.timedelta(days=2))
+    assert "servo_gain" in told and "sandlot calibrate racer" in told
+
+
+def test_status_says_what_is_missing_and_valid(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Book("racer", folder).add(entry("racer"))
+    with pytest.raises(SystemExit):
+        main(["calibrate", "racer", "--status"])
+    shown = capsys.readouterr().out
+    assert "speed" in shown and "valid" in shown and "servo_gain -1.2135" in shown
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate", "racer", "--status", "--surrogate", "worn"])
+    assert ended.value.code == 1 and "missing" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["calibrate", "racer", "speed", "--compare", stamp(NOW)[:10], stamp(NOW)[:10]])
+    assert "+0" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate", "racer", "sped"])
+    assert ended.value.code == 1
+    assert "did you mean speed?" in capsys.readouterr().err
