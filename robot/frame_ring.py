@@ -1,8 +1,6 @@
 """A queue of encoded pictures in shared memory, from a camera's process to the courier.
 
-As ``robot.shared_memory.Ring``: one writer, one reader, cursors in the file, a CRC that begins with the
-frame's place, and a full one drops what is new and counts it. A slot has room for the largest picture, and
-only what a picture takes is written and read.
+A slot has room for the largest picture, and only what a picture takes is written and read.
 """
 
 from __future__ import annotations
@@ -14,47 +12,29 @@ from typing import Final
 import numpy as np
 
 from robot.image_message import Frame
-from robot.shared_memory import CRC_SIZE, Region, numbered_crc
+from robot.shared_memory import CRC_SIZE, Queue, Region, numbered_crc
 
 _HEAD: Final = struct.Struct("<QqqI8s")  # number, captured, received, size, format
 
 
-class FrameRing:
-    """``camera``: its name; ``most_bytes``: of one encoded picture."""
+class FrameRing(Queue):
+    """``camera``: its name; ``most_bytes``: of one encoded picture. Too large ones are turned away, too."""
 
     def __init__(self, path: Path, camera: str, most_bytes: int, slots: int, create: bool = False) -> None:
         dtype = np.dtype((np.void, _HEAD.size + most_bytes))
-        self._region = Region(path, dtype, slots, CRC_SIZE, create)
-        self._camera, self._most, self._slots = camera, most_bytes, slots
+        super().__init__(Region(path, dtype, slots, CRC_SIZE, create))
+        self._camera, self._most = camera, most_bytes
         self._memory = memoryview(self._region.memory)
-
-    @property
-    def written(self) -> int:
-        """How many frames were ever accepted."""
-        return int(self._region._written[0])
-
-    @property
-    def consumed(self) -> int:
-        """How many frames were ever consumed: the oldest waiting one's place."""
-        return int(self._region._read[0])
-
-    @property
-    def dropped(self) -> int:
-        """How many frames were ever turned away: the ring was full, or they were too large."""
-        return int(self._region._dropped[0])
 
     def push(self, frame: Frame) -> bool:
         """Append a frame. False if it was dropped."""
-        written, size = self.written, len(frame.data)
-        if written - self.consumed >= self._slots or size > self._most:
-            self._region._dropped[0] = self.dropped + 1
+        size, form = len(frame.data), frame.format.encode()
+        if size > self._most:
+            self._turn_away()
             return False
-        form = frame.format.encode()
-        data = _HEAD.pack(frame.number, frame.captured_ns, frame.received_ns, size, form) + frame.data
-        at = self._region.slot(written % self._slots)
-        self._memory[at : at + len(data) + CRC_SIZE] = data + numbered_crc(data, written)
-        self._region._written[0] = written + 1
-        return True
+        return self._append(
+            _HEAD.pack(frame.number, frame.captured_ns, frame.received_ns, size, form) + frame.data
+        )
 
     def peek(self, first: int) -> list[Frame]:
         """All that wait from the place ``first`` on, oldest first; one that has not arrived whole yet, and
@@ -70,10 +50,6 @@ class FrameRing:
     def last(self) -> Frame | None:
         """The newest one ever pushed, for a writer that goes on where an earlier one stopped."""
         return self._frame(self.written - 1) if self.written else None
-
-    def consume(self, count: int) -> None:
-        """Drop the ``count`` oldest."""
-        self._region._read[0] = self.consumed + count
 
     def _frame(self, place: int) -> Frame | None:
         at = self._region.slot(place % self._slots)

@@ -118,67 +118,83 @@ class Mailbox:
         return int(self._region._written[0])
 
 
-class Ring:
-    """A queue of records from one writer to one reader. Both cursors live in the file: a reader or writer
-    that dies and comes back goes on where it was. A full ring drops the new record, counts it and says so; it
-    never blocks. A slot's CRC begins with the record's number: what an earlier one left does not pass."""
+class Queue:
+    """From one writer to one reader. Both cursors live in the file: a reader or writer that dies and comes
+    back goes on where it was. A full queue drops what is new, counts it and says so; it never blocks. A
+    slot's CRC begins with the number of what lies there: what an earlier one left does not pass."""
 
-    def __init__(self, path: Path, dtype: np.dtype[np.void], slots: int, create: bool = False) -> None:
-        self._region = Region(path, dtype, slots, CRC_SIZE, create)
-        region = self._region
-        # Copied as bytes, at once: a copy by field leaves the padding between fields to chance, and it is
-        # logged. What the writer has there is left out.
-        size = dtype.itemsize
-        shape = (slots, size + CRC_SIZE)
-        self._bytes = np.ndarray(shape, np.uint8, region.memory, _HEADER_SIZE, (region.stride, 1))
-        self._meant = _meant(dtype)
-        self._dtype = dtype
-        self._slots = slots
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._slots = region.slots
 
     @property
     def written(self) -> int:
-        """How many records were ever accepted: the next record's sequence number."""
+        """How many were ever accepted: the next one's number."""
         return int(self._region._written[0])
 
     @property
     def consumed(self) -> int:
-        """How many records were ever consumed: the oldest waiting one's sequence number."""
+        """How many were ever consumed: the oldest waiting one's number."""
         return int(self._region._read[0])
 
     @property
     def dropped(self) -> int:
-        """How many records were ever turned away because the ring was full: the gaps nobody else can see."""
+        """How many were ever turned away: the gaps nobody else can see."""
         return int(self._region._dropped[0])
 
     @property
     def waiting(self) -> int:
-        """How many records were written and not yet consumed."""
-        return int(self._region._written[0]) - int(self._region._read[0])
+        """How many were written and not yet consumed."""
+        return self.written - self.consumed
 
-    def push(self, record: Record) -> bool:
-        """Append one record (shape (1,) or ()). False if the ring is full and the record was dropped."""
-        written = int(self._region._written[0])
-        if written - int(self._region._read[0]) >= self._slots:
-            self._region._dropped[0] = int(self._region._dropped[0]) + 1 & _COUNTER
+    def consume(self, count: int) -> None:
+        """Drop the ``count`` oldest: call once what was peeked is safe elsewhere."""
+        self._region._read[0] = self.consumed + count & _COUNTER
+
+    def _append(self, data: bytes) -> bool:
+        """False if the queue is full and ``data`` was dropped."""
+        written = self.written
+        if written - self.consumed >= self._slots:
+            self._turn_away()
             return False
-        data = (np.frombuffer(record.tobytes(), np.uint8) & self._meant).tobytes()
         begin = self._region.slot(written % self._slots)
         end = begin + len(data) + CRC_SIZE
         self._region.memory[begin:end] = data + numbered_crc(data, written)
         self._region._written[0] = written + 1 & _COUNTER
         return True
 
+    def _turn_away(self) -> None:
+        self._region._dropped[0] = self.dropped + 1 & _COUNTER
+
+
+class Ring(Queue):
+    """A queue of records."""
+
+    def __init__(self, path: Path, dtype: np.dtype[np.void], slots: int, create: bool = False) -> None:
+        region = Region(path, dtype, slots, CRC_SIZE, create)
+        super().__init__(region)
+        # Copied as bytes, at once: a copy by field leaves the padding between fields to chance, and it is
+        # logged. What the writer has there is left out.
+        shape = (slots, dtype.itemsize + CRC_SIZE)
+        self._bytes = np.ndarray(shape, np.uint8, region.memory, _HEADER_SIZE, (region.stride, 1))
+        self._meant = _meant(dtype)
+        self._dtype = dtype
+
+    def push(self, record: Record) -> bool:
+        """Append one record (shape (1,) or ()). False if the ring is full and the record was dropped."""
+        return self._append((np.frombuffer(record.tobytes(), np.uint8) & self._meant).tobytes())
+
     def peek(self, most: int) -> Record:
         """Copies of up to ``most`` waiting records, oldest first, without consuming them; those that have not
         arrived whole yet, and all after them, come next time."""
-        first = int(self._region._read[0])
-        rows, whole = self._copy(first, min(most, self._slots, int(self._region._written[0]) - first))
+        first = self.consumed
+        rows, whole = self._copy(first, min(most, self._slots, self.written - first))
         return rows if whole.all() else rows[: int(whole.argmin())]
 
     def newest(self, most: int) -> Record:
         """Copies of up to ``most`` of the newest records, oldest first, consumed or not, but those that the
         writer is just overwriting: for onlookers."""
-        written = int(self._region._written[0])
+        written = self.written
         count = min(most, written, self._slots // 2)
         rows, whole = self._copy(written - count, count)
         return rows[whole]
@@ -199,10 +215,6 @@ class Ring:
             bool,
         )
         return rows.view(self._dtype)[:, 0], whole
-
-    def consume(self, count: int) -> None:
-        """Drop the ``count`` oldest records: call once what was peeked is safe elsewhere."""
-        self._region._read[0] = int(self._region._read[0]) + count & _COUNTER
 
 
 def numbered_crc(data: bytes | memoryview, number: int) -> bytes:
