@@ -55,7 +55,7 @@ class Chunks:
 
 def chunks_of(spec: RobotSpec, errors: EstimateErrors, drives: Sequence[Drive], most: int) -> Chunks:
     """No more than ``most``, evenly from all drives. Raises CalibrationError if there are too few."""
-    parts = [_chunks(spec, errors, drive) for drive in drives]
+    parts = [chunks_in(spec, errors, drive) for drive in drives]
     windows, measured = join([p.windows for p in parts]), np.concatenate([p.measured for p in parts])
     if len(windows) < FEWEST:
         raise CalibrationError(
@@ -75,7 +75,8 @@ def modelled(replayed: Replayed) -> Array:
     return np.asarray(every[:, EVERY - 1 :: EVERY])
 
 
-def _chunks(spec: RobotSpec, errors: EstimateErrors, drive: Drive) -> Chunks:
+def chunks_in(spec: RobotSpec, errors: EstimateErrors, drive: Drive) -> Chunks:
+    """All of one drive."""
     if drive.recording is None:
         raise CalibrationError("the drive was not prepared for replay; give a run's folder")
     windows = cut(spec, errors, drive.recording, SECONDS, LEAST_S, SECONDS)

@@ -184,12 +184,12 @@ class Identification:
         """Of ``_weighted``, shape (m + n + k, n + k)."""
         here = at[: len(self._parameters)]
         if self._derivatives is None or np.abs(here - self._derivatives[0]).max() > NEARBY:
-            self._derivatives = (here.copy(), self._differences(here))
+            self._derivatives = (here.copy(), self.derivatives(here))
         every = np.concatenate((self._derivatives[1], self._nuisances)) * (self._weights * self._trust)
         scaled = np.nan_to_num(every, nan=0.0, posinf=0.0, neginf=0.0)
         return np.concatenate((scaled.reshape(len(at), -1).T, np.eye(len(at))))
 
-    def _differences(self, at: Array) -> Array:
+    def derivatives(self, at: Array) -> Array:
         """Forward differences of ``residuals`` in the coarse twin, shape (n, N, T, 5)."""
         steps = np.array([p.step for p in self._parameters])
         steps = np.where(at + steps > MOST, -steps, steps)

@@ -505,6 +505,8 @@ class CalibrateOptions:
     """clock, speed, imu, steering, twin, or all of those; camera or hand-eye, from files."""
     status: bool = False
     """Say what is valid, expired or missing, and what it changes."""
+    suggest: bool = False
+    """Say which manoeuvre would tell most about the twin's least certain parameter."""
     compare: tuple[str, str] | None = None
     """Two dates (2026-11-26, or longer), of which the procedure's entries are set side by side."""
     hardware: bool = False

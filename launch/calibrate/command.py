@@ -20,6 +20,7 @@ from calibration.procedure import CalibrationError, Estimate, Procedure
 from launch.calibrate.offline import VALID_DAYS, camera, files_hash, hand_eye
 from launch.calibrate.procedures import PROCEDURES, named
 from launch.calibrate.status import compare, status
+from launch.calibrated import calibrated_spec
 from launch.catalogue import find
 from launch.manifest import Setup, git_revision, versions
 from launch.options import CalibrateOptions
@@ -46,6 +47,11 @@ def calibrate(options: CalibrateOptions) -> int:
         raise SandlotError(
             "--surrogate is in the twin's place and --hardware drives the robot; leave one out"
         )
+    if options.suggest:
+        need("mujoco")
+        from launch.calibrate.suggestions import suggestions
+
+        return suggestions(console, calibrated_spec(options.robot, options.surrogate), options.json)
     if options.status or options.compare:
         name = "" if options.surrogate is None else load_surrogate(find("surrogates", options.surrogate)).name
         book = Book(robot_id(spec.name, name))
