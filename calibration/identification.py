@@ -28,7 +28,7 @@ ROUNDS = (4, 3, 2)
 """Iterations, at most, with guessed noise, then twice with what the residuals say."""
 USUAL = 2.0
 """A chunk whose residuals are so many times the usual counts less: something else than driving was in it,
-such as a wall (Huber 1964, with chunks in the place of samples)."""
+such as a wall. The farther out, the smaller its pull (a redescending M-estimator, with chunks as samples)."""
 NEARBY = 0.4
 """Derivatives are computed anew once a parameter is so many deviates from where they were."""
 ENOUGH = 0.02
@@ -213,7 +213,7 @@ def trust(residuals: Array) -> Array:
     with np.errstate(invalid="ignore"):
         squares = np.nanmean(np.square(residuals), axis=1)
     ratio = np.sqrt(squares / np.maximum(np.median(squares, axis=0), 1e-18)).max(axis=1)
-    return np.asarray(np.minimum(1.0, USUAL / np.maximum(ratio, 1e-9)))[:, None, None]
+    return np.asarray(np.minimum(1.0, np.square(USUAL / np.maximum(ratio, 1e-9))))[:, None, None]
 
 
 def noise_of(residuals: Array) -> tuple[Array, Array]:
