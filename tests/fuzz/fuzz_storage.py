@@ -355,10 +355,12 @@ def start_mailboxes(folder: Path) -> Case:
 
 
 def start_rings(folder: Path) -> Case:
-    """Rings whose cursors say anything: neither end raises, nor copies more than it was asked to."""
+    """Rings whose cursors say anything: neither end raises, nor copies more than it was asked to, nor takes
+    for a record what was not pushed with that number."""
     dtype = np.dtype([("sequence", "<u8"), ("value", "<f8")], align=True)
     ring = Ring(folder / "fuzz.ring", dtype, 16, create=True)
     file = os.open(folder / "fuzz.ring", os.O_RDWR)
+    lies: dict[int, tuple[int, bytes]] = {}  # in each slot: the number pushed last, and what
 
     def case(rng: random.Random, tally: Tally) -> None:
         for word in range(3, 6):
@@ -369,9 +371,14 @@ def start_rings(folder: Path) -> Case:
             record = np.frombuffer(rng.randbytes(dtype.itemsize), dtype)
             tally.bytes += dtype.itemsize
             most = rng.choice((0, 1, 16, 1000))
-            tally.taken += ring.push(record)
-            peeked = ring.peek(most)
+            number = ring.written
+            if ring.push(record):
+                lies[number % 16] = number % 2**32, record.tobytes()
+                tally.taken += 1
+            first, peeked = ring.consumed, ring.peek(most)
             assert len(peeked) <= min(most, 16)
+            for k, row in enumerate(peeked, first):
+                assert lies.get(k % 16) == (k % 2**32, row.tobytes()), "a record that nobody pushed"
             assert len(ring.newest(most)) <= most
             ring.consume(len(peeked))
             tally.refused["waiting"] += ring.waiting > 16
@@ -380,6 +387,8 @@ def start_rings(folder: Path) -> Case:
         for k in range(20):
             record = np.array([(k, 0.5)], dtype)
             assert ring.push(record) == (k < 16)
+            if k < 16:
+                lies[k] = k, record.tobytes()
         assert ring.peek(100)["sequence"].tolist() == list(range(16)), "it works again with sound cursors"
         ring.consume(16)
 
