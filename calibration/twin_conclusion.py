@@ -24,6 +24,9 @@ HELD_OUT = 3
 """Every so many-th chunk is."""
 MOST_HALF_WIDTH = 0.2
 """A 95 % interval whose half is more of its value is not told by the data (reference, gate b)."""
+MOST_LEFT = 2.0
+"""Held-out residuals may be so many times the fit's own: with more, something happened in the log that the
+twin does not know, and the intervals do not speak of it."""
 AT_BOUND = 0.99
 """Share of the bound beyond which an estimate is at it (reference, gate c)."""
 TOLD = 0.5
@@ -68,6 +71,7 @@ def conclusion(fit: Fit, held: Chunks, before: Array, after: Array) -> Estimate:
         covariance=fit.covariance(),
         checks=(
             Check("held-out error, of that before", "1", better / worse, 1.0),
+            Check("held-out error, of what the fit leaves of its own", "1", better, MOST_LEFT),
             Check("largest deviate, of its bound", "1", float(np.abs(deviates).max()) / MOST, AT_BOUND),
         ),
         findings=tuple(
