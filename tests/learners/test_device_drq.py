@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 import numpy as np
 import pytest
@@ -17,13 +15,6 @@ from learners.drq import Drq
 from robot.contract import TaskContract
 from tests.learners.test_device_sac import DEVICES, drawn_as_the_engine_does
 from tests.learners.test_drq import CAMERAS, SMALL, random_batch
-
-
-@pytest.fixture
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@ and device never differ in what they have. On a GPU too, where there is one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -33,13 +32,6 @@ DEVICES = [
     ),
 ]
 DEVICE_CASES = {name: case for name, case in CASES.items() if "spectral_norm" not in case}
-
-
-@pytest.fixture
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def drawn_as_the_engine_does(

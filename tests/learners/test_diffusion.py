@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,12 +12,7 @@ from torch import Tensor
 from learners.diffusion import EpsilonNetwork, Schedule, denoise, denoising_loss
 from learners.engine.parameters import Parameters
 
-
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("_float64")
 
 
 @pytest.mark.parametrize("steps", [1, 5, 50])

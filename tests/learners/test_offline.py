@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,13 +63,6 @@ CONFIGS = {
     "iql": IqlConfig(**IMPLICIT),
     "idql": IdqlConfig(**IMPLICIT, **DIFFUSION),
 }
-
-
-@pytest.fixture
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def random_batch(contract: TaskContract, updates: int, size: int, seed: int) -> Batch:

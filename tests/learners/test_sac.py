@@ -22,13 +22,6 @@ from robot.errors import SandlotError
 from robot.spec import ActionTerm
 
 
-@pytest.fixture
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 def random_batch(contract: TaskContract, updates: int, size: int, seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
     reach = ActionMap(contract.actions, contract.policy_hz)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -11,12 +9,7 @@ from learners.engine.parameters import Parameters
 from learners.engine.spectral_norm import follow, normalised, pull_back
 from learners.networks import Critics
 
-
-@pytest.fixture(autouse=True)
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("_float64")
 
 
 def test_what_a_product_reads_stretches_nothing_once_its_direction_is_found() -> None:
