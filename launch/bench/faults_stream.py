@@ -163,9 +163,11 @@ def link_floods(run: Run) -> Expected:
     answer = encode(streaming.acknowledgement())
 
     def flood(now_ns: int) -> None:
-        for _ in range(FLOOD):
-            data = run.rng.bytes(int(run.rng.integers(1, 200)))
-            streaming.far.send(streaming.far.IDENTITY, [data] if run.rng.random() < 0.5 else answer)
+        noise = run.rng.bytes(FLOOD * 200)
+        sizes, nonsense = run.rng.integers(1, 200, FLOOD), run.rng.random(FLOOD) < 0.5
+        for k, (size, garbage) in enumerate(zip(sizes.tolist(), nonsense.tolist(), strict=True)):
+            data = noise[200 * k : 200 * k + size]
+            streaming.far.send(streaming.far.IDENTITY, [data] if garbage else answer)
         streaming.far.publish(run.rng.bytes(1000))
         run.hit(now_ns)
 
