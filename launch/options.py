@@ -502,7 +502,7 @@ class CalibrateOptions:
     robot: Annotated[str, Positional] = "racer"
     """A robot's name (launch/robots) or its TOML file."""
     procedure: Annotated[str | None, Positional] = None
-    """clock, speed, imu, steering, twin, or all of those; camera or hand-eye, from files."""
+    """clock, speed, imu, steering, motor, twin, or all of those; camera or hand-eye, from files."""
     status: bool = False
     """Say what is valid, expired or missing, and what it changes."""
     suggest: bool = False

@@ -14,6 +14,7 @@ PROCEDURES: Final[Mapping[str, str]] = {
     "speed": "calibration.speed:SpeedProcedure",
     "imu": "calibration.imu:ImuProcedure",
     "steering": "calibration.steering:SteeringProcedure",
+    "motor": "calibration.motor:MotorProcedure",
     "twin": "calibration.twin_procedure:TwinProcedure",
 }
 """``module:Class``, in the order in which they build on each other."""

@@ -101,3 +101,62 @@ def turning_drive(spec: RobotSpec, legs: Sequence[Leg], true: Linkage, rng: np.r
     sensors["imu"].values[:, 5] = found[:, 4] + 0.007 + gyro_noise * rng.standard_normal(n)
     states = np.zeros((n, layout.size))
     return Drive(spec, time, time, found[:, 1:3], states, np.ones(n, bool), sensors)
+
+
+@dataclass(frozen=True)
+class Drivetrain:
+    """True cars, all of shape (n,): acceleration ``per_ampere`` [m/s^2/A], deceleration by ``rolling`` and by
+    the ``slope`` ahead [m/s^2], ERPM per m/s ``gain``, ``zero`` of the current sensor [A]; ``slip`` [s]:
+    wheels are ahead of the car by so much of its acceleration; ``limit`` of the current [A]."""
+
+    per_ampere: np.ndarray
+    rolling: np.ndarray
+    slope: np.ndarray
+    gain: np.ndarray
+    zero: np.ndarray
+    slip: float = 0.02
+    limit: float = 30.0
+
+
+def current_drives(
+    spec: RobotSpec, passes: Sequence[tuple[float, float]], true: Drivetrain, rng: np.random.Generator
+) -> list[Drive]:
+    """Passes of (speed [m/s], seconds), driven by a speed controller and ended by a brake of 20 A, of many
+    cars at once: what each one's motor says. Noise as in the spec's calibration."""
+    wanted = [np.zeros(150)]
+    for speed, seconds in passes:
+        wanted += [np.full(round(seconds * RATE_HZ), speed), np.zeros(250)]
+    told, n = np.concatenate(wanted), len(true.gain)
+    speed, acceleration, integral, target = np.zeros(n), np.zeros(n), np.zeros(n), 0.0
+    speeds, currents = [], []
+    for command in told.tolist():
+        target += min(max(command - target, -0.08), 0.08)
+        error = target - speed
+        if command == 0.0:
+            # The back-EMF drives less and less through the windings; what is left stops with the wheels.
+            current = -np.sign(speed) * np.minimum(20.0, 36.0 * np.abs(speed))
+            integral, target = np.zeros(n), 0.0
+        else:
+            integral = np.clip(integral + 0.5 * error, -20.0, 20.0)
+            current = np.clip(40.0 * error + integral, -true.limit, true.limit)
+        way = np.sign(speed) if command == 0.0 else np.full(n, np.sign(command))
+        acceleration = true.per_ampere * current - true.rolling * way - true.slope * np.abs(way)
+        after = speed + acceleration / RATE_HZ
+        if command == 0.0:
+            after = np.where(np.sign(after) == np.sign(speed), after, 0.0)
+        speed = after
+        speeds.append(np.where(speed == 0.0, 0.0, speed + true.slip * true.per_ampere * current))
+        currents.append(current)
+    time = np.arange(len(told)) / RATE_HZ
+    states = np.zeros((len(time), spec.state_layout.size))
+    sent = np.stack((told, np.zeros(len(time))), axis=-1)
+    found = []
+    for car in range(n):
+        sensors = {s.name: Samples(time, np.zeros((len(time), s.layout.size))) for s in spec.sensors}
+        drive = sensors["drive"].values
+        drive[:, 0] = true.gain[car] * np.array(speeds)[:, car]
+        drive[:, 0] += spec.scalar("erpm_noise") * rng.standard_normal(len(time))
+        drive[:, 1] = np.array(currents)[:, car] + true.zero[car]
+        drive[:, 1] += spec.scalar("motor_current_noise") * rng.standard_normal(len(time))
+        found.append(Drive(spec, time, time, sent, states, np.ones(len(time), bool), sensors))
+    return found
