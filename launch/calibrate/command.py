@@ -17,7 +17,7 @@ from calibration.book import Book, robot_id, stamp
 from calibration.drive import log_hash, read_drive
 from calibration.entry import Check, Entry, Finding, Quantity
 from calibration.procedure import CalibrationError, Estimate, Procedure
-from launch.calibrate.offline import VALID_DAYS, camera, files_hash, hand_eye
+from launch.calibrate.offline import VALID_DAYS, estimate, files_hash, source_of
 from launch.calibrate.procedures import PROCEDURES, named
 from launch.calibrate.status import compare, status
 from launch.calibrated import calibrated_spec
@@ -34,7 +34,6 @@ from sim.surrogate import load_surrogate
 
 FAILED = 3
 """Exit code: it was measured, and is not good enough to be used."""
-OFFLINE = ("camera", "hand-eye")
 SPARE = 2.0
 """How many times as long as its legs a manoeuvre may take before the session ends by itself."""
 
@@ -53,16 +52,17 @@ def calibrate(options: CalibrateOptions) -> int:
 
         return suggestions(console, calibrated_spec(options.robot, options.surrogate), options.json)
     if options.status or options.compare:
-        name = "" if options.surrogate is None else load_surrogate(find("surrogates", options.surrogate)).name
-        book = Book(robot_id(spec.name, name))
+        book = Book(_id(spec, options))
         if options.status:
             return status(console, spec, book, options.json)
         return compare(console, book, named(options.procedure or "").name, options.compare or ())
     if options.procedure is None:
-        raise SandlotError(f"say what to calibrate: {', '.join((*PROCEDURES, *OFFLINE))}, all; or --status")
+        raise SandlotError(
+            f"say what to calibrate: {', '.join((*PROCEDURES, *VALID_DAYS))}, all; or --status"
+        )
     every = PROCEDURES if options.procedure == "all" else (options.procedure,)
-    if options.procedure in OFFLINE:
-        return _offline(console, options, spec)
+    if options.procedure in VALID_DAYS:
+        return _offline(console, options, options.procedure)
     failed, done = [], []
     for name in every:
         procedure = named(name)
@@ -77,17 +77,19 @@ def calibrate(options: CalibrateOptions) -> int:
     return FAILED if failed else 0
 
 
-def _offline(console: Console, options: CalibrateOptions, spec: RobotSpec) -> int:
-    """Camera and hand-eye: of the robot itself."""
-    name = options.procedure or ""
-    path = options.images if name == "camera" else options.poses
-    if path is None or not path.exists():
-        what = "--images FOLDER" if name == "camera" else "--poses FILE"
-        raise SandlotError(f"{name} is computed from what was taken before: {what}, which is there")
-    estimate = camera(path, options.board) if name == "camera" else hand_eye(path)
-    valid = datetime.timedelta(days=VALID_DAYS)
-    entry = entry_of(name, valid, estimate, files_hash(path), str(path), spec.name)
-    keep(console, estimate, entry, path if path.is_dir() else path.parent)
+def _id(spec: RobotSpec, options: CalibrateOptions) -> str:
+    """Of the robot or the surrogate that is meant."""
+    name = "" if options.surrogate is None else load_surrogate(find("surrogates", options.surrogate)).name
+    return robot_id(spec.name, name)
+
+
+def _offline(console: Console, options: CalibrateOptions, name: str) -> int:
+    """What a person took or read of the robot, which is otherwise as its entries have it."""
+    path, spec = source_of(options), calibrated_spec(options.robot, options.surrogate)
+    found = estimate(options, path, spec)
+    valid = datetime.timedelta(days=VALID_DAYS[name])
+    entry = entry_of(name, valid, found, files_hash(path), str(path), _id(spec, options))
+    keep(console, found, entry, path if path.is_dir() else path.parent)
     if options.json:
         print(json.dumps({"entries": [msgspec.to_builtins(entry)], "failed": [] if entry.passed else [name]}))
     return 0 if entry.passed else FAILED
