@@ -15,6 +15,7 @@ PROCEDURES: Final[Mapping[str, str]] = {
     "imu": "calibration.imu:ImuProcedure",
     "steering": "calibration.steering:SteeringProcedure",
     "motor": "calibration.motor:MotorProcedure",
+    "antenna": "calibration.antenna:AntennaProcedure",
     "twin": "calibration.twin_procedure:TwinProcedure",
 }
 """``module:Class``, in the order in which they build on each other."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from calibration.book import Book, robot_id
-from calibration.entry import calibrated
+from calibration.entry import calibrated, vector_of
 from launch.calibrate.procedures import PROCEDURES
 from robot.spec import RobotSpec
 
@@ -77,8 +77,10 @@ def status(console: Console, spec: RobotSpec, book: Book, as_json: bool) -> int:
 
 
 def _effect(spec: RobotSpec, name: str, value: float, sigma: float, unit: str) -> str:
-    known = spec.calibration.get(name)
+    known, vector = spec.calibration.get(name), vector_of(spec.calibration, name)
     before = f"{known.value:.5g} ± {known.sigma:.2g} → " if known and isinstance(known.value, float) else ""
+    if vector is not None:
+        before = f"{vector[1][vector[2]]:.5g} → "
     return f"{name} {before}{value:.5g} ± {sigma:.2g} {unit}"
 
 
