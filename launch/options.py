@@ -504,8 +504,8 @@ class CalibrateOptions:
     robot: Annotated[str, Positional] = "racer"
     """A robot's name (launch/robots) or its TOML file."""
     procedure: Annotated[str | None, Positional] = None
-    """clock, speed, imu, steering, motor, antenna, twin, or all of those; camera, hand-eye, mass or friction,
-    from files."""
+    """clock, speed, imu, steering, motor, antenna, twin, or all of those; joints of a robot that has them;
+    camera, hand-eye, mass or friction, from files."""
     status: bool = False
     """Say what is valid, expired or missing, and what it changes."""
     suggest: bool = False

@@ -18,7 +18,7 @@ from calibration.drive import log_hash, read_drive
 from calibration.entry import Check, Entry, Finding, Quantity
 from calibration.procedure import CalibrationError, Estimate, Procedure
 from launch.calibrate.offline import VALID_DAYS, estimate, files_hash, source_of
-from launch.calibrate.procedures import PROCEDURES, named
+from launch.calibrate.procedures import named, names_for
 from launch.calibrate.status import compare, status
 from launch.calibrated import calibrated_spec
 from launch.catalogue import find
@@ -58,9 +58,9 @@ def calibrate(options: CalibrateOptions) -> int:
         return compare(console, book, named(options.procedure or "").name, options.compare or ())
     if options.procedure is None:
         raise SandlotError(
-            f"say what to calibrate: {', '.join((*PROCEDURES, *VALID_DAYS))}, all; or --status"
+            f"say what to calibrate: {', '.join((*names_for(spec), *VALID_DAYS))}, all; or --status"
         )
-    every = PROCEDURES if options.procedure == "all" else (options.procedure,)
+    every = names_for(spec) if options.procedure == "all" else (options.procedure,)
     if options.procedure in VALID_DAYS:
         return _offline(console, options, options.procedure)
     failed, done = [], []

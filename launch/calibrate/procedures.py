@@ -8,6 +8,7 @@ from typing import Final
 from calibration.procedure import Procedure
 from robot.errors import SandlotError, nearest
 from robot.interface import load_class
+from robot.spec import RobotSpec
 
 PROCEDURES: Final[Mapping[str, str]] = {
     "clock": "calibration.clock:ClockProcedure",
@@ -17,8 +18,20 @@ PROCEDURES: Final[Mapping[str, str]] = {
     "motor": "calibration.motor:MotorProcedure",
     "antenna": "calibration.antenna:AntennaProcedure",
     "twin": "calibration.twin_procedure:TwinProcedure",
+    "joints": "calibration.joints:JointsProcedure",
 }
 """``module:Class``, in the order in which they build on each other."""
+JOINTED: Final = ("joints",)
+"""Those of a robot with joints; all others are a car's."""
+
+
+def names_for(spec: RobotSpec) -> tuple[str, ...]:
+    """The procedures that a robot of this kind has."""
+    # Needs scipy, which a robot that only drives does without.
+    from calibration.joints import joints_of
+
+    jointed = bool(joints_of(spec))
+    return tuple(name for name in PROCEDURES if (name in JOINTED) == jointed)
 
 
 def named(name: str) -> Procedure:

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from calibration.book import Book, robot_id
 from calibration.entry import calibrated, vector_of
-from launch.calibrate.procedures import PROCEDURES
+from launch.calibrate.procedures import names_for
 from robot.spec import RobotSpec
 
 
@@ -23,7 +23,8 @@ def status(console: Console, spec: RobotSpec, book: Book, as_json: bool) -> int:
     for column in ("procedure", "state", "of", "until", "what it changes"):
         table.add_column(column, no_wrap=column != "what it changes")
     states: dict[str, str] = {}
-    for name in [*PROCEDURES, *(set(book.procedures()) - set(PROCEDURES))]:
+    ours = names_for(spec)
+    for name in (*ours, *sorted(set(book.procedures()) - set(ours))):
         history = book.history(name)
         passed = [entry for entry in history if entry.passed]
         state = "missing"
