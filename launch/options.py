@@ -510,6 +510,10 @@ class CalibrateOptions:
     """Say what is valid, expired or missing, and what it changes."""
     suggest: bool = False
     """Say which manoeuvre would tell most about the twin's least certain parameter."""
+    drive: bool = False
+    """With --suggest: drive that manoeuvre, six times, and identify the twin from it."""
+    follow: Path | None = None
+    """Show what the procedure knows so far from this run's folder, while it drives in another terminal."""
     compare: tuple[str, str] | None = None
     """Two dates (2026-11-26, or longer), of which the procedure's entries are set side by side."""
     hardware: bool = False

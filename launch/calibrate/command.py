@@ -17,8 +17,9 @@ from calibration.book import Book, robot_id, stamp
 from calibration.drive import log_hash, read_drive
 from calibration.entry import Check, Entry, Finding, Quantity
 from calibration.procedure import CalibrationError, Estimate, Procedure
+from launch.calibrate.follow import follow
 from launch.calibrate.offline import VALID_DAYS, estimate, files_hash, source_of
-from launch.calibrate.procedures import named, names_for
+from launch.calibrate.procedures import PROCEDURES, SUGGESTED, named, names_for
 from launch.calibrate.status import compare, status
 from launch.calibrated import calibrated_spec
 from launch.catalogue import find
@@ -50,7 +51,10 @@ def calibrate(options: CalibrateOptions) -> int:
         need("mujoco")
         from launch.calibrate.suggestions import suggestions
 
-        return suggestions(console, calibrated_spec(options.robot, options.surrogate), options.json)
+        best = suggestions(console, calibrated_spec(options.robot, options.surrogate), options.json)
+        return _measure(console, options, [SUGGESTED + best]) if options.drive else 0
+    if options.follow:
+        return follow(console, named(options.procedure or ""), options.follow)
     if options.status or options.compare:
         book = Book(_id(spec, options))
         if options.status:
@@ -63,11 +67,16 @@ def calibrate(options: CalibrateOptions) -> int:
     every = names_for(spec) if options.procedure == "all" else (options.procedure,)
     if options.procedure in VALID_DAYS:
         return _offline(console, options, options.procedure)
+    return _measure(console, options, every)
+
+
+def _measure(console: Console, options: CalibrateOptions, names: Sequence[str]) -> int:
+    """Drive what each needs, unless there is a log, and conclude."""
     failed, done = [], []
-    for name in every:
+    for name in names:
         procedure = named(name)
         console.print(f"[bold]{procedure.name}[/] {procedure.about}", highlight=False)
-        paths = options.log or (_drive(options, procedure),)
+        paths = options.log or (_drive(console, options, name),)
         entry = conclude(console, procedure, paths)
         done.append(msgspec.to_builtins(entry))
         if not entry.passed:
@@ -188,8 +197,9 @@ def show(console: Console, estimate: Estimate, entry: Entry) -> None:
         )
 
 
-def _drive(options: CalibrateOptions, procedure: Procedure) -> Path:
+def _drive(console: Console, options: CalibrateOptions, name: str) -> Path:
     """Let the robot do what the procedure needs; the run's folder. Raises SandlotError if it was cut off."""
+    procedure = named(name)
     if not options.hardware:
         need("mujoco")
     spec = load_spec(find("robots", options.robot))
@@ -204,9 +214,15 @@ def _drive(options: CalibrateOptions, procedure: Procedure) -> Path:
         seed=options.seed,
         minutes=minutes,
         surrogate=options.surrogate,
-        setup=Setup(demonstration_laps=0, update_ratio=0, evaluate_every=0, procedure=procedure.name),
+        setup=Setup(demonstration_laps=0, update_ratio=0, evaluate_every=0, procedure=name),
     )
     _require_free(session)
+    if name in PROCEDURES and name != "twin" and not session.manifest.fast:
+        console.print(
+            "what is known so far, in another terminal: sandlot calibrate "
+            f"{options.robot} {name} --follow {session.directory}",
+            highlight=False,
+        )
     if session.manifest.fast:
         ending = run_fast(session, options.view)
     else:

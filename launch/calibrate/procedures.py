@@ -21,6 +21,8 @@ PROCEDURES: Final[Mapping[str, str]] = {
     "joints": "calibration.joints:JointsProcedure",
 }
 """``module:Class``, in the order in which they build on each other."""
+SUGGESTED: Final = "twin: "
+"""What the name of a suggested manoeuvre begins with, as a session's manifest has it."""
 JOINTED: Final = ("joints",)
 """Those of a robot with joints; all others are a car's."""
 
@@ -35,7 +37,13 @@ def names_for(spec: RobotSpec) -> tuple[str, ...]:
 
 
 def named(name: str) -> Procedure:
-    """Raises SandlotError with the nearest names."""
+    """``twin: quick weave`` is a suggested manoeuvre, from which the twin is identified. Raises SandlotError
+    with the nearest names."""
+    if name.startswith(SUGGESTED):
+        suggested: Procedure = load_class(
+            "calibration.suggested:SuggestedProcedure", f"calibration procedure {name}"
+        )(name.removeprefix(SUGGESTED))
+        return suggested
     if name not in PROCEDURES:
         raise SandlotError(f"no procedure {name!r}; {nearest(name, PROCEDURES)}")
     procedure: Procedure = load_class(PROCEDURES[name], f"calibration procedure {name}")()

@@ -93,7 +93,7 @@ def turning_drive(spec: RobotSpec, legs: Sequence[Leg], true: Linkage, rng: np.r
             heading += step_s * rate
             x, y = x + step_s * rear * np.cos(heading), y + step_s * rear * np.sin(heading)
         tick += 1
-        rows.append((0.01 * tick, *sent, speed, rate))
+        rows.append((0.01 * tick, *sent, speed, rate, x, y, heading))
     found = np.array(rows)
     time, n = found[:, 0], len(found)
     sensors = {s.name: Samples(time, np.zeros((n, s.layout.size))) for s in spec.sensors}
@@ -102,6 +102,7 @@ def turning_drive(spec: RobotSpec, legs: Sequence[Leg], true: Linkage, rng: np.r
     sensors["drive"].values[:, 0] += erpm_noise * rng.standard_normal(n)
     sensors["imu"].values[:, 5] = found[:, 4] + 0.007 + gyro_noise * rng.standard_normal(n)
     states = np.zeros((n, layout.size))
+    states[:, layout["position_world"]], states[:, layout.index("heading")] = found[:, 5:7], found[:, 7]
     return Drive(spec, time, time, found[:, 1:3], states, np.ones(n, bool), sensors)
 
 
