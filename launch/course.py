@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from launch.manifest import Manifest, load_manifest
-from launch.options import FromDemoOptions
+from launch.options.course import FromDemoOptions
 from robot.errors import SandlotError
 from robot.log_reader import Log, read_log
 from robot.messages import Actor

@@ -28,7 +28,7 @@ from launch import doctor_people as people
 from launch.calibrated import calibrated_spec
 from launch.finding import Finding, Status, table
 from launch.manifest import load_manifest
-from launch.options import DoctorOptions
+from launch.options.doctor import DoctorOptions
 from launch.session import SHARED_MEMORY, contract_of, make_task
 from launch.supervisor import python_command
 from robot.clock import MonotonicClock

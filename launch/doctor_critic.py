@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from launch.options import DoctorCriticOptions
+from launch.options.doctor import DoctorCriticOptions
 
 
 def critic(options: DoctorCriticOptions) -> int:

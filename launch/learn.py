@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from launch.learn_view import make_view
-from launch.options import LearnOptions
+from launch.options.learn import LearnOptions
 from launch.session import link_latest
 from robot.errors import SandlotError, SpecError
 from robot.frame_file import write_atomically

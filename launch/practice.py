@@ -28,7 +28,9 @@ from launch.manifest import Setup
 from launch.map import BrailleMap
 from launch.notes import SessionNotes
 from launch.operator import AbsentOperator, HeldKeyOperator, Operator, SimulatedOperator, StartLine
-from launch.options import LearnerOptions, OnboardOptions, OperatorOptions, PracticeOptions
+from launch.options.learner import LearnerOptions
+from launch.options.onboard import OnboardOptions, OperatorOptions
+from launch.options.practice import PracticeOptions
 from launch.processes import wired_estops
 from launch.replay.placing import PlacingOperator
 from launch.session import Session, create_session, open_session

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from launch import figures
 from launch.catalogue import HOME
-from launch.options import ReportOptions
+from launch.options.report import ReportOptions
 from launch.run_data import LAST_MINUTES, Lap, RunData
 from launch.session import Session, open_session
 from robot.messages import Actor

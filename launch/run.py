@@ -12,7 +12,7 @@ from launch.clearance import Clearance, deployed, of_file, require_loadable
 from launch.evaluation import evaluate
 from launch.keys import stop_keys
 from launch.manifest import Setup
-from launch.options import RunOptions
+from launch.options.run import RunOptions
 from launch.practice import conduct, finish, need, run_fast
 from launch.results import add_result, results_file
 from launch.run_data import RunData

@@ -16,7 +16,7 @@ from launch.attendance import Warn
 from launch.hand_operator import AssistedOperator, HandButtons, HandOperator, HandThread
 from launch.manifest import Setup
 from launch.operator import AbsentOperator, Operator, StartLine
-from launch.options import TeleopOptions
+from launch.options.teleop import TeleopOptions
 from launch.practice import conduct, finish, free_ports, need
 from launch.session import Session, create_session
 from launch.teleop_map import MAPS, make_map

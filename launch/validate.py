@@ -20,7 +20,7 @@ from launch.crosschecks import TwinAndRobot, logs_of
 from launch.episode_logs import save_worst
 from launch.episodes import course_setting
 from launch.manifest import git_revision
-from launch.options import ValidateOptions
+from launch.options.validate import ValidateOptions
 from launch.parity import parity
 from launch.results import add_result, results_file
 from launch.spread import spread

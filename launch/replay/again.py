@@ -16,7 +16,7 @@ from rich.table import Table
 
 from launch import catalogue
 from launch.manifest import Manifest, Setup
-from launch.options import ReplayOptions
+from launch.options.replay import ReplayOptions
 from launch.practice import conduct, need, run_fast
 from launch.replay.changes import read_recording
 from launch.replay.repetition import Repetition, repetition

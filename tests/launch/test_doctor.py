@@ -9,7 +9,7 @@ import pytest
 
 from launch.catalogue import find
 from launch.doctor import doctor, examine
-from launch.options import DoctorOptions
+from launch.options.doctor import DoctorOptions
 
 
 def by_check(options: DoctorOptions) -> dict[str, list[str]]:

@@ -11,7 +11,7 @@ from swerving_policy import swerving_policy
 
 from launch.bundle import read_report
 from launch.episodes import course_setting
-from launch.options import ValidateOptions
+from launch.options.validate import ValidateOptions
 from launch.validate import validate
 from robot.plain_data import sha256
 
