@@ -198,7 +198,8 @@ def image_strip(run: RunData, own: list[Lap]) -> bytes | None:
 
     titled = (("first", own[0]), ("last", own[-1]))
     rows = [(f"{title} lap: {lap.time_s:.2f} s", lap_strip(run, lap)) for title, lap in titled]
-    return figures.image_strip([(title, images) for title, images in rows if images])
+    shown = [(title, images) for title, images in rows if images]
+    return figures.image_strip(shown) if shown else None
 
 
 def lap_pictures(run: RunData, summary: Summary) -> list[str]:

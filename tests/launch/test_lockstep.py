@@ -131,3 +131,10 @@ def test_a_session_that_cannot_begin_leaves_no_shared_memory(
     with pytest.raises(SandlotError, match="no such world"):
         practise_lockstep(run)
     assert not run.board_directory.exists()
+
+
+def test_a_session_that_ended_before_its_first_tick_says_so(tmp_path: Path) -> None:
+    run = session(tmp_path, 7)
+    Lockstep(run).close()
+    with pytest.raises(SandlotError, match="no tick of the guardian"):
+        RunData(run)
