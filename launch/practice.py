@@ -353,7 +353,7 @@ def run_fast(session: Session, view_kind: str) -> Ending:
     try:
         practise_lockstep(session, progress)
     except KeyboardInterrupt as stopped:
-        return Ending(f"stopped by {stopped or 'SIGINT'}")
+        return Ending(f"stopped by {str(stopped) or 'SIGINT'}", interrupted=True)
     except SandlotError as error:
         return Ending(str(error), error)
     finally:

@@ -211,6 +211,11 @@ def _drive(options: CalibrateOptions, procedure: Procedure) -> Path:
         ending = conduct(session, options.view, with_learner=False)
     if ending.error is not None:
         raise ending.error
+    if ending.interrupted:  # and what else was asked for does not move the robot either
+        raise SandlotError(
+            f"{procedure.name} was {ending.reason}: nothing is concluded from part of it; what was recorded "
+            f"is in {session.directory}"
+        )
     if not session.log.exists():
         raise SandlotError(f"{session.directory}: nothing was recorded ({ending.reason})")
     return session.directory
