@@ -53,7 +53,9 @@ def validate(options: ValidateOptions) -> int:
     """The command. Raises SandlotError for what is not the policy's fault; a policy that cannot even be
     loaded is a verdict."""
     console = Console(stderr=options.json)
-    episodes = options.episodes or (FULL_EPISODES if options.gate == "full" else SMOKE_EPISODES)
+    episodes = options.episodes
+    if episodes is None:
+        episodes = FULL_EPISODES if options.gate == "full" else SMOKE_EPISODES
     if episodes < 1:
         raise SandlotError(f"--episodes {episodes}: at least 1 was expected")
     setting = course_setting(options.robot, options.course, threads=options.threads)
