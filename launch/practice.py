@@ -24,6 +24,7 @@ from launch import catalogue
 from launch.attendance import AttendingOperator, Warn
 from launch.calibrated import calibrated_spec
 from launch.conductor import PERIOD_NS, VIEW_NS, Conductor, Ending, EventLog, StopSignals
+from launch.installed import need
 from launch.manifest import Setup
 from launch.map import BrailleMap
 from launch.notes import SessionNotes
@@ -33,7 +34,7 @@ from launch.options.onboard import OnboardOptions, OperatorOptions
 from launch.options.practice import PracticeOptions
 from launch.processes import wired_estops
 from launch.replay.placing import PlacingOperator
-from launch.session import Session, create_session, open_session
+from launch.session import Session, create_session, open_session, shown
 from launch.smoke_gate import unavailable
 from launch.snapshot import Reader, Snapshot
 from launch.status_log import FILE as STATUS
@@ -497,24 +498,10 @@ def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -
         ("report", session.directory / "report.html"),
     ):
         if path.exists():
-            print(f"  {label:<7} {_shown(path)}")
+            print(f"  {label:<7} {shown(path)}")
     if as_json:
         print(json.dumps(summary))
     return 1 if ending.error is not None else 0
-
-
-def need(*modules: str) -> None:
-    """Raise ModuleNotFoundError for what is not installed, before anything is begun."""
-    for name in modules:
-        if importlib.util.find_spec(name) is None:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
-def _shown(path: Path) -> str:
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 def _path(path: Path | None, what: str) -> str:
