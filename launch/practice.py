@@ -22,6 +22,7 @@ from rich.console import Console
 
 from launch import catalogue
 from launch.attendance import AttendingOperator, Warn
+from launch.bundle import policy_of
 from launch.calibrated import calibrated_spec
 from launch.conductor import PERIOD_NS, VIEW_NS, Conductor, Ending, EventLog, StopSignals
 from launch.installed import need
@@ -105,7 +106,7 @@ def practise(options: PracticeOptions) -> int:
         smoke_gate=_smoke_gate(options),
         constraints=tuple(map(parse_constraint, options.cost)),
         growth=parse_growth(options.grow),
-        policy=_path(options.policy, "policy"),
+        policy="" if options.policy is None else str(policy_of(options.policy).resolve()),
         initial=_path(options.initial, "initial"),
         resume=_path(options.resume, "resume"),
         bench_override=options.bench_override,
@@ -164,7 +165,7 @@ def onboard(options: OnboardOptions) -> int:
         key=options.key or "",
         learner_key=options.learner_key,
         demonstration_laps=options.demonstration_laps,
-        policy=_path(options.policy, "policy"),
+        policy="" if options.policy is None else str(policy_of(options.policy).resolve()),
         bench_override=options.bench_override,
     )
     session = create_session(

@@ -46,8 +46,8 @@ class OnboardOptions:
     demonstration_laps: int = 3
     """Laps of the scripted slow driver before the policy drives."""
     policy: Path | None = None
-    """An ONNX policy to start from, until the learner has a better one. On hardware: the deployed one's file,
-    or with --bench-override any."""
+    """An ONNX policy, or a run whose newest it is, to start from until the learner has a better one. On
+    hardware: the deployed one's file, or with --bench-override any."""
     bench_override: str = ""
     """On hardware, why an unvalidated --policy may drive: at REDUCED limits, a person holding enable."""
     deployed: Path = DEPLOYED

@@ -49,8 +49,8 @@ class PracticeOptions:
     demo: tuple[Path, ...] = ()
     """Sets, runs or logs of what a person drove (sandlot teleop --record): prior data from the start."""
     policy: Path | None = None
-    """An ONNX policy to start from, until the learner has a better one. On hardware: the deployed one's file,
-    or with --bench-override any."""
+    """An ONNX policy, or a run whose newest it is, to start from until the learner has a better one. On
+    hardware: the deployed one's file, or with --bench-override any."""
     bench_override: str = ""
     """On hardware, why an unvalidated --policy may drive: at REDUCED limits, a person holding enable."""
     deployed: Path = DEPLOYED
