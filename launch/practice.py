@@ -181,7 +181,6 @@ def onboard(options: OnboardOptions) -> int:
         setup=setup if options.twin else _cleared(setup, options),
         surrogate=options.surrogate,
     )
-    session.key()
     ending = conduct(session, options.view, with_learner=False)
     return finish(session, ending, options.report, options.json)
 
@@ -247,7 +246,10 @@ def _smoke_gate(options: PracticeOptions | LearnerOptions) -> bool:
     if not options.smoke_gate or options.update_ratio == 0:
         return False
     spec = calibrated_spec(options.robot)
-    why_not = unavailable(spec, load_course(catalogue.find("courses", options.course)).name)
+    world = load_course(catalogue.find("courses", options.course)).name
+    if isinstance(options, PracticeOptions) and options.world is not None and not options.hardware:
+        world = options.world
+    why_not = unavailable(spec, world)
     if why_not is not None:
         print(f"no smoke gate: {why_not}; policies are published untried (--no-smoke-gate says nothing)")
     return why_not is None
@@ -318,6 +320,7 @@ def _standstill_s(session: Session) -> float:
 
 def conduct(session: Session, view_kind: str, with_learner: bool) -> Ending:
     """Run a session's processes in real time, from start to end."""
+    session.key()  # made or missed here, not by two processes at once
     clock = MonotonicClock()
     with _board(session) as board, _attentive():
         reader = Reader(board, session.spec)

@@ -130,15 +130,15 @@ def _wait(pipe: IO[bytes], event: int, until_s: float) -> None:
         raise SandlotError("no verdict came in time; the machine is loaded, or the process hangs")
 
 
-def unavailable(spec: RobotSpec, course: str) -> str | None:
-    """Why this robot's policies cannot be tried in its twin here, or None."""
+def unavailable(spec: RobotSpec, world: str) -> str | None:
+    """Why this robot's policies cannot be tried in its twin here, in these surroundings, or None."""
     if not spec.twin:
         return f"{spec.name} has no twin"
     for name in ("mujoco", "scipy"):
         if importlib.util.find_spec(name) is None:
             return f"{name} is not installed here"
     try:
-        catalogue.find("worlds", course)
+        catalogue.find("worlds", world)
     except SandlotError as error:
         return str(error)
     return None
