@@ -64,7 +64,7 @@ def test_expired_values_are_objections_that_name_them(folder: Path) -> None:
     spec = calibrated_spec("racer")
     assert expired(spec, NOW) == ()
     (told,) = expired(spec, NOW + datetime.timedelta(days=2))
-    assert "servo_gain" in told and "sandlot calibrate racer" in told
+    assert "servo_gain" in told and "measure again: sandlot calibrate racer speed" in told
 
 
 def test_status_says_what_is_missing_and_valid(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
