@@ -70,7 +70,7 @@ COMMANDS: dict[str, Command] = {
     "bundle": Command(deploy.BundleOptions, "launch.bundle:bundle"),
     "deploy": Command(deploy.DeployOptions, "launch.deploy:deploy"),
     "calibrate": Command(calibrate.CalibrateOptions, "launch.calibrate.command:calibrate"),
-    "operator": Command(onboard.OperatorOptions, "launch.practice:attend"),
+    "operator": Command(onboard.OperatorOptions, "launch.attend:attend"),
     "stop": Command(stop.StopOptions, "launch.stop:stop"),
     "course from-demo": Command(course.FromDemoOptions, "launch.course:from_demo"),
     "report": Command(report.ReportOptions, "launch.report:report"),

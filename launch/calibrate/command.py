@@ -22,10 +22,10 @@ from launch.calibrate.procedures import PROCEDURES, named
 from launch.calibrate.status import compare, status
 from launch.calibrated import calibrated_spec
 from launch.catalogue import find
+from launch.conduct import conduct, run_fast
 from launch.installed import need
 from launch.manifest import Setup, git_revision, versions
 from launch.options.calibrate import CalibrateOptions
-from launch.practice import conduct, run_fast
 from launch.replay.recording import recording, room_of
 from launch.session import Session, create_session
 from robot.errors import SandlotError

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from launch.catalogue import find
+from launch.conduct import conduct
 from launch.episodes import course_setting
 from launch.manifest import Setup
 from launch.options.practice import PracticeOptions
-from launch.practice import conduct, practise
+from launch.practice import practise
 from launch.session import create_session
 from robot.errors import SandlotError, SpecError
 
@@ -75,7 +76,7 @@ def test_a_session_s_key_is_there_before_any_process_is(
         assert session.key_file.exists()
         raise BegunError
 
-    monkeypatch.setattr("launch.practice.Supervisor", supervise)
+    monkeypatch.setattr("launch.conduct.Supervisor", supervise)
     with pytest.raises(BegunError):
         conduct(session, "none", with_learner=True)
     assert not session.board_directory.exists()
