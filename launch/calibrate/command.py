@@ -22,9 +22,10 @@ from launch.calibrate.procedures import PROCEDURES, named
 from launch.calibrate.status import compare, status
 from launch.calibrated import calibrated_spec
 from launch.catalogue import find
+from launch.conduct import conduct, run_fast
+from launch.installed import need
 from launch.manifest import Setup, git_revision, versions
-from launch.options import CalibrateOptions
-from launch.practice import conduct, need, run_fast
+from launch.options.calibrate import CalibrateOptions
 from launch.replay.recording import recording, room_of
 from launch.session import Session, create_session
 from robot.errors import SandlotError
@@ -211,6 +212,11 @@ def _drive(options: CalibrateOptions, procedure: Procedure) -> Path:
         ending = conduct(session, options.view, with_learner=False)
     if ending.error is not None:
         raise ending.error
+    if ending.interrupted:  # and what else was asked for does not move the robot either
+        raise SandlotError(
+            f"{procedure.name} was {ending.reason}: nothing is concluded from part of it; what was recorded "
+            f"is in {session.directory}"
+        )
     if not session.log.exists():
         raise SandlotError(f"{session.directory}: nothing was recorded ({ending.reason})")
     return session.directory
