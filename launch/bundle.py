@@ -13,7 +13,7 @@ import msgspec
 from launch.clearance import require_loadable
 from launch.manifest import FILE as MANIFEST
 from launch.manifest import Manifest, load_manifest
-from launch.options import BundleOptions
+from launch.options.deploy import BundleOptions
 from robot.bundle import SUFFIX, pack, read_bundle, unpack
 from robot.bundle_content import Content, Provenance
 from robot.errors import BundleError, SandlotError

@@ -40,11 +40,13 @@ def unmoved(surrogate: Surrogate, file: RobotSpec, spec: RobotSpec) -> Surrogate
 
 def expired(spec: RobotSpec, now: datetime.datetime) -> tuple[str, ...]:
     """Which measured values no longer hold, each in a sentence that says what to do."""
-    late: dict[str, list[str]] = {}
+    late: dict[tuple[str, str], list[str]] = {}
     for name, value in spec.calibration.items():
         if value.expires and now >= datetime.datetime.fromisoformat(value.expires):
-            late.setdefault(f"{value.source.partition(':')[0]} of {value.date}", []).append(name)
+            procedure = value.source.partition(":")[0].rpartition(" ")[2]  # "sandlot calibrate speed: …"
+            late.setdefault((procedure, value.date), []).append(name)
     return tuple(
-        f"{', '.join(names)} expired ({what}); measure again: sandlot calibrate {spec.name}"
-        for what, names in late.items()
+        f"{', '.join(names)} expired ({procedure} of {date}); measure again: sandlot calibrate {spec.name} "
+        f"{procedure}"
+        for (procedure, date), names in late.items()
     )

@@ -54,10 +54,12 @@ class EventLog:
 
 @dataclass
 class Ending:
-    """Why a session ended. ``error`` is None for an ordinary end (time, Ctrl-C, the task is finished)."""
+    """Why a session ended. ``error`` is None for an ordinary end (time, Ctrl-C, the task is finished);
+    ``interrupted``: somebody asked for it, so that what it was for may not be done."""
 
     reason: str
     error: SandlotError | None = None
+    interrupted: bool = False
     standstill: bool = True
     restarts: dict[str, int] = field(default_factory=dict)
 
@@ -137,7 +139,7 @@ class Conductor:
                 return Ending("the pilot finished")
             due_ns = max(due_ns + PERIOD_NS, self._clock.now_ns())
             self._clock.sleep_until(due_ns)
-        return Ending(f"stopped by {stop.name}")
+        return Ending(f"stopped by {stop.name}", interrupted=True)
 
     def _round(self, stop: StopSignals) -> bool:
         """One turn of the operator and the view. False once somebody asked to stop."""

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from launch.manifest import Manifest, load_manifest
-from launch.options import FromDemoOptions
+from launch.options.course import FromDemoOptions
 from robot.errors import SandlotError
 from robot.log_reader import Log, read_log
 from robot.messages import Actor
@@ -22,6 +22,7 @@ from robot.plain_data import decode_struct
 from robot.practice.course import Course, CourseFile, save_course
 from robot.practice.demonstration import course_from_trajectory
 from robot.practice.driven_laps import find_laps
+from robot.practice.failures import GRAVITY
 from robot.recorder import EVENTS, STEPS, TICKS
 from robot.shared_memory import Record
 from robot.spec import RobotSpec
@@ -29,7 +30,6 @@ from robot.spec import RobotSpec
 Array = NDArray[np.float64]
 JUMP_M: Final = 0.3
 """From one tick to the next: somebody carried it, or its estimate found itself."""
-GRAVITY: Final = 9.81
 BACKED_M: Final = 0.2
 """A lap in which the robot drove further backwards than this was interrupted [m]."""
 

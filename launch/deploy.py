@@ -10,7 +10,7 @@ import msgspec
 
 from launch.calibrated import calibrated_spec
 from launch.clearance import require_loadable
-from launch.options import DeployOptions
+from launch.options.deploy import DeployOptions
 from launch.running import require_standing_by
 from robot.admission import objections, require_ours
 from robot.bundle import Bundle, read_bytes, unpack

@@ -27,15 +27,15 @@ from launch import doctor_deployed as deployed
 from launch import doctor_people as people
 from launch.calibrated import calibrated_spec
 from launch.finding import Finding, Status, table
-from launch.manifest import load_manifest
-from launch.options import DoctorOptions
+from launch.manifest import Manifest, load_manifest
+from launch.options.doctor import DoctorOptions
 from launch.session import SHARED_MEMORY, contract_of, make_task
 from launch.supervisor import python_command
 from robot.clock import MonotonicClock
 from robot.contract import TaskContract
 from robot.errors import PortError, SandlotError
 from robot.messages import tick_dtype
-from robot.plain_data import differences
+from robot.plain_data import decode_struct, differences
 from robot.practice.course import load_course
 from robot.spec import RobotSpec
 
@@ -127,11 +127,12 @@ def contracts(spec: RobotSpec, contract: TaskContract, runs: Path) -> Iterator[F
         return
     try:
         before = load_manifest(latest)
+        same = before.contract_hash == contract.hash()
+        changed = [] if same else _changed(spec, before)
     except SandlotError as error:
         yield Finding("contract", "warning", f"the latest run cannot be compared: {error}")
         return
-    if before.contract_hash != contract.hash():
-        changed = differences(spec.contract(), before.spec and _contract_of_plain(before.spec))
+    if not same:
         shown = "; ".join(changed[:3]) or "the task's layout changed"
         yield Finding(
             "contract", "warning", f"differs from the latest run's: {shown}", "Its policies will be refused."
@@ -140,10 +141,10 @@ def contracts(spec: RobotSpec, contract: TaskContract, runs: Path) -> Iterator[F
         yield Finding("contract", "warning", "calibration changed since the latest run; its data stays valid")
 
 
-def _contract_of_plain(plain: dict[str, object]) -> dict[str, object]:
-    from robot.plain_data import decode_struct
-
-    return decode_struct(plain, RobotSpec, "the latest run's manifest").contract()
+def _changed(spec: RobotSpec, before: Manifest) -> list[str]:
+    """Raises SpecError for a run of another version, whose description is not understood here."""
+    was = decode_struct(before.spec, RobotSpec, "the latest run's manifest")
+    return differences(spec.contract(), was.contract())
 
 
 def ports(spec: RobotSpec, twin: bool) -> Iterator[Finding]:

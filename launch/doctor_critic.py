@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from launch.options import DoctorCriticOptions
+from launch.installed import need
+from launch.options.doctor import DoctorCriticOptions
 
 
 def critic(options: DoctorCriticOptions) -> int:
     """Print what was found. 1 if there is reason to worry, else 0."""
-    for name in ("torch", "onnx"):
-        if importlib.util.find_spec(name) is None:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    need("torch", "onnx")
     from learners.critic_report import examine
 
     found = examine(options.run)

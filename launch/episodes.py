@@ -1,4 +1,4 @@
-"""Where episodes of the batched twin take place, by name: robot, course and the course's room."""
+"""Where episodes of the batched twin take place, by name: robot, course and the room of the same name."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ def course_setting(
 ) -> Setting:
     """The setting of a robot on a course of the catalogue. ``seconds``: how long an episode may last (None:
     as the task's success says). Raises SandlotError with the nearest names."""
-    found = load_course(catalogue.find("courses", course))
+    path = catalogue.find("courses", course)
+    found = load_course(path)
     spec = at_site(calibrated_spec(robot), found.file.site)
     return Setting(
         spec=spec,
         contract=contract_of(spec, make_task(spec, found)),
         course=found,
-        world=load_world(catalogue.find("worlds", course)),
+        world=load_world(catalogue.find("worlds", path.stem)),
         make_task=lambda: make_task(spec, found),
         seconds=seconds,
         timestep=timestep,

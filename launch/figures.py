@@ -47,6 +47,12 @@ def _figure(width: float, height: float) -> Figure:
         return Figure(figsize=(width, height), layout="constrained")
 
 
+def _legend(axis: Any) -> None:
+    """What the axis shows, if it shows anything: of nothing matplotlib makes a legend with a warning."""
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend()
+
+
 def png(figure: Figure) -> bytes:
     """The figure as a PNG file's bytes."""
     buffer = io.BytesIO()
@@ -189,7 +195,7 @@ def speeds(unit: str, groups: Sequence[tuple[str, Floats]]) -> bytes:
         axis.set_xlabel(f"speed [{unit}]")
         axis.set_ylabel("density")
         axis.set_yticks([])
-        axis.legend()
+        _legend(axis)
         return png(figure)
 
 
@@ -278,7 +284,7 @@ def panels(title: str, label: str, parts: Sequence[Panel]) -> bytes:
                 axis.axhline(value, color=ORANGE, linewidth=1.2, linestyle=(0, (6, 3)), label=name)
             axis.set_ylabel(part.label)
         axes[0].set_title(title)
-        axes[0].legend()
+        _legend(axes[0])
         axes[-1].set_xlabel(label)
         return png(figure)
 
@@ -300,7 +306,7 @@ def dots(
         axis.set_ylim(bottom=-0.03 * axis.get_ylim()[1])
         axis.set_title(title)
         axis.set_ylabel(label)
-        axis.legend()
+        _legend(axis)
         return png(figure)
 
 

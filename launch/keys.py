@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from launch.options import (
+from launch.options.keys import (
     KeysAllowOptions,
     KeysMakeOptions,
     KeysSessionOptions,

@@ -9,14 +9,16 @@ import signal
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from launch.installed import need
 from launch.learn_view import make_view
-from launch.options import LearnOptions
-from launch.session import link_latest
+from launch.options.learn import LearnOptions
+from launch.session import link_latest, shown
 from robot.errors import SandlotError, SpecError
 from robot.frame_file import write_atomically
 
@@ -26,12 +28,16 @@ if TYPE_CHECKING:
 
 STEPS = 100_000
 """The usual budget of SAC's comparisons after REDQ."""
+OF_A_SESSION = ("session", "algo", "steps", "seed", "set", "json")
+OF_A_RESUMED = ("resume", "steps", "view", "json")
+"""Options that count there; any other is refused rather than ignored."""
 
 
 def learn(options: LearnOptions) -> int:
     """One run, new or resumed, from start to plot."""
-    _need("torch", "onnx")
+    need("torch", "onnx")
     if options.session is not None:
+        _only(options, OF_A_SESSION, "is not for --session, which learns from a run's journal alone")
         return _from_session(options, options.session)
     from learners.environments.catalogue import find
     from learners.environments.training import Training
@@ -39,6 +45,7 @@ def learn(options: LearnOptions) -> int:
     if options.resume is None:
         directory, settings = _new(options)
     else:
+        _only(options, OF_A_RESUMED, "cannot change in a run that goes on; of its settings only --steps may")
         directory, settings = _continued(options.resume.resolve(), options.steps)
     make = find(settings.environment, settings.pixels)
     console = Console()
@@ -61,7 +68,7 @@ def learn(options: LearnOptions) -> int:
     except KeyboardInterrupt:
         if training is not None:
             print(f"stopped at step {training.progress}; go on from its last checkpoint with:")
-            print(f"  sandlot learn --resume {_shown(directory)}")
+            print(f"  sandlot learn --resume {shown(directory)}")
         return 130
     finally:
         if training is not None:
@@ -88,7 +95,7 @@ def _from_session(options: LearnOptions, folder: Path) -> int:
     except KeyboardInterrupt:
         print(f"stopped at step {learner.pretrained}; the same command goes on from its last checkpoint")
         return 130
-    print(f"  policy  {_shown(policy)}")
+    print(f"  policy  {shown(policy)}")
     if options.json:
         print(json.dumps({"policy": str(policy), "updates": learner.updates, **learner.metrics}))
     return 0
@@ -125,7 +132,7 @@ def finish(training: Training, as_json: bool) -> None:
         ("events", directory / "tensorboard"),
     ):
         if path.exists():
-            print(f"  {label:<7} {_shown(path)}")
+            print(f"  {label:<7} {shown(path)}")
     if as_json:
         print(json.dumps(summary))
 
@@ -145,6 +152,13 @@ def _plot(training: Training, path: Path) -> None:
     )
     title = f"{settings.environment}, {settings.algorithm}, seed {settings.seed}"
     write_atomically(path, learning_curve(title, steps, means, deviations))
+
+
+def _only(options: LearnOptions, meant: Sequence[str], why: str) -> None:
+    """Raise SandlotError for an option that would be ignored."""
+    for field in fields(options):
+        if field.name not in meant and getattr(options, field.name) != field.default:
+            raise SandlotError(f"--{field.name.replace('_', '-')} {why}; leave it out")
 
 
 def _new(options: LearnOptions) -> tuple[Path, TrainingSettings]:
@@ -209,14 +223,3 @@ def _stop_on_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _need(*modules: str) -> None:
-    """Raise ModuleNotFoundError for what is not installed, before anything is begun."""
-    for name in modules:
-        if importlib.util.find_spec(name) is None:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-
-def _shown(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -199,32 +199,38 @@ class Lockstep:
             raise DiskFullError("the disk is full: the robot was stopped; make room and start again")
 
     def close(self) -> None:
-        """Stop the robot as the guardian does it, then drain and close the data."""
-        period_ns = round(1e9 / self.session.spec.rates.guardian_hz)
-        try:
-            if self._hand is not None:
-                self._hand.close()
-            self.pilot.finish()
-            self.guardian.request_stop()
-            stop = self.session.spec.stop
-            for _ in range(round((stop.hold_s + stop.deadline_s + 1.0) * 1e9 / period_ns)):
-                if self.guardian.at_rest:
-                    break
-                due_ns = self.clock.now_ns() + period_ns
-                self.clock.sleep_until(due_ns)
-                self.guardian.tick(due_ns)
-        finally:
-            self.guardian.close()
-            with contextlib.suppress(DiskFullError):
-                self._exchange()
-            if self.server is not None:
-                self.server.close()
+        """Stop the robot as the guardian does it, then drain and close the data. Every part of it happens,
+        whatever the one before raised."""
+        with contextlib.ExitStack() as then:  # from the last line to the first
+            then.callback(self.session.remove_board)
+            then.callback(self.policies.close)
+            then.callback(self._note, last=True)
+            then.callback(self.courier.close)
             if self._gate is not None:
-                self._gate.close()
-            self.courier.close()
-            self._note(last=True)
-            self.policies.close()
-            self.session.remove_board()
+                then.callback(self._gate.close)
+            if self.server is not None:
+                then.callback(self.server.close)
+            then.callback(self._drain)
+            then.callback(self.guardian.close)
+            self._halt()
+
+    def _halt(self) -> None:
+        """Bring the robot to rest, within the guardian's own deadlines."""
+        if self._hand is not None:
+            self._hand.close()
+        self.pilot.finish()
+        self.guardian.request_stop()
+        period_ns, stop = round(1e9 / self.session.spec.rates.guardian_hz), self.session.spec.stop
+        for _ in range(round((stop.hold_s + stop.deadline_s + 1.0) * 1e9 / period_ns)):
+            if self.guardian.at_rest:
+                break
+            due_ns = self.clock.now_ns() + period_ns
+            self.clock.sleep_until(due_ns)
+            self.guardian.tick(due_ns)
+
+    def _drain(self) -> None:
+        with contextlib.suppress(DiskFullError):
+            self._exchange()
 
 
 def practise_lockstep(session: Session, progress: Progress | None = None) -> None:

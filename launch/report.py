@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from launch import figures
 from launch.catalogue import HOME
-from launch.options import ReportOptions
+from launch.options.report import ReportOptions
 from launch.run_data import LAST_MINUTES, Lap, RunData
 from launch.session import Session, open_session
 from robot.messages import Actor
@@ -198,7 +198,8 @@ def image_strip(run: RunData, own: list[Lap]) -> bytes | None:
 
     titled = (("first", own[0]), ("last", own[-1]))
     rows = [(f"{title} lap: {lap.time_s:.2f} s", lap_strip(run, lap)) for title, lap in titled]
-    return figures.image_strip([(title, images) for title, images in rows if images])
+    shown = [(title, images) for title, images in rows if images]
+    return figures.image_strip(shown) if shown else None
 
 
 def lap_pictures(run: RunData, summary: Summary) -> list[str]:

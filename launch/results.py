@@ -42,8 +42,8 @@ def add_result(
 
 def read_pairs(file: Path, course: str, newest: Mapping[str, float] = MappingProxyType({})) -> list[Pair]:
     """Every policy with results of both on this course: the newest of the twin (``newest``: newer scores than
-    the file's), and all laps on the robot together. None if there is no file; raises SandlotError for one
-    that is not ours."""
+    the file's), and all laps on the robot together; none without a file. Raises SandlotError for one that
+    is not ours."""
     if not file.exists():
         return []
     twin: dict[str, float] = {}

@@ -9,11 +9,13 @@ from launch import catalogue
 from launch.bundle import policy_of
 from launch.calibrated import calibrated_spec
 from launch.clearance import Clearance, deployed, of_file, require_loadable
+from launch.conduct import conduct, run_fast
 from launch.evaluation import evaluate
+from launch.finish import finish
+from launch.installed import need
 from launch.keys import stop_keys
 from launch.manifest import Setup
-from launch.options import RunOptions
-from launch.practice import conduct, finish, need, run_fast
+from launch.options.run import RunOptions
 from launch.results import add_result, results_file
 from launch.run_data import RunData
 from launch.session import Session, contract_of, create_session, make_task

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from launch.session import Session
 from launch.status_log import read_status
+from robot.errors import SandlotError
 from robot.log_reader import Log, read_log
 from robot.messages import Actor, SafetyState
 from robot.recorder import EVENTS, STEPS, TICKS
@@ -50,13 +51,19 @@ class Lap:
 
 
 class RunData:
-    """Reads the whole log once. Practice time counts from the first tick in which the robot could move."""
+    """Reads the whole log once. Practice time counts from the first tick in which the robot could move.
+    Raises SandlotError for a session that ended before its guardian's first tick."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         log = read_log(session.directory, [TICKS, STEPS, EVENTS])
         self.log: Log = log
         ticks = log.ticks
+        if not len(ticks):
+            raise SandlotError(
+                f"{session.directory} holds no tick of the guardian: the session ended before anything could "
+                "drive; what its processes said is in output/ there"
+            )
         able = np.isin(ticks["safety_state"], (SafetyState.ACTIVE, SafetyState.REDUCED))
         self.start_ns = int(ticks["time_ns"][np.argmax(able)]) if able.any() else int(ticks["time_ns"][0])
         self.end_ns = int(ticks["time_ns"][-1])

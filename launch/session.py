@@ -343,6 +343,11 @@ def _folder(parent: Path, now: datetime.datetime) -> Path:
     return directory
 
 
+def shown(path: Path) -> Path:
+    """As a person at this terminal would name it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def link_latest(directory: Path) -> None:
     """``latest`` beside a run's folder, pointing there."""
     parent = directory.parent

@@ -7,11 +7,15 @@ The learner hands over a candidate's bytes and gets a reason or none. Over pipes
 from __future__ import annotations
 
 import importlib.util
+import math
+import os
 import select
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import msgspec
 
@@ -104,27 +108,37 @@ class SmokeProcess:
 
     def _ask(self, child: subprocess.Popen[bytes], onnx: bytes) -> Verdict:
         assert child.stdin is not None and child.stdout is not None  # it was given pipes
-        child.stdin.write(len(onnx).to_bytes(8, "little") + onnx)
-        child.stdin.flush()
-        if self._patience_s is not None:
-            wait_s = self._patience_s * (2 if self._fresh else 1)
-            if not select.select([child.stdout], [], [], wait_s)[0]:
-                raise SandlotError(f"no verdict within {wait_s:g} s")
+        wait_s = math.inf if self._patience_s is None else self._patience_s * (2 if self._fresh else 1)
+        until_s = time.monotonic() + wait_s
+        message = memoryview(len(onnx).to_bytes(8, "little") + onnx)
+        while message:  # more than a pipe holds, and a child that hangs takes nothing out of it
+            _wait(child.stdin, select.POLLOUT, until_s)
+            message = message[os.write(child.stdin.fileno(), message[: select.PIPE_BUF]) :]
+        _wait(child.stdout, select.POLLIN, until_s)
         line = child.stdout.readline()
         if not line:
             raise SandlotError("its process has ended; see the learner's output")
         return msgspec.json.decode(line, type=Verdict)
 
 
-def unavailable(spec: RobotSpec, course: str) -> str | None:
-    """Why this robot's policies cannot be tried in its twin here, or None."""
+def _wait(pipe: IO[bytes], event: int, until_s: float) -> None:
+    """Until a pipe takes or has something. Raises SandlotError at ``until_s`` (monotonic) [s]."""
+    poll = select.poll()  # select() cannot take descriptors from 1024 on
+    poll.register(pipe, event)
+    left_ms = None if math.isinf(until_s) else max(0.0, until_s - time.monotonic()) * 1e3
+    if not poll.poll(left_ms):
+        raise SandlotError("no verdict came in time; the machine is loaded, or the process hangs")
+
+
+def unavailable(spec: RobotSpec, world: str) -> str | None:
+    """Why this robot's policies cannot be tried in its twin here, in these surroundings, or None."""
     if not spec.twin:
         return f"{spec.name} has no twin"
     for name in ("mujoco", "scipy"):
         if importlib.util.find_spec(name) is None:
             return f"{name} is not installed here"
     try:
-        catalogue.find("worlds", course)
+        catalogue.find("worlds", world)
     except SandlotError as error:
         return str(error)
     return None

@@ -6,7 +6,7 @@ import json
 import time
 
 from launch.keys import robot_keys
-from launch.options import StopOptions
+from launch.options.stop import StopOptions
 from robot.errors import SandlotError, WireError
 from robot.messages import SCHEMA_VERSION, SafetyState, Stop, Stopped
 from robot.transport import RobotLink, endpoints

@@ -13,11 +13,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from launch.attendance import Warn
+from launch.conduct import conduct
+from launch.finish import finish
+from launch.free_ports import free_ports
 from launch.hand_operator import AssistedOperator, HandButtons, HandOperator, HandThread
+from launch.installed import need
 from launch.manifest import Setup
 from launch.operator import AbsentOperator, Operator, StartLine
-from launch.options import TeleopOptions
-from launch.practice import conduct, finish, free_ports, need
+from launch.options.teleop import TeleopOptions
 from launch.session import Session, create_session
 from launch.teleop_map import MAPS, make_map
 from robot.board import Board

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from launch import catalogue
-from launch.options import TeleopOptions
+from launch.options.teleop import TeleopOptions
 from robot.clock import MonotonicClock
 from robot.errors import SandlotError
 from robot.spec import RobotSpec, load_spec

@@ -20,7 +20,7 @@ from launch.crosschecks import TwinAndRobot, logs_of
 from launch.episode_logs import save_worst
 from launch.episodes import course_setting
 from launch.manifest import git_revision
-from launch.options import ValidateOptions
+from launch.options.validate import ValidateOptions
 from launch.parity import parity
 from launch.results import add_result, results_file
 from launch.spread import spread
@@ -53,7 +53,9 @@ def validate(options: ValidateOptions) -> int:
     """The command. Raises SandlotError for what is not the policy's fault; a policy that cannot even be
     loaded is a verdict."""
     console = Console(stderr=options.json)
-    episodes = options.episodes or (FULL_EPISODES if options.gate == "full" else SMOKE_EPISODES)
+    episodes = options.episodes
+    if episodes is None:
+        episodes = FULL_EPISODES if options.gate == "full" else SMOKE_EPISODES
     if episodes < 1:
         raise SandlotError(f"--episodes {episodes}: at least 1 was expected")
     setting = course_setting(options.robot, options.course, threads=options.threads)

@@ -61,7 +61,7 @@ def cards(report: ValidationReport) -> Iterable[str]:
     ):
         gate = next((g for g in report.gates if g.name == name), None)
         if gate is not None and gate.measured is not None and gate.limit is not None:
-            note = f"{'at most' if name == 'G1 ONNX' else 'at least'} {form.format(gate.limit * scale)[:]}"
+            note = f"{'at most' if name == 'G1 ONNX' else 'at least'} {form.format(gate.limit * scale)}"
             bad = "bad" if gate.verdict == "fail" else ""
             yield _card(label, form.format(gate.measured * scale), note.replace("≥ ", ""), bad)
 

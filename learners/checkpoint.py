@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.errors import SandlotError
+from robot.frame_file import sync_directory
 
 MAGIC = b"SANDLOT CHECKPOINT 1\n"
 KEEP = 2
@@ -41,7 +42,7 @@ def write_checkpoint(
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    _sync_directory(directory)
+    sync_directory(directory)
     for old in _checkpoints(directory)[:-KEEP]:
         old.unlink(missing_ok=True)
     return path
@@ -84,12 +85,3 @@ def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
 def _checkpoints(directory: Path) -> list[Path]:
     """Checkpoint files by number, oldest first."""
     return sorted(p for p in directory.iterdir() if _NAME.fullmatch(p.name))
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a rename durable."""
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

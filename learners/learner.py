@@ -163,8 +163,8 @@ class Learner:
 
     def _diverged(self) -> NoReturn:
         raise SandlotError(
-            f"the actor is not finite after {self.updates} updates: learning has diverged. "
-            "Go back to the last checkpoint with a lower learning rate."
+            f"the actor is not finite after {self.updates} updates: learning has diverged. The last "
+            "checkpoint is from before that; begin a new run with a lower learning_rate"
         )
 
     def export(self, version: int) -> bytes:
@@ -206,7 +206,10 @@ class Learner:
 
     def save(self, directory: Path, notes: dict[str, Any] | None = None) -> Path:
         """Write a checkpoint atomically; the last two are kept. ``notes``: the caller's own plain data,
-        such as where its journal stood. Rows are not in it: the journal has them."""
+        such as where its journal stood. Rows are not in it: the journal has them. Raises SandlotError if
+        learning has diverged: what was kept before stays."""
+        if not self.algorithm.finite():
+            self._diverged()
         plain = {
             "contract": self.contract.plain(),
             "config": msgspec.to_builtins(self.config),

@@ -38,16 +38,15 @@ class MonotonicClock:
     def __init__(self) -> None:
         libc = ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
         self._clock_nanosleep = libc.clock_nanosleep
-        self._until = _Timespec()
-        self._pointer = ctypes.byref(self._until)
 
     def now_ns(self) -> int:
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
     def sleep_until(self, deadline_ns: int) -> None:
-        self._until.seconds, self._until.nanoseconds = divmod(deadline_ns, 1_000_000_000)
+        # Of this call alone: several threads may wait on one clock, as a camera's and its supervisor's do.
+        until = ctypes.byref(_Timespec(*divmod(deadline_ns, 1_000_000_000)))
         while True:
-            error = self._clock_nanosleep(time.CLOCK_BOOTTIME, TIMER_ABSTIME, self._pointer, None)
+            error = self._clock_nanosleep(time.CLOCK_BOOTTIME, TIMER_ABSTIME, until, None)
             if error == 0:
                 return
             if error != errno.EINTR:

@@ -76,7 +76,8 @@ def load_allowed(directory: Path) -> frozenset[str]:
     files = sorted(directory.glob("*.pub")) if directory.is_dir() else []
     if not files:
         raise SandlotError(
-            f"no public keys (*.pub) in {directory}; copy each robot's NAME.pub (from `sandlot keys`) there"
+            f"no public keys (*.pub) in {directory}; fetch each robot's NAME.pub and run: "
+            "sandlot keys allow NAME.pub"
         )
     return frozenset(load_public(path) for path in files)
 
@@ -107,7 +108,8 @@ def load_session_key(path: Path) -> bytes:
         key = b""
     if len(key) < SESSION_KEY_BYTES:
         raise SandlotError(
-            f"{path} holds no session key of {SESSION_KEY_BYTES} bytes; make one with `sandlot keys`"
+            f"{path} holds no session key of {SESSION_KEY_BYTES} bytes; move it away and make one with: "
+            "sandlot keys session"
         )
     return key
 
@@ -147,5 +149,5 @@ def read_key_file(path: Path, private: bool) -> dict[str, object]:
 def _key(plain: dict[str, object], name: str, path: Path) -> str:
     value = plain.get(name)
     if not isinstance(value, str) or not _Z85.fullmatch(value):
-        raise SandlotError(f"{path} has no {name} key of 40 characters; make one with `sandlot keys`")
+        raise SandlotError(f"{path} has no {name} key of 40 characters; make a pair: sandlot keys make NAME")
     return value

@@ -277,6 +277,12 @@ def _check(spec: RobotSpec) -> None:
             raise SpecError(
                 f"{spec.name}: {part.name} is on device {part.device!r}; {nearest(part.device, devices)}"
             )
+    for s in spec.sensors:
+        if not (0.0 < s.rate_hz < math.inf and 0.0 <= s.latency_s < math.inf and s.stale_s > 0.0):
+            raise SpecError(
+                f"{spec.name}: sensor {s.name} needs rate_hz > 0, latency_s >= 0 and stale_s > 0; "
+                f"got {s.rate_hz}, {s.latency_s} and {s.stale_s}"
+            )
     actuators = {a.name: a for a in spec.actuators}
     for a in spec.actuators:
         if not (
@@ -307,10 +313,11 @@ def _check(spec: RobotSpec) -> None:
     check_people(spec.name, spec.enable, spec.estop, ages)
     check_teleop(spec.name, spec.teleop, actuators)
     check_cameras(spec.name, spec.cameras)
-    ratio = spec.rates.guardian_hz / spec.rates.policy_hz
-    if ratio < 1 or abs(ratio - round(ratio)) > 1e-9:
+    rates = spec.rates
+    ratio = rates.guardian_hz / rates.policy_hz if rates.policy_hz > 0.0 else 0.0
+    if not 1.0 <= ratio < math.inf or abs(ratio - round(ratio)) > 1e-9:
         raise SpecError(
-            f"{spec.name}: guardian_hz {spec.rates.guardian_hz} must be a whole multiple of "
-            f"policy_hz {spec.rates.policy_hz}"
+            f"{spec.name}: guardian_hz {rates.guardian_hz} must be a whole multiple of policy_hz "
+            f"{rates.policy_hz}, and both above 0"
         )
     spec.state_layout.index(spec.stop.standstill)

@@ -53,7 +53,7 @@ class EstimateErrors:
         if missing:
             raise SpecError(
                 f"the estimate errors of {file.robot} say nothing of {', '.join(missing)}; measure them "
-                f"again with `sandlot bench estimate {spec.name}`"
+                "again (of the racer: sandlot bench estimate --out FILE)"
             )
         rows = [found[name] for name in names]
         self.lag_s: Array = np.array([r.lag_s for r in rows])
@@ -72,7 +72,7 @@ def load_errors(spec: RobotSpec, path: Path | None = None) -> EstimateErrors:
         known = sorted(p.stem for p in FOLDER.glob("*.toml"))
         raise SpecError(
             f"nobody has measured how wrong the estimated state of {spec.name!r} is ({path}); "
-            f"{nearest(spec.name, known)}. `sandlot bench estimate {spec.name}` measures it"
+            f"{nearest(spec.name, known)} (the racer's is from: sandlot bench estimate --out FILE)"
         ) from None
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from None

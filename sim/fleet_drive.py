@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.drivers.vesc import OPTIONS, SERVO_STEPS
-from robot.errors import SandlotError
+from robot.errors import SandlotError, SpecError
 from robot.spec import RobotSpec
 from sim.emulators.vesc import (
     SPEED_KD,
@@ -31,6 +31,18 @@ DT = STEP_NS * 1e-9
 WAITING = 128
 """Setpoints that may be on their way at once: at 100 Hz a delay of more than a second."""
 _NEVER = np.iinfo(np.int64).max
+
+
+def period_ms(spec: RobotSpec) -> int:
+    """The guardian's period in steps of the firmware [ms]. Raises SpecError if it is no whole number of
+    them."""
+    period = round(1e3 / spec.rates.guardian_hz)
+    if abs(period * spec.rates.guardian_hz - 1e3) > 1e-6:
+        raise SpecError(
+            f"{spec.name}: a fleet steps in whole milliseconds, and a period of guardian_hz = "
+            f"{spec.rates.guardian_hz:g} is none; choose 100, 125, 200, 250 or 500"
+        )
+    return period
 
 
 class FleetDrive:

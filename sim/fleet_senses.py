@@ -25,8 +25,8 @@ HISTORY = 16
 """Ticks of truth that are kept: the longest lag an element may have."""
 IMPACT_S = 0.1
 """Over which ``impact`` takes the largest horizontal specific force [s]; as the estimator does."""
-FIX_LAG = 6
-"""Ticks from a satellite fix to its arrival; the receiver's 60 ms."""
+FIX_LAG_S = 0.06
+"""From a satellite fix to its arrival [s]; the receiver's."""
 BLOCK = 64
 """Ticks whose noise is drawn at once."""
 
@@ -65,6 +65,8 @@ class FleetSenses:
         self._elements = np.arange(layout.size)
         self._history: Array = np.zeros((HISTORY, n, layout.size))
         """Of tick k at k modulo its length."""
+        self._fix_lag = min(round(FIX_LAG_S * spec.rates.guardian_hz), HISTORY - 1)
+        """Of a satellite fix [ticks]."""
         impacts = 1 + round(IMPACT_S * spec.rates.guardian_hz)
         self._blows: Array = np.zeros((impacts, n))
         self._seen_blows: Array = np.zeros((impacts, n))
@@ -183,7 +185,7 @@ class FleetSenses:
 
     def _fix(self, values: Array, noise: Array) -> None:
         """A satellite fix of some ticks ago: position, velocity (x, y, z each), accuracies, carrier fixed."""
-        layout, then = self._layout, self._history[(self._ticks - FIX_LAG) % HISTORY]
+        layout, then = self._layout, self._history[(self._ticks - self._fix_lag) % HISTORY]
         heading = then[:, self._heading]
         vx, vy = then[:, layout["velocity_body"]].T
         cosine, sine = np.cos(heading), np.sin(heading)

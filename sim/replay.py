@@ -14,7 +14,7 @@ import numpy as np
 
 from robot.spec import RobotSpec
 from sim.fleet import CarFleet
-from sim.fleet_drive import FleetDrive
+from sim.fleet_drive import FleetDrive, period_ms
 from sim.log_windows import HEADING, Windows
 from sim.plant import Array
 from sim.randomisation import command_delay
@@ -68,7 +68,7 @@ def replay_drive(
     drive = FleetDrive(spec, fleet)
     delays = np.full(n, command_delay(spec)) if delays_s is None else delays_s
     wire_ms = np.rint(1e3 * delays).astype(np.int64)
-    slot_ms = round(1e3 / spec.rates.guardian_hz)
+    slot_ms = period_ms(spec)
     everyone, never = np.arange(n), np.zeros(n, bool)
     first = windows.states[:, 0]
     fleet.place(everyone, first[:, :3], first[:, 3])

@@ -22,7 +22,7 @@ from sim.episode_tally import EpisodeTally
 from sim.episode_tape import EpisodeTape
 from sim.estimate_errors import EstimateErrors, load_errors
 from sim.fleet import CarFleet
-from sim.fleet_drive import FleetDrive
+from sim.fleet_drive import FleetDrive, period_ms
 from sim.fleet_guardian import FleetGuardian, FleetMonitors
 from sim.fleet_judge import FleetJudge
 from sim.fleet_pilots import Pilots
@@ -82,7 +82,7 @@ class Rollout:
         self._setting, self._spec, self._draws, self._pilots = setting, spec, draws, pilots
         self._errors = setting.errors or load_errors(spec)
         self._period_ns = round(1e9 / spec.rates.guardian_hz)
-        self._period_ms = round(1e3 / spec.rates.guardian_hz)
+        self._period_ms = period_ms(spec)
         self._per_step = spec.ticks_per_step
         self._generators = draws.generators()
         self.fleet = CarFleet(

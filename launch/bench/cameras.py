@@ -20,8 +20,9 @@ from typing import Final
 import numpy as np
 
 from launch import catalogue
+from launch.conduct import conduct
+from launch.free_ports import free_ports
 from launch.manifest import Setup
-from launch.practice import conduct, free_ports
 from launch.session import Session, create_session
 from launch.status_log import read_status
 from robot.log_reader import Log, read_log

@@ -12,22 +12,26 @@ from rich.console import Console
 from rich.table import Table
 
 from launch.manifest import machine
-from launch.options import (
+from launch.options.bench_fidelity import (
     BenchCalibrationOptions,
-    BenchCalmOptions,
     BenchCrosscheckOptions,
     BenchEstimateOptions,
+    BenchSurrogatesOptions,
+)
+from launch.options.bench_practice import BenchPracticeOptions
+from launch.options.bench_safety import (
+    BenchCalmOptions,
     BenchFaultsOptions,
-    BenchFramesOptions,
     BenchKillOptions,
+    BenchRecordingOptions,
+    BenchRefusalsOptions,
+    BenchTeleopOptions,
+)
+from launch.options.bench_speed import (
+    BenchFramesOptions,
     BenchLearnerOptions,
     BenchLoopOptions,
     BenchPolicyOptions,
-    BenchPracticeOptions,
-    BenchRecordingOptions,
-    BenchRefusalsOptions,
-    BenchSurrogatesOptions,
-    BenchTeleopOptions,
     BenchTickOptions,
     BenchTransportOptions,
     BenchTwinOptions,

@@ -23,8 +23,9 @@ import numpy as np
 from launch.bench import kill_timeline as timeline
 from launch.bench.loop import ahead_of_the_load
 from launch.bench.onlooker import Onlooker
+from launch.conduct import conduct
+from launch.free_ports import free_ports
 from launch.manifest import Setup
-from launch.practice import conduct, free_ports
 from launch.processes import follow_parent
 from launch.session import Session, create_session, open_session
 from launch.supervisor import Backoff

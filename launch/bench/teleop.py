@@ -17,8 +17,8 @@ import numpy as np
 import tomli_w
 from numpy.typing import NDArray
 
+from launch.conduct import conduct
 from launch.manifest import Setup
-from launch.practice import conduct
 from launch.session import Session, create_session
 from robot.errors import SandlotError
 from robot.log_reader import Rows, read_log

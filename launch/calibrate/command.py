@@ -23,9 +23,10 @@ from launch.calibrate.procedures import PROCEDURES, SUGGESTED, named, names_for
 from launch.calibrate.status import compare, status
 from launch.calibrated import calibrated_spec
 from launch.catalogue import find
+from launch.conduct import conduct, run_fast
+from launch.installed import need
 from launch.manifest import Setup, git_revision, versions
-from launch.options import CalibrateOptions
-from launch.practice import conduct, need, run_fast
+from launch.options.calibrate import CalibrateOptions
 from launch.replay.recording import recording, room_of
 from launch.session import Session, create_session
 from robot.errors import SandlotError
@@ -47,6 +48,8 @@ def calibrate(options: CalibrateOptions) -> int:
         raise SandlotError(
             "--surrogate is in the twin's place and --hardware drives the robot; leave one out"
         )
+    if options.drive and not options.suggest:
+        raise SandlotError("--drive drives what --suggest suggests; give both")
     if options.suggest:
         need("mujoco")
         from launch.calibrate.suggestions import suggestions
@@ -54,6 +57,10 @@ def calibrate(options: CalibrateOptions) -> int:
         best = suggestions(console, calibrated_spec(options.robot, options.surrogate), options.json)
         return _measure(console, options, [SUGGESTED + best]) if options.drive else 0
     if options.follow:
+        if options.procedure == "twin":
+            raise SandlotError(
+                "an identification takes minutes of a processor: it is not followed while driving"
+            )
         return follow(console, named(options.procedure or ""), options.follow)
     if options.status or options.compare:
         book = Book(_id(spec, options))
@@ -229,6 +236,11 @@ def _drive(console: Console, options: CalibrateOptions, name: str) -> Path:
         ending = conduct(session, options.view, with_learner=False)
     if ending.error is not None:
         raise ending.error
+    if ending.interrupted:  # and what else was asked for does not move the robot either
+        raise SandlotError(
+            f"{procedure.name} was {ending.reason}: nothing is concluded from part of it; what was recorded "
+            f"is in {session.directory}"
+        )
     if not session.log.exists():
         raise SandlotError(f"{session.directory}: nothing was recorded ({ending.reason})")
     return session.directory

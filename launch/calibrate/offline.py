@@ -12,7 +12,7 @@ import numpy as np
 
 from calibration import friction, mass
 from calibration.procedure import CalibrationError, Estimate
-from launch.options import CalibrateOptions
+from launch.options.calibrate import CalibrateOptions
 from robot.errors import SandlotError
 from robot.layout import Struct
 from robot.plain_data import decode_struct

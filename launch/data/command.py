@@ -21,7 +21,7 @@ from launch.data.relabelling import relabel as relabel_recording
 from launch.data.terms import Terms
 from launch.data.union import merge as merge_recordings
 from launch.finding import table
-from launch.options import (
+from launch.options.data import (
     DataDoctorOptions,
     DataExportOptions,
     DataImportOptions,

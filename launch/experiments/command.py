@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from launch.options import ExperimentOptions, ExperimentReturnsOptions
+from launch.options.experiment import ExperimentOptions, ExperimentReturnsOptions
 
 
 def alarm(options: ExperimentOptions) -> int:

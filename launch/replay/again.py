@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from launch import catalogue
+from launch.conduct import conduct, run_fast
+from launch.installed import need
 from launch.manifest import Manifest, Setup
-from launch.options import ReplayOptions
-from launch.practice import conduct, need, run_fast
+from launch.options.replay import ReplayOptions
 from launch.replay.changes import read_recording
 from launch.replay.repetition import Repetition, repetition
 from launch.replay.stretch import Stretch, choose, stretches

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from launch.options import ReplayOptions
+from launch.options.replay import ReplayOptions
 from launch.replay.changes import changed, read_recording
 from launch.replay.comparison import compare
 from launch.replay.summary import figures, show, sure

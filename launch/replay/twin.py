@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from launch import catalogue
-from launch.options import ReplayOptions
+from launch.options.replay import ReplayOptions
 from launch.replay.changes import changed, read_recording
 from launch.replay.recording import recording, room_of
 from robot.spec import RobotSpec, load_spec

@@ -18,16 +18,21 @@ SUFFIX = ".journal"
 
 
 def copy_prior(folder: Path, into: Path) -> None:
-    """Copy every journal below ``folder``, so that a run stays whole whatever becomes of them."""
+    """Copy every journal below ``folder``, so that a run stays whole whatever becomes of them; all of them or
+    none, so that what is killed meanwhile does not go on with half of its data."""
     found = sorted(folder.rglob(f"*{SUFFIX}")) if folder.is_dir() else []
     if not found:
         raise SandlotError(
             f"{folder}: expected a folder with journals (*{SUFFIX}), such as an earlier run's; "
             f"{'there are none in it' if folder.is_dir() else 'there is no such folder'}"
         )
-    into.mkdir(parents=True, exist_ok=True)
+    partial = into.with_name(f".{into.name}.partial")
+    for leftover in (partial, into):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir(parents=True)
     for k, path in enumerate(found):
-        shutil.copyfile(path, into / f"{k:03d}{SUFFIX}")
+        shutil.copyfile(path, partial / f"{k:03d}{SUFFIX}")
+    partial.replace(into)
 
 
 def prior_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, NDArray[np.void]]]:

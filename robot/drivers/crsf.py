@@ -9,8 +9,6 @@ and try it by switching the transmitter off.
 
 from __future__ import annotations
 
-import numpy as np
-
 from robot.drivers.crsf_frame import (
     CHANNELS,
     CHANNELS_SIZE,
@@ -25,21 +23,21 @@ from robot.drivers.crsf_frame import (
 from robot.drivers.link import Link
 from robot.drivers.options import known_options
 from robot.drivers.port import SerialPort
+from robot.drivers.sensing import SensingDriver
 from robot.errors import PortError, SpecError
-from robot.interface import Array, LinkHealth, Measurements, Port, StopProof
+from robot.interface import LinkHealth, Measurements, Port
 from robot.spec import Device, RobotSpec
 
 OPTIONS = {"baud": 420000}
 NAMES = tuple(f"channel_{k + 1}" for k in range(CHANNELS))
 
 
-class CrsfDriver:
+class CrsfDriver(SensingDriver):
     """Implements ``robot.interface.Driver`` for one sensor whose fields are among ``channel_1`` to
     ``channel_16``, each -1 to 1; it has no actuators. A frame with a link quality of 0 is not believed."""
 
-    actuators: tuple[str, ...] = ()
-
     def __init__(self, spec: RobotSpec, device: Device, port: Port | None = None) -> None:
+        super().__init__()
         options = known_options(device, OPTIONS)
         served = [s for s in spec.sensors if s.device == device.name]
         self.sensors = tuple(s.name for s in served)
@@ -51,7 +49,6 @@ class CrsfDriver:
                 f"{', '.join(names) or 'none'}"
             )
         self.health = LinkHealth()
-        self.proof = StopProof("passed")
         baud = int(options["baud"])
         self._link = Link(SerialPort(device.port, baud) if port is None else port, self.health)
         self._port = self._link.port
@@ -59,7 +56,6 @@ class CrsfDriver:
         self._order = [NAMES.index(name) for name in names]
         self._latency_ns = round(served[0].latency_s * 1e9)
         self._linked = True
-        self._nothing = np.empty(0)
 
     def open(self, now_ns: int) -> None:
         """Open the port; the receiver speaks by itself. Raises PortError."""
@@ -91,22 +87,6 @@ class CrsfDriver:
             counts = unpack_channels(newest)
             values = [level(counts[k]) for k in self._order]
             measurements.put(self.sensors[0], now_ns - self._latency_ns, values)
-
-    def command(self, now_ns: int, setpoint: Array) -> Array:
-        """Nothing to command; returns an empty array."""
-        return self._nothing
-
-    def stop(self, now_ns: int, torque: bool) -> Array:
-        """Nothing to stop; returns an empty array."""
-        return self._nothing
-
-    def silence(self, now_ns: int) -> Array:
-        """Nothing is commanded anyway; returns an empty array."""
-        return self._nothing
-
-    def prove_stop(self, now_ns: int, begin: bool) -> Array:
-        """Nothing to prove; returns an empty array."""
-        return self._nothing
 
     def close(self) -> None:
         self._link.close()

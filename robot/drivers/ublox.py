@@ -8,17 +8,17 @@ promptest fixes, and free of the tick's jitter for the others.
 
 from __future__ import annotations
 
-import numpy as np
 import pyubx2
 
 from robot.drivers import ubx_nav_pvt
 from robot.drivers.link import Link
 from robot.drivers.options import known_options
 from robot.drivers.port import SerialPort
+from robot.drivers.sensing import SensingDriver
 from robot.drivers.ubx_frame import OVERHEAD, UbxParser
 from robot.errors import PortError, SpecError
 from robot.geodesy import LocalFrame
-from robot.interface import Array, LinkHealth, Measurements, Port, StopProof
+from robot.interface import LinkHealth, Measurements, Port
 from robot.spec import Device, RobotSpec
 
 ASK_NS = 2_000_000_000  # without a fix until the receiver is configured again
@@ -33,12 +33,11 @@ _MON_VER = b"\x0a\x04"
 _ACK_NAK = b"\x05\x00"
 
 
-class UbloxDriver:
+class UbloxDriver(SensingDriver):
     """Implements ``robot.interface.Driver`` for the sensor ``gnss``; it has no actuators."""
 
-    actuators: tuple[str, ...] = ()
-
     def __init__(self, spec: RobotSpec, device: Device, port: Port | None = None) -> None:
+        super().__init__()
         options = known_options(device, OPTIONS)
         self.sensors = tuple(s.name for s in spec.sensors if s.device == device.name)
         if self.sensors != ("gnss",):
@@ -58,8 +57,6 @@ class UbloxDriver:
         self._latency_ns = round(sensor.latency_s * 1e9)
         self._names = sensor.layout.names
         self._setup = configuration(sensor.rate_hz)
-        self._nothing = np.empty(0)
-        self.proof = StopProof("passed")
         self._offset_ns: float | None = None
         self._fix_ms = -1
         self._arrived_ns = self._asked_ns = 0
@@ -90,22 +87,6 @@ class UbloxDriver:
                 "no_answer", f"no fix from {self._where}; check wiring, baud and that UBX output is on"
             )
             self._ask(now_ns)
-
-    def command(self, now_ns: int, setpoint: Array) -> Array:
-        """Nothing to command; returns an empty array."""
-        return self._nothing
-
-    def stop(self, now_ns: int, torque: bool) -> Array:
-        """Nothing to stop; returns an empty array."""
-        return self._nothing
-
-    def silence(self, now_ns: int) -> Array:
-        """Nothing is commanded anyway; returns an empty array."""
-        return self._nothing
-
-    def prove_stop(self, now_ns: int, begin: bool) -> Array:
-        """Nothing to prove; returns an empty array."""
-        return self._nothing
 
     def close(self) -> None:
         self._link.close()

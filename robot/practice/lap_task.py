@@ -17,11 +17,9 @@ from robot.contract import PREVIOUS_ACTION, ObservationTerm
 from robot.layout import Struct
 from robot.plain_data import decode_struct
 from robot.practice.course import Course
+from robot.practice.failures import GRAVITY
 from robot.spec import RobotSpec
 from robot.task import Array, Outcome, Success
-
-GRAVITY = 9.80665
-"""Standard gravity [m/s^2] (ISO 80000-3)."""
 
 PREVIEW_METRES = (0.4, 0.8, 1.3, 1.9, 2.7, 3.6, 4.7, 6.0)
 """Where ahead along the course [m] the policy sees it: dense where it must steer now, out to the braking

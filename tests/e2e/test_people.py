@@ -20,7 +20,7 @@ from test_practice_session import COMMAND, session_of, wait_for
 
 from launch.bench.faults_processes import STALLS
 from launch.catalogue import find
-from launch.practice import free_ports
+from launch.free_ports import free_ports
 from launch.session import Session
 from launch.snapshot import Reader, Snapshot
 from robot.log_reader import read_log

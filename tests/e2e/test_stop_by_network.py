@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from test_practice_session import COMMAND, end, process_of, session_of, start, wait_for
 
 from launch.catalogue import find
-from launch.practice import free_ports
+from launch.free_ports import free_ports
 from robot.messages import Cause, SafetyState
 
 pytestmark = [pytest.mark.slow, pytest.mark.realtime]

@@ -12,6 +12,7 @@ from calibration.entry import Check, Entry, Quantity
 from launch.calibrated import calibrated_spec, expired, unmoved
 from launch.catalogue import find
 from launch.cli import main
+from launch.session import Session
 from robot.spec import load_spec
 from sim.car import car_parameters
 from sim.surrogate import load_surrogate
@@ -63,7 +64,7 @@ def test_expired_values_are_objections_that_name_them(folder: Path) -> None:
     spec = calibrated_spec("racer")
     assert expired(spec, NOW) == ()
     (told,) = expired(spec, NOW + datetime.timedelta(days=2))
-    assert "servo_gain" in told and "sandlot calibrate racer" in told
+    assert "servo_gain" in told and "measure again: sandlot calibrate racer speed" in told
 
 
 def test_status_says_what_is_missing_and_valid(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,3 +124,19 @@ def test_readings_become_entries_that_build_on_each_other(
     with pytest.raises(SystemExit):
         main(["calibrate", "racer", "friction", "--readings", str(pulls)])
     assert "did you mean force" in capsys.readouterr().err
+
+
+def test_who_interrupts_a_procedure_gets_no_entry_of_it_and_no_next_one(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    driven: list[str] = []
+
+    def ctrl_c(session: Session, progress: object) -> None:
+        driven.append(session.manifest.setup.procedure)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("launch.lockstep.practise_lockstep", ctrl_c)
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate", "racer", "all", "--runs", str(tmp_path / "runs"), "--view", "none"])
+    assert ended.value.code == 1 and "stopped by SIGINT: nothing is concluded" in capsys.readouterr().err
+    assert len(driven) == 1

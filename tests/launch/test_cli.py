@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import sandlot
-from launch import cli, options
+from launch import cli
 from launch.catalogue import find
+from launch.options.practice import PracticeOptions
 from robot.errors import SandlotError, SpecError
 
 ROOT = Path(sandlot.__file__).resolve().parent
@@ -103,7 +104,7 @@ def test_options_of_practice_parse_as_the_readme_says() -> None:
     parsed = cli.parse(words)
     assert parsed is not None
     made = parsed[1]
-    assert made == options.PracticeOptions(robot="racer", course="oval", minutes=5.0, seed=1, fast=True)
+    assert made == PracticeOptions(robot="racer", course="oval", minutes=5.0, seed=1, fast=True)
 
 
 def test_catalogue_names_the_nearest() -> None:

@@ -132,6 +132,7 @@ def test_a_signal_ends_robot_first_data_second(
     threading.Thread(target=send, daemon=True).start()
     ending = conduct(bench, spec, [plan(bench.log, name) for name in NAMES])
     assert ending.reason == f"stopped by {number.name}" and ending.error is None and ending.standstill
+    assert ending.interrupted
     check(bench)
 
 
@@ -139,7 +140,7 @@ def test_a_signal_ends_robot_first_data_second(
 def test_time_ends_the_session(tmp_path: Path, spec: RobotSpec) -> None:
     bench = Bench(spec, tmp_path / "log")
     ending = conduct(bench, spec, [plan(bench.log, name) for name in NAMES], minutes=0.005)
-    assert ending.reason == "time is up"
+    assert ending.reason == "time is up" and not ending.interrupted
     check(bench)
 
 
@@ -230,7 +231,7 @@ def test_a_terminal_that_has_gone_leaves_nothing_undone(tmp_path: Path, spec: Ro
     bench = Bench(spec, tmp_path / "log")
     bench.news = lambda: [(0, "something happened")]  # type: ignore[method-assign]
     ending = conduct(bench, spec, [plan(bench.log, name) for name in NAMES], minutes=0.005, view=GoneView())
-    assert ending.reason == "time is up"
+    assert ending.reason == "time is up" and not ending.interrupted
     check(bench)
     assert bench.closed
 

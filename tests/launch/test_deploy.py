@@ -21,20 +21,16 @@ from launch import cli, keys
 from launch.bundle import bundle, duration
 from launch.catalogue import find
 from launch.clearance import verified
+from launch.conduct import plans
 from launch.deploy import deploy
 from launch.doctor_deployed import policy as policy_findings
 from launch.manifest import Setup
-from launch.options import (
-    BundleOptions,
-    DeployOptions,
-    KeysShowOptions,
-    KeysSigningOptions,
-    KeysTrustOptions,
-    OnboardOptions,
-    PracticeOptions,
-    RunOptions,
-)
-from launch.practice import onboard, plans, practise
+from launch.options.deploy import BundleOptions, DeployOptions
+from launch.options.keys import KeysShowOptions, KeysSigningOptions, KeysTrustOptions
+from launch.options.onboard import OnboardOptions
+from launch.options.practice import PracticeOptions
+from launch.options.run import RunOptions
+from launch.practice import onboard, practise
 from launch.processes import make_policies
 from launch.report import cards
 from launch.results import COLUMNS

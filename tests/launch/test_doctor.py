@@ -9,7 +9,8 @@ import pytest
 
 from launch.catalogue import find
 from launch.doctor import doctor, examine
-from launch.options import DoctorOptions
+from launch.options.doctor import DoctorOptions
+from launch.session import create_session
 
 
 def by_check(options: DoctorOptions) -> dict[str, list[str]]:
@@ -47,6 +48,14 @@ def test_a_simulated_operator_on_hardware_fails(tmp_path: Path) -> None:
 
 def test_an_unknown_robot_is_a_finding_not_an_exception(tmp_path: Path) -> None:
     assert by_check(DoctorOptions(robot="racr", runs=tmp_path))["contract"] == ["failed"]
+
+
+def test_a_run_of_another_version_is_a_finding_not_an_exception(tmp_path: Path) -> None:
+    run = create_session("racer", "oval", role="practice", runs=tmp_path, twin=True)
+    text = (run.directory / "manifest.toml").read_text().replace(run.manifest.contract_hash, "0" * 64)
+    (run.directory / "manifest.toml").write_text(text.replace("[spec.rates]", "[spec.rates]\ntickless = 1"))
+    found = by_check(DoctorOptions(twin=True, runs=tmp_path))
+    assert found["contract"] == ["ok", "warning"] and found["disk"] == ["ok"]
 
 
 def test_each_emergency_stop_is_read_and_an_absent_one_fails(tmp_path: Path) -> None:

@@ -86,6 +86,8 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
         (("--env", "point", "--steps", "0"), "at least one step is needed"),
         (("--env", "point", "--prior", "nowhere"), "expected a folder with journals"),
         (("--resume", "nowhere"), "is no run's folder"),
+        (("--resume", "nowhere", "--set", "critics=3"), "--set cannot change in a run that goes on"),
+        (("--session", "nowhere", "--env", "point"), "--env is not for --session"),
     ],
 )
 def test_a_mistake_is_one_clear_line(

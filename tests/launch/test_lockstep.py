@@ -103,6 +103,25 @@ def test_the_robot_is_stopped_before_the_data_is_closed_whatever_happens(tmp_pat
     assert not run.board_directory.exists()
 
 
+def test_a_learner_that_fails_leaves_a_closed_log_and_no_shared_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = session(tmp_path, 7)
+    lockstep = Lockstep(run)
+
+    def pump() -> bool:
+        raise SandlotError("learning has diverged")
+
+    monkeypatch.setattr(lockstep.server, "pump", pump)
+    with pytest.raises(SandlotError, match="diverged"):
+        try:
+            lockstep.run(1.0)
+        finally:
+            lockstep.close()
+    assert read_log(run.directory).complete
+    assert not run.board_directory.exists()
+
+
 def test_a_full_disk_stops_the_robot(tmp_path: Path) -> None:
     run = session(tmp_path, 7)
 
@@ -131,3 +150,10 @@ def test_a_session_that_cannot_begin_leaves_no_shared_memory(
     with pytest.raises(SandlotError, match="no such world"):
         practise_lockstep(run)
     assert not run.board_directory.exists()
+
+
+def test_a_session_that_ended_before_its_first_tick_says_so(tmp_path: Path) -> None:
+    run = session(tmp_path, 7)
+    Lockstep(run).close()
+    with pytest.raises(SandlotError, match="no tick of the guardian"):
+        RunData(run)

@@ -12,7 +12,8 @@ from launch.bench import practice
 from launch.bench.calm import CalmSession, make_session
 from launch.catalogue import names
 from launch.manifest import load_manifest
-from launch.options import OnboardOptions, PracticeOptions
+from launch.options.onboard import OnboardOptions
+from launch.options.practice import PracticeOptions
 from launch.practice import onboard, practise
 from launch.session import create_session
 from robot.errors import SandlotError, SpecError

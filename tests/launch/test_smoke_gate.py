@@ -34,7 +34,8 @@ def test_a_verdict_is_a_reason_or_none(tmp_path: Path) -> None:
     with gate(tmp_path, lines) as judge:
         assert judge(b"it leaves the track") == "it leaves the track"
         assert judge(b"") is None
-    assert lines == ["smoke gate: told"]
+        assert judge(b"x" * 300_000) == "x" * 300_000
+    assert lines == 2 * ["smoke gate: told"]
 
 
 @pytest.mark.parametrize("trouble", [b"die", b"nonsense"])
@@ -55,7 +56,15 @@ def test_a_verdict_that_does_not_come_is_not_waited_for(tmp_path: Path) -> None:
     lines: list[str] = []
     with gate(tmp_path, lines, patience_s=0.05) as judge:
         assert judge(b"dawdle") is None
-    assert "no verdict within" in lines[-1]
+    assert "no verdict came in time" in lines[-1]
+
+
+def test_a_process_that_takes_no_candidate_is_not_waited_for(tmp_path: Path) -> None:
+    lines: list[str] = []
+    hanging = (sys.executable, "-c", "import time; time.sleep(60)")
+    with SmokeProcess(tmp_path, lines.append, 0.05, hanging) as judge:
+        assert judge(bytes(1 << 20)) is None
+    assert "no verdict came in time" in lines[-1]
 
 
 def test_why_there_is_no_gate() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from small_session import SPEC
 
 from launch.keys import ALLOWED, STOPPERS, stop_keys
-from launch.options import StopOptions
+from launch.options.stop import StopOptions
 from launch.stop import stop
 from robot.clock import SimulatedClock
 from robot.errors import SandlotError, WireError

@@ -11,8 +11,9 @@ from swerving_policy import swerving_policy
 
 from launch.bundle import read_report
 from launch.episodes import course_setting
-from launch.options import ValidateOptions
+from launch.options.validate import ValidateOptions
 from launch.validate import validate
+from robot.errors import SandlotError
 from robot.plain_data import sha256
 
 
@@ -33,6 +34,11 @@ def test_a_file_that_is_no_policy_is_refused_at_the_contract(
     assert report.policy_sha256 == sha256(swerving.read_bytes())
     assert capsys.readouterr().out.strip().splitlines()[-1].startswith("FAIL (G0 contract): ")
     assert "May not drive racer" in (out / "report.html").read_text()
+
+
+def test_no_episode_is_no_examination(tmp_path: Path) -> None:
+    with pytest.raises(SandlotError, match="--episodes 0: at least 1"):
+        validate(ValidateOptions(tmp_path / "policy.onnx", episodes=0, out=tmp_path))
 
 
 @pytest.mark.slow

@@ -134,11 +134,18 @@ def test_one_short_demonstration_is_enough_to_begin(
     assert all(np.isfinite(v) for v in metrics.values())
 
 
-def test_a_diverged_actor_is_never_exported(contract: TaskContract) -> None:
+def test_a_diverged_actor_is_never_exported_and_leaves_the_checkpoints_alone(
+    contract: TaskContract, tmp_path: Path
+) -> None:
     learner = Learner(contract, SMALL, 0)
+    sound = learner.save(tmp_path)
+    before = sound.read_bytes()
     learner.algorithm.actor.published.flat[3] = np.nan
     with pytest.raises(SandlotError, match="not finite"):
         learner.export(1)
+    with pytest.raises(SandlotError, match="not finite"):
+        learner.save(tmp_path)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
 
 
 def test_another_contract_s_or_configuration_s_checkpoint_is_refused(

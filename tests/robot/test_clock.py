@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,6 +41,23 @@ def test_monotonic_clock_sleeps_to_absolute_deadlines() -> None:
     before = clock.now_ns()
     clock.sleep_until(before - 1_000_000_000)
     assert clock.now_ns() - before < 1_000_000_000
+
+
+def test_a_thread_s_deadline_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may begin to wait on the same clock just before the kernel reads the deadline."""
+    clock = MonotonicClock()
+    asked: list[int] = []
+
+    def kernel(which: int, flags: int, until: Any, rest: None) -> int:
+        if not asked:
+            asked.append(0)
+            clock.sleep_until(7_000_000_007)
+        asked.append(until._obj.seconds * 1_000_000_000 + until._obj.nanoseconds)
+        return 0
+
+    monkeypatch.setattr(clock, "_clock_nanosleep", kernel)
+    clock.sleep_until(3_000_000_003)
+    assert asked == [0, 7_000_000_007, 3_000_000_003]
 
 
 def test_monotonic_clock_counts_the_time_that_the_computer_was_suspended() -> None:

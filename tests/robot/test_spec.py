@@ -1,5 +1,6 @@
 """The robot description: two hashes with separate meanings, and errors that name what was meant."""
 
+import math
 import tomllib
 from pathlib import Path
 
@@ -72,8 +73,12 @@ def test_an_unknown_key_is_rejected_with_the_nearest_name(plain: dict) -> None:
 
 
 def test_impossible_descriptions_are_refused(plain: dict) -> None:
-    with pytest.raises(SpecError, match="whole multiple"):
-        racer(plain, rates={"policy_hz": 30})
+    for rates in ({"policy_hz": 30}, {"policy_hz": 0}, {"policy_hz": -20}, {"guardian_hz": math.inf}):
+        with pytest.raises(SpecError, match="whole multiple"):
+            racer(plain, rates=rates)
+    never = [sensor | {"rate_hz": 0} for sensor in plain["sensors"]]
+    with pytest.raises(SpecError, match="sensor drive needs rate_hz > 0"):
+        racer(plain, sensors=never)
     actions = [plain["actions"][0] | {"upper": 9.0}, plain["actions"][1]]
     with pytest.raises(SpecError, match="within its actuator"):
         racer({**plain, "actions": actions})

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import pytest
 
 from robot.drivers.vesc import VescDriver
 from robot.drivers.vesc_protocol import set_current_brake, set_rpm, set_servo_position
+from robot.errors import SpecError
 from robot.spec import load_spec
 from sim.emulators.vesc import VescDevice
 from sim.fleet import CarFleet
-from sim.fleet_drive import FleetDrive
+from sim.fleet_drive import FleetDrive, period_ms
 from sim.twin import CarTwin
 from sim.world import load_world, world_path
 from tests.doubles.scripted_port import ScriptedPort
@@ -90,3 +93,13 @@ def test_setpoints_are_rounded_as_the_driver_rounds_them() -> None:
     sent = drive.command(setpoint, np.zeros(64, np.int64), np.zeros(64, bool))
     for wanted, ours in zip(setpoint, sent, strict=True):
         np.testing.assert_array_equal(ours, driver.command(0, wanted))
+
+
+@pytest.mark.parametrize(("rate_hz", "period"), [(100.0, 10), (200.0, 5), (500.0, 2), (300.0, None)])
+def test_a_guardian_s_period_is_whole_milliseconds_or_refused(rate_hz: float, period: int | None) -> None:
+    spec = msgspec.structs.replace(SPEC, rates=msgspec.structs.replace(SPEC.rates, guardian_hz=rate_hz))
+    if period is not None:
+        assert period_ms(spec) == period
+        return
+    with pytest.raises(SpecError, match="guardian_hz = 300"):
+        period_ms(spec)

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from launch.bench.command import frames as command
-from launch.options import BenchFramesOptions
+from launch.options.bench_speed import BenchFramesOptions
 
 
 @pytest.mark.slow

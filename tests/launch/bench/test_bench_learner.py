@@ -14,7 +14,7 @@ from launch.bench.against import ALGORITHMS, MODULES, Package
 from launch.bench.command import learner as command
 from launch.bench.learner import _racer, _rows, products
 from launch.cli import missing
-from launch.options import BenchLearnerOptions
+from launch.options.bench_speed import BenchLearnerOptions
 from learners.config import LearnerConfig
 from learners.learner import Learner
 from robot.messages import Actor

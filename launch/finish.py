@@ -1,0 +1,59 @@
+"""The end of a session: how it ended, where everything is, and the report."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+
+import msgspec
+
+from launch.conductor import Ending
+from launch.session import Session, shown
+from launch.session_view import bench_note
+
+WATCHED = ("practice", "onboard", "run")
+"""Roles of sessions whose drives are held against the calibration at their end."""
+
+
+def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -> int:
+    """Say how it ended and where everything is; make the report."""
+    policies = sorted(session.policies.glob("*.onnx"))
+    if policies:
+        shutil.copyfile(policies[-1], session.directory / "policy.onnx")
+    print(f"session ended: {ending.reason}{bench_note(session)}")
+    if not ending.standstill:
+        print("the guardian did not confirm a standstill; the drive's own timeout stops the robot")
+    summary: dict[str, object] = {"run": str(session.directory), "ending": ending.reason}
+    if session.manifest.role == "run" and session.log.exists():
+        from launch.evaluation import evaluate
+        from launch.run_data import RunData
+
+        judged = evaluate(RunData(session))
+        summary["evaluation"] = msgspec.to_builtins(judged)
+        for line in judged.lines():
+            print(f"  {line}")
+    if session.manifest.role in WATCHED and session.log.exists():
+        from launch.calibrate.watch import consistency
+
+        lines = list(consistency(session))
+        summary["calibration"] = lines
+        for line in lines:
+            print(f"  {line}")
+    if with_report and importlib.util.find_spec("matplotlib") is None:
+        print(f"no report: matplotlib is not installed here; elsewhere: sandlot report {session.directory}")
+    elif with_report and session.log.exists():
+        from launch.report import make_report
+
+        summary |= make_report(session)
+    for label, path in (
+        ("run", session.directory),
+        ("log", session.log),
+        ("policy", session.directory / "policy.onnx"),
+        ("report", session.directory / "report.html"),
+    ):
+        if path.exists():
+            print(f"  {label:<7} {shown(path)}")
+    if as_json:
+        print(json.dumps(summary))
+    return 1 if ending.error is not None else 0

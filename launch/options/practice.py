@@ -1,0 +1,90 @@
+"""``sandlot practice``: robot and learner on one machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional
+
+from launch.options.defaults import DEPLOYED, KEYS, RUNS, View
+
+
+@dataclass(frozen=True)
+class PracticeOptions:
+    """Let a robot practise, on the twin unless told otherwise.
+
+    Starts the robot's processes and a learner on this machine, shows what happens, ends by itself.
+
+    Example: sandlot practice racer --course oval --minutes 5 --seed 1
+
+    Rehearsal on a robot that is not the twin: sandlot practice racer --surrogate slippery
+
+    Beginning with what you drove: sandlot practice racer --demo demos/oval
+    """
+
+    robot: Annotated[str, Positional] = "racer"
+    """A robot's name (launch/robots) or its TOML file."""
+    course: str = "oval"
+    """A course's name (launch/courses) or its TOML file."""
+    minutes: float = 20.0
+    """Practice time [min], after which the session ends by itself; 0 for no limit."""
+    seed: int = 0
+    """Seed of every random number in the session."""
+    fast: bool = False
+    """Twin in lockstep on simulated time: as fast as the learner allows, reproducible from the seed."""
+    hardware: bool = False
+    """Drive the real robot on the ports its file names, with a held key, instead of the twin."""
+    attended: bool = False
+    """On the twin: a person enables motion as the robot's file says, instead of a simulated one."""
+    world: str | None = None
+    """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
+    surrogate: str | None = None
+    """Drive another robot than the twin, which nothing onboard is told: a name (sim/surrogates: slippery,
+    heavy, worn, late, bicycle, stranger) or a TOML file."""
+    demonstration_laps: int | None = None
+    """Laps of the scripted slow driver before the policy drives; they are the prior data (None: 3, or none
+    with --demo)."""
+    demo: tuple[Path, ...] = ()
+    """Sets, runs or logs of what a person drove (sandlot teleop --record): prior data from the start."""
+    policy: Path | None = None
+    """An ONNX policy, or a run whose newest it is, to start from until the learner has a better one. On
+    hardware: the deployed one's file, or with --bench-override any."""
+    bench_override: str = ""
+    """On hardware, why an unvalidated --policy may drive: at REDUCED limits, a person holding enable."""
+    deployed: Path = DEPLOYED
+    """Where deployed bundles are (sandlot deploy)."""
+    keys: Path = KEYS
+    """Where this machine's keys are kept: whose bundles it trusts."""
+    update_ratio: int | None = None
+    """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
+    held_out: float | None = None
+    """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """What the learner computes on: the processor, or a GPU."""
+    smoke_gate: bool = True
+    """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
+    clearly worse than the one that drives (docs/VALIDATION.md)."""
+    cost: tuple[str, ...] = ()
+    """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
+    NAME<=LIMIT/episode."""
+    grow: tuple[str, ...] = ()
+    """Begin with a share of the action range, which grows while the robot does not fail: SHARE ACTION=VALUE
+    …, with the neutral actions that are not the middle of their range, such as 0.35 speed=0.4."""
+    initial: Path | None = None
+    """What a new learner begins with: a folder offline/iql of an earlier run, whose actor and critics it
+    takes over, or offline/bc, whose actor."""
+    resume: Path | None = None
+    """An earlier run whose learner to go on from, exactly where its last checkpoint was."""
+    teleop: str | None = None
+    """Step in with this input device, as sandlot teleop has it: touch it and you drive, let go and the policy
+    does."""
+    runs: Path = RUNS
+    """Where the run's folder is made."""
+    view: View = "auto"
+    """Terminal view: live on a terminal, plain lines otherwise."""
+    report: bool = True
+    """Make report.html at the end."""
+    json: bool = False
+    """Print the summary as one JSON object on the last line."""

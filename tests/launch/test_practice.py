@@ -1,0 +1,82 @@
+"""What ``sandlot practice`` makes of its options before anything is begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launch.catalogue import find
+from launch.conduct import conduct
+from launch.episodes import course_setting
+from launch.manifest import Setup
+from launch.options.practice import PracticeOptions
+from launch.practice import practise
+from launch.session import create_session
+from robot.errors import SandlotError, SpecError
+
+
+class BegunError(Exception):
+    """In place of a session."""
+
+
+def test_a_policy_to_start_from_is_a_file_or_a_run_s_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Setup] = []
+
+    def create(*_: object, setup: Setup, **__: Any) -> None:
+        begun.append(setup)
+        raise BegunError
+
+    monkeypatch.setattr("launch.practice.create_session", create)
+    with pytest.raises(SandlotError, match="holds no policy"):
+        practise(PracticeOptions(policy=tmp_path, smoke_gate=False))
+    with pytest.raises(SandlotError, match="no file or folder"):
+        practise(PracticeOptions(policy=tmp_path / "nowhere", smoke_gate=False))
+    newest = tmp_path / "policies" / "000012.onnx"
+    newest.parent.mkdir()
+    for path in (newest, newest.with_name("000003.onnx")):
+        path.touch()
+    for named in (tmp_path, newest):
+        with pytest.raises(BegunError):
+            practise(PracticeOptions(policy=named, smoke_gate=False))
+    assert [setup.policy for setup in begun] == 2 * [str(newest.resolve())]
+
+
+def test_a_course_of_one_s_own_is_gated_in_the_world_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after ``sandlot course from-demo``."""
+    mine = tmp_path / "mine.toml"
+    mine.write_text(find("courses", "oval").read_text().replace('name = "oval"', 'name = "mine"'))
+    begun: list[bool] = []
+
+    def create(*_: object, setup: Setup, **__: Any) -> None:
+        begun.append(setup.smoke_gate)
+        raise BegunError
+
+    monkeypatch.setattr("launch.practice.create_session", create)
+    for world in ("oval", None):
+        with pytest.raises(BegunError):
+            practise(PracticeOptions(course=str(mine), world=world))
+    assert begun == [True, False] and "no smoke gate: no world 'mine'" in capsys.readouterr().out
+    with pytest.raises(SpecError, match="no world 'mine'"):
+        course_setting("racer", str(mine))
+
+
+def test_a_session_s_key_is_there_before_any_process_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Courier and learner start at the same time, and must not each make one."""
+    session = create_session("racer", "oval", role="practice", runs=tmp_path, twin=True)
+
+    def supervise(*_: object) -> None:
+        assert session.key_file.exists()
+        raise BegunError
+
+    monkeypatch.setattr("launch.conduct.Supervisor", supervise)
+    with pytest.raises(BegunError):
+        conduct(session, "none", with_learner=True)
+    assert not session.board_directory.exists()
