@@ -4,8 +4,6 @@ With the motors off every joint is pushed to its stops several times. Its zero i
 them belongs; how well that repeats is how far visits of one stop differ. Then the motors hold it at angles
 that are reached once rising and once falling: what the encoder shows is a line in the command, and the play
 between both ways. An encoder before the gears sees none of their play; one on the joint's own axis does.
-
-A joint is an actuator in rad whose position a sensor reports as ``joint_position_<its name>``.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ from scipy.stats import t as student
 
 from calibration.drive import Drive, Flags
 from calibration.entry import Check, Finding, Quantity
+from calibration.jointed import Joint, joints_of
 from calibration.manoeuvre import Leg
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.steering import Turn, line
@@ -42,18 +41,6 @@ LEAST_CHANGE = 0.1
 """By so much at least a command moved [rad], more than any play: then it is known from which side it came."""
 TURNED_OVER = math.pi
 """A joint that moves by more [rad] between two samples did not: its encoder began anew."""
-
-
-@dataclass(frozen=True)
-class Joint:
-    """``stops`` as they were designed, whose middle tells the zero; ``range`` that it may be commanded [rad];
-    ``column`` of ``sensor``."""
-
-    name: str
-    stops: tuple[float, ...]
-    range: tuple[float, float]
-    sensor: str
-    column: int
 
 
 class JointsProcedure:
@@ -99,22 +86,6 @@ class Told:
     quantities: tuple[tuple[Quantity, float], ...]
     checks: tuple[Check, ...]
     left: Series
-
-
-def joints_of(spec: RobotSpec) -> tuple[Joint, ...]:
-    """None of a robot without. A calibration value ``<its name>_stops`` says where a joint's stops were
-    designed to be [rad]; otherwise its range lies in their middle."""
-    found = []
-    for actuator in spec.actuators:
-        element, stops = f"joint_position_{actuator.name}", f"{actuator.name}_stops"
-        limits = (actuator.lower, actuator.upper)
-        designed = spec.vector(stops) if stops in spec.calibration else limits
-        found += [
-            Joint(actuator.name, designed, limits, sensor.name, sensor.layout.index(element))
-            for sensor in spec.sensors
-            if actuator.unit == "rad" and element in sensor.layout.names
-        ]
-    return tuple(found)
 
 
 def _require_joints(spec: RobotSpec) -> tuple[Joint, ...]:

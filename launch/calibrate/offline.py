@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
-from calibration import friction, mass
 from calibration.procedure import CalibrationError, Estimate
 from launch.options.calibrate import CalibrateOptions
 from robot.errors import SandlotError
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 VALID_DAYS: Final[Mapping[str, int]] = {"camera": 180, "hand-eye": 180, "friction": 30, "mass": 180}
 """By procedure: of a camera and its mounting unless something was knocked, of tyres that gather dust, of a
 car that carries what it carried."""
-HOW: Final[Mapping[str, str]] = {"friction": f".\n{friction.ABOUT}", "mass": f".\n{mass.ABOUT}"}
-"""What a person does for it."""
 Rows = tuple[tuple[float, ...], ...]
 T = TypeVar("T")
 
@@ -52,9 +49,16 @@ def source_of(options: CalibrateOptions) -> Path:
     if path is None or not path.exists():
         raise SandlotError(
             f"{name} is computed from what was taken before: {asked.get(name, '--readings FILE')}, which is "
-            f"there{HOW.get(name, '')}"
+            f"there. {about(name)}".rstrip()
         )
     return path
+
+
+def about(name: str) -> str:
+    """What a person does for it, where that takes some words."""
+    from calibration import friction, mass
+
+    return {"friction": friction.ABOUT, "mass": mass.ABOUT}.get(name, "")
 
 
 def estimate(options: CalibrateOptions, path: Path, spec: RobotSpec) -> Estimate:
@@ -63,6 +67,8 @@ def estimate(options: CalibrateOptions, path: Path, spec: RobotSpec) -> Estimate
         return camera(path, options.board)
     if options.procedure == "hand-eye":
         return hand_eye(path)
+    from calibration import friction, mass
+
     if options.procedure == "friction":
         return friction.estimate(spec, decoded(path, friction.FrictionReadings))
     return mass.estimate(spec, decoded(path, mass.MassReadings))

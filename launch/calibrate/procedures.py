@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from calibration.jointed import joints_of
 from calibration.procedure import Procedure
 from robot.errors import SandlotError, nearest
 from robot.interface import load_class
@@ -29,9 +30,6 @@ JOINTED: Final = ("joints",)
 
 def names_for(spec: RobotSpec) -> tuple[str, ...]:
     """The procedures that a robot of this kind has."""
-    # Needs scipy, which a robot that only drives does without.
-    from calibration.joints import joints_of
-
     jointed = bool(joints_of(spec))
     return tuple(name for name in PROCEDURES if (name in JOINTED) == jointed)
 

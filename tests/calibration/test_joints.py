@@ -11,7 +11,8 @@ from jointed_arm import Servo, arm, swept_and_held
 from scipy.stats import binomtest
 
 from calibration.drive import Drive
-from calibration.joints import Joint, JointsProcedure, swept
+from calibration.jointed import Joint
+from calibration.joints import JointsProcedure, swept
 from calibration.procedure import CalibrationError, Estimate
 from launch.calibrate.procedures import PROCEDURES, named, names_for
 from robot.spec import load_spec
