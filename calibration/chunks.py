@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.drive import Drive
 from calibration.procedure import CalibrationError
@@ -34,6 +35,18 @@ GUESSES: Final = np.array([0.02, 0.03, 0.03, 1.0, 0.06])
 """Of the residuals' standard deviations, to begin with."""
 HALF_VOLT_STEP = 0.05
 """A VESC reports its supply in steps of 0.1 V, cut towards zero: so much more is meant on average [V]."""
+SPIN = 0.2
+"""A chunk ends where the rear tyres slip by more than this angle [rad]; a car that corners as hard as it can
+has half of it. What a spinning one does hangs on trifles, the twin's too: replays that differ by nothing jump
+apart, so their differences say nothing of a parameter."""
+SLOW = 0.3
+"""Below this speed a slip angle is not told [m/s]."""
+NEAR = 0.1
+"""Step of derivatives in time [slots]."""
+EXACT = 1e-4
+"""Of a slot: what times are rounded by."""
+GAP = 3.0
+"""Without an answer for so many slots the motor controller's mean says too little."""
 EVERY = 2
 """Only every so many slots are compared: neighbouring ones say the same."""
 
@@ -41,38 +54,67 @@ EVERY = 2
 @dataclass(frozen=True)
 class Chunks:
     """``measured`` at the ends of every other slot, in the order of ``CHANNELS``, shape (N, T, 5); NaN where
-    the log cannot be compared."""
+    the log cannot be compared. The motor's current is the mean from ``since`` to ``until``, the supply's
+    voltage that at ``until``: when the controller was asked [slots from the chunk's begin], shape (N, T)."""
 
     windows: Windows
     measured: Array
+    since: Array
+    until: Array
 
     def __len__(self) -> int:
         return len(self.windows)
 
-    def take(self, rows: Sequence[int]) -> Chunks:
-        return Chunks(self.windows.take(rows), self.measured[list(rows)])
+    def take(self, rows: Sequence[int] | NDArray[np.intp]) -> Chunks:
+        """These chunks, in this order; any may come more than once."""
+        chosen = np.asarray(rows, np.intp)
+        return Chunks(
+            self.windows.take(chosen), self.measured[chosen], self.since[chosen], self.until[chosen]
+        )
 
 
 def chunks_of(spec: RobotSpec, errors: EstimateErrors, drives: Sequence[Drive], most: int) -> Chunks:
     """No more than ``most``, evenly from all drives. Raises CalibrationError if there are too few."""
     parts = [chunks_in(spec, errors, drive) for drive in drives]
-    windows, measured = join([p.windows for p in parts]), np.concatenate([p.measured for p in parts])
-    if len(windows) < FEWEST:
+    every = Chunks(
+        join([part.windows for part in parts]),
+        *(np.concatenate([getattr(part, n) for part in parts]) for n in ("measured", "since", "until")),
+    )
+    if len(every) < FEWEST:
         raise CalibrationError(
-            f"the logs have {len(windows)} stretches of {LEAST_S:g} s and more in which the robot drove and "
+            f"the logs have {len(every)} stretches of {LEAST_S:g} s and more in which the robot drove and "
             f"touched nothing; at least {FEWEST} are needed: drive for a minute or two"
         )
-    every = Chunks(windows, measured)
     if len(every) <= most:
         return every
     return every.take(np.linspace(0, len(every) - 1, most).astype(int).tolist())
 
 
-def modelled(replayed: Replayed) -> Array:
-    """The same channels as the twin has them, shape (N, T, 5)."""
-    states = replayed.states[:, 1:, [ELEMENTS.index(name) for name in STATES]]
-    every = np.concatenate((states, replayed.current[..., None], replayed.voltage[..., None]), axis=-1)
-    return np.asarray(every[:, EVERY - 1 :: EVERY])
+def modelled(chunks: Chunks, replayed: Replayed, late: float = 0.0) -> Array:
+    """The same channels as the twin has them, so much later than the log says [slots], shape (N, T, 5)."""
+    at = np.arange(EVERY, replayed.states.shape[1], EVERY) + late
+    ends = np.broadcast_to(at, chunks.until.shape)
+    states = [between(replayed.states[..., ELEMENTS.index(name)], ends) for name in STATES]
+    n, _, slot_ms = replayed.current.shape
+    since, until = ((slots + late) * slot_ms for slots in (chunks.since, chunks.until))
+    charge = np.cumsum(np.pad(replayed.current.reshape(n, -1), ((0, 0), (1, 0))), axis=1)
+    current = (between(charge, until) - between(charge, since)) / (until - since)
+    voltage = between(replayed.voltage.reshape(n, -1), until - 1.0)
+    return np.stack((*states, current, voltage), axis=-1)
+
+
+def slopes(chunks: Chunks, replayed: Replayed) -> Array:
+    """Of the channels in time [unit/slot], shape (N, T, 5)."""
+    after, before = (modelled(chunks, replayed, late) for late in (NEAR, -NEAR))
+    return np.asarray((after - before) / (2.0 * NEAR))
+
+
+def between(values: Array, at: Array) -> Array:
+    """Linearly between the columns of ``values``, shape (N, K), at places ``at``, shape (N, T)."""
+    left = np.clip(np.floor(at).astype(np.intp), 0, values.shape[1] - 2)
+    rows = np.arange(len(values))[:, None]
+    share = at - left
+    return np.asarray((1.0 - share) * values[rows, left] + share * values[rows, left + 1])
 
 
 def chunks_in(spec: RobotSpec, errors: EstimateErrors, drive: Drive) -> Chunks:
@@ -80,13 +122,28 @@ def chunks_in(spec: RobotSpec, errors: EstimateErrors, drive: Drive) -> Chunks:
     if drive.recording is None:
         raise CalibrationError("the drive was not prepared for replay; give a run's folder")
     windows = cut(spec, errors, drive.recording, SECONDS, LEAST_S, SECONDS)
-    period_s = 1.0 / spec.rates.guardian_hz
-    start_s = (windows.start_ns - drive.start_ns)[:, None] * 1e-9
-    ends_s = start_s + np.arange(1, windows.slots + 1) * period_s
     motor, layout = drive.sensor("drive"), next(s.layout for s in spec.sensors if s.name == "drive")
-    columns = [windows.states[:, windows.lead + 1 :, ELEMENTS.index(name)] for name in STATES]
+    start_s = (windows.start_ns - drive.start_ns)[:, None] * 1e-9
+    asked = (motor.time_s - start_s) * spec.rates.guardian_hz  # (N, samples), in slots
+    ends = np.arange(EVERY, windows.slots + 1, EVERY)
+    sample = np.array([np.searchsorted(row, ends - EXACT) for row in asked]).reshape(len(windows), len(ends))
+    answered = (sample > 0) & (sample < len(motor.time_s))
+    sample = np.where(answered, sample, 1)
+    since, until = np.take_along_axis(asked, sample - 1, 1), np.take_along_axis(asked, sample, 1)
+    heard = answered & (until <= windows.slots + EXACT) & (since >= -EXACT) & (until - since < GAP)
+    columns = [windows.states[:, windows.lead + EVERY :: EVERY, ELEMENTS.index(name)] for name in STATES]
+    known = windows.known[:, EVERY::EVERY] & ~spun(columns, spec.scalar("rear_axle"))
     # The controller reports the mean current since it was last asked.
-    columns.append(motor.at(ends_s, layout.index("motor_current")))
-    columns.append(motor.at(ends_s, layout.index("input_voltage")) + HALF_VOLT_STEP)
-    measured = np.where(windows.known[:, 1:, None], np.stack(columns, axis=-1), np.nan)
-    return Chunks(windows, measured[:, EVERY - 1 :: EVERY])
+    columns.append(np.where(heard, motor.values[sample, layout.index("motor_current")], np.nan))
+    columns.append(np.where(heard, motor.values[sample, layout.index("input_voltage")], np.nan))
+    columns[-1] += HALF_VOLT_STEP
+    measured = np.where(known[..., None], np.stack(columns, axis=-1), np.nan)
+    return Chunks(windows, measured, np.where(heard, since, ends - 1.0), np.where(heard, until, ends))
+
+
+def spun(states: Sequence[Array], rear_axle: float) -> NDArray[np.bool_]:
+    """Whether the rear, ``rear_axle`` [m] behind the centre of mass, has let go by then: of ``STATES``, shape
+    (N, T) each."""
+    yaw_rate, forward, leftward = states
+    slip = np.arctan2(leftward - rear_axle * yaw_rate, np.maximum(forward, SLOW))
+    return np.logical_or.accumulate(np.abs(slip) > SPIN, axis=1)

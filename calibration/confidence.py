@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,11 @@ class Resolved:
         """Of each deviate's prior variance, 1, what is left [1], shape (n,)."""
         return np.asarray(np.diag(self.covariance))
 
+    def widened(self, times: Array) -> Resolved:
+        """With each deviate's standard deviation so many times as large, shape (n,), at most the prior's."""
+        scale = np.minimum(times, np.maximum(1.0, 1.0 / np.sqrt(self.remaining())))
+        return replace(self, covariance=self.covariance * np.outer(scale, scale))
+
 
 def marginalised(jacobian: Array, nuisances: Array) -> Array:
     """A square Jacobian, shape (n, n), that tells as much of the parameters as ``jacobian``, shape (m, n),
@@ -75,3 +80,17 @@ def resolve(jacobian: Array) -> Resolved:
     told = np.concatenate((told, np.zeros(len(directions) - len(told))))
     variance = np.where(told < 1.0, 1.0, 1.0 / (1.0 + told**2))
     return Resolved(told, directions, np.asarray(directions.T * variance @ directions))
+
+
+def spread(jacobian: Array, residuals: Array) -> Array:
+    """How many times as large as white noise of variance 1 makes them the standard deviations of an estimate
+    are if only chunks are independent, and what is in one may hang together as it likes: the cluster-robust
+    covariance (Liang and Zeger 1986, "Longitudinal data analysis using generalized linear models").
+    ``jacobian``, shape (N, m, k), in deviates of standard normal priors; ``residuals`` at the estimate, shape
+    (N, m); returns shape (k,)."""
+    n, _, k = jacobian.shape
+    flat = jacobian.reshape(-1, k)
+    inverse = np.linalg.inv(flat.T @ flat + np.eye(k))
+    scores = np.einsum("nmk,nm->nk", jacobian, residuals)
+    covariance = inverse @ (scores.T @ scores) @ inverse * (n / (n - 1))
+    return np.asarray(np.sqrt(np.diag(covariance) / np.diag(inverse)))

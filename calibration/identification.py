@@ -2,30 +2,33 @@
 
 Maximum a posteriori: residuals in channels of white noise, and a prior on each parameter and on each sensor's
 constant error and lateness, which are estimated along and marginalised (``nuisances``). Gauss-Newton; a
-Jacobian is one batch of replays, every chunk with every parameter changed. How noisy a
-channel is, and how far its neighbouring samples say the same, is taken from the residuals themselves, so that
-whatever the twin cannot explain widens the intervals.
+Jacobian is one batch of replays, every chunk with every parameter changed. How noisy a channel is, and how
+far its neighbouring samples say the same, is taken from the residuals themselves, and so is how far chunks
+disagree: whatever the twin cannot explain widens the intervals.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.chunks import EVERY, GUESSES, Chunks, modelled
-from calibration.confidence import Resolved, autocorrelation_time, marginalised, resolve
-from calibration.twin_parameters import MOST, TwinParameter
+from calibration.chunks import GUESSES, Chunks, modelled, slopes
+from calibration.confidence import Resolved, autocorrelation_time, marginalised, resolve, spread
+from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from robot.errors import SandlotError
 from robot.spec import RobotSpec
 from sim.plant import Array
-from sim.replay import TIMESTEP, replay_drive
+from sim.randomisation import command_delay
+from sim.replay import TIMESTEP, Replayed, replay_drive
 
 COARSE = 0.002
 """Step of the physics for derivatives [s]: half the cost, and they need not be exact."""
-ROUNDS = (4, 3, 2)
-"""Iterations, at most, with guessed noise, then twice with what the residuals say."""
+ROUGH, ROUGH_ITERATIONS = 3, 4
+"""Far from the end every so many-th chunk tells enough, with guessed noise, for so many iterations."""
+ROUNDS = (3, 2)
+"""Iterations, at most, with what the residuals say of the noise."""
 USUAL = 2.0
 """A chunk whose residuals are so many times the usual counts less: something else than driving was in it,
 such as a wall. The farther out, the smaller its pull (a redescending M-estimator, with chunks as samples)."""
@@ -39,12 +42,15 @@ SHARES = (1.0, 0.5, 0.25)
 SENSOR_BIAS = np.array([0.002, 0.012, 0.015, 0.1, 0.02])
 """Standard deviations of what a channel may be off all along, in its unit: the gyroscope after its bias was
 estimated, the velocities' drift (sim/estimates), a current shunt's and a divider's offset."""
-SENSOR_LAG_S = np.array([0.002, 0.002, 0.002, 0.001, 0.0])
-"""Of how late a channel may be beyond what is known [s]: estimates' lags are measured to the millisecond."""
+SENSOR_LAG_S = np.array([0.002, 0.002, 0.002, 0.002, 0.002])
+"""Of how late a channel may be beyond what is known [s]: estimates' lags are measured to the millisecond, and
+what keeps a command on its way keeps the question to the motor's controller as well."""
 DIVERGED = 30.0
 """A residual of a replay whose physics diverged [standard deviations]."""
 
 Progress = Callable[[str], None]
+Car = tuple[dict[str, float], float]
+"""Its parameters, and how long its commands are on the wire [ms]."""
 
 
 @dataclass(frozen=True)
@@ -100,49 +106,79 @@ class Identification:
 
     def residuals(self, deviates: Array, timestep: float = TIMESTEP) -> Array:
         """Twin less log in the channels' units, for columns of deviates (n, m): shape (m, N, T, 5); NaN where
-        the log is silent, infinite where the physics diverged."""
-        windows, count = self._chunks.windows, deviates.shape[1]
-        n = len(windows)
-        values = [[p.at(z) for p, z in zip(self._parameters, column, strict=True)] for column in deviates.T]
-        names = [p.name for p in self._parameters]
-        truths = [dict(zip(names, row, strict=True)) for row in values]
-        delays = np.array([truth.pop("command_delay", np.nan) for truth in truths])
-        replayed = replay_drive(
-            self._spec,
-            windows.take(np.tile(np.arange(n), count)),
-            [truth for truth in truths for _ in range(n)],
-            None if np.isnan(delays).any() else np.maximum(np.repeat(delays, n), 0.0),
-            timestep,
-            self._threads,
-        )
-        found = modelled(replayed).reshape(count, n, -1, len(self._weights))
+        the log is silent, infinite where the physics diverged. The twin delays commands by whole
+        milliseconds: between two of them lies what both make of the log."""
+        cars = [self._car(column) for column in deviates.T]
+        delays = np.array([delay for _, delay in cars])
+        below = np.floor(delays + 1e-6)
+        found = self._channels(cars, below, timestep)
+        between = np.flatnonzero(delays - below > 1e-6)
+        if between.size:
+            above = self._channels([cars[k] for k in between.tolist()], below[between] + 1.0, timestep)
+            share = (delays - below)[between, None, None, None]
+            found[between] = (1.0 - share) * found[between] + share * above
         found[np.isnan(found)] = np.inf
         return np.asarray(found - self._chunks.measured)
+
+    def _car(self, deviates: Array) -> Car:
+        truth = truth_of(self._parameters, deviates)
+        return truth, max(1e3 * truth.pop("command_delay", command_delay(self._spec)), 0.0)
+
+    def _channels(self, cars: Sequence[Car], delays_ms: Array, timestep: float) -> Array:
+        """As each car has them, its commands ``delays_ms`` [whole ms] on the wire, shape (m,); NaN where it
+        diverged: shape (m, N, T, 5)."""
+        n = len(self._chunks)
+        chunks = self._chunks.take(np.tile(np.arange(n), len(cars)))
+        replayed = self._replayed(chunks, [truth for truth, _ in cars for _ in range(n)], delays_ms, timestep)
+        return modelled(chunks, replayed).reshape(len(cars), n, -1, len(self._weights))
+
+    def _replayed(
+        self, chunks: Chunks, truths: list[dict[str, float]], delays_ms: Array, timestep: float
+    ) -> Replayed:
+        delays_s = np.repeat(1e-3 * delays_ms, len(truths) // len(delays_ms))
+        return replay_drive(self._spec, chunks.windows, truths, delays_s, timestep, self._threads)
 
     def fit(self) -> Fit:
         """Raises SandlotError if the twin cannot follow the log at all."""
         n = len(self._parameters)
-        self._derivatives = None
-        at_file = self.residuals(np.zeros((n, 1)))[0]
-        self._nuisances = nuisances(at_file + self._chunks.measured, EVERY / self._spec.rates.guardian_hz)
-        self._trust = trust(at_file)
-        at = np.zeros(n + len(self._nuisances))
-        for number, iterations in enumerate(ROUNDS):
+        few = self._chunks.take(range(0, len(self._chunks), ROUGH))
+        rough = Identification(self._spec, few, self._parameters, self._threads, self._progress)
+        at = rough._begin(np.zeros(n))
+        at, _ = rough._descend(at, ROUGH_ITERATIONS)
+        self._progress("roughly there")
+        at = self._begin(at[:n])
+        noise, correlation, left = self._weigh(at)
+        for iterations in ROUNDS:
             at, objective = self._descend(at, iterations)
-            self._progress(f"round {number + 1} of {len(ROUNDS)}: objective {objective:.4g}")
-            left = self._left(at)
-            if not np.isfinite(left[~np.isnan(left)]).all():
-                raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
-            self._trust = trust(left)
-            noise, correlation = noise_of(left * self._trust)
-            self._weights = 1.0 / (noise * np.sqrt(correlation))
+            self._progress(f"objective {objective:.4g}")
+            noise, correlation, left = self._weigh(at)
         jacobian = self._jacobian(at)[: -len(at)]
-        # What is rounded to a grain is off by up to half of it, which all that is fitted along makes up for.
-        rounded = [row for row, p in enumerate(self._parameters) if p.grain]
-        halves = np.array([p.grain / 2.0 / p.sigma for p in self._parameters if p.grain])
-        unknown = np.concatenate((jacobian[:, n:], jacobian[:, rounded] * halves), axis=1)
-        resolved = resolve(marginalised(jacobian[:, :n], unknown))
+        resolved = resolve(marginalised(jacobian[:, :n], jacobian[:, n:]))
+        by_chunk = jacobian.reshape(len(left), -1, len(at))
+        wider = spread(by_chunk, self._weighted(at)[: -len(at)].reshape(len(left), -1))[:n]
+        resolved = resolved.widened(np.maximum(wider, 1.0))
         return Fit(self._parameters, resolved.without_frozen(at[:n]), resolved, noise, correlation, left)
+
+    def _begin(self, deviates: Array) -> Array:
+        """Sensors' shares and trust as of ``deviates``, shape (n,); returns them with nuisances of 0."""
+        self._trust = trust(self.residuals(deviates[:, None])[0])
+        car = self._car(deviates)
+        cars = [car[0]] * len(self._chunks)
+        slope = slopes(self._chunks, self._replayed(self._chunks, cars, np.rint([car[1]]), COARSE))
+        self._nuisances = nuisances(np.nan_to_num(slope) * self._spec.rates.guardian_hz)
+        self._derivatives = None
+        return np.concatenate((deviates, np.zeros(len(self._nuisances))))
+
+    def _weigh(self, at: Array) -> tuple[Array, Array, Array]:
+        """Weights from what the residuals say of the noise; noise, correlation and residuals there. Raises
+        SandlotError."""
+        left = self._left(at)
+        if not np.isfinite(left[~np.isnan(left)]).all():
+            raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
+        self._trust = trust(left)
+        noise, correlation = noise_of(left * self._trust)
+        self._weights = 1.0 / (noise * np.sqrt(correlation))
+        return noise, correlation, left
 
     def _descend(self, at: Array, iterations: int) -> tuple[Array, float]:
         """Gauss-Newton from ``at``, shape (n + k,): where it ends, and half the squared residuals there.
@@ -190,22 +226,30 @@ class Identification:
         return np.concatenate((scaled.reshape(len(at), -1).T, np.eye(len(at))))
 
     def derivatives(self, at: Array) -> Array:
-        """Forward differences of ``residuals`` in the coarse twin, shape (n, N, T, 5)."""
+        """Forward differences of ``residuals`` in the coarse twin, at the whole millisecond of delay that is
+        nearest, shape (n, N, T, 5)."""
         steps = np.array([p.step for p in self._parameters])
         steps = np.where(at + steps > MOST, -steps, steps)
+        at = self._whole_delay(at)
         every = self.residuals(np.column_stack((at, at[:, None] + np.diag(steps))), COARSE)
         self._progress("derivatives computed")
         with np.errstate(invalid="ignore"):
             return np.asarray((every[1:] - every[0]) / steps[:, None, None, None])
 
+    def _whole_delay(self, at: Array) -> Array:
+        found = at.copy()
+        for row, p in enumerate(self._parameters):
+            if p.name == "command_delay":
+                found[row] = p.deviate(1e-3 * round(1e3 * p.at(float(at[row]))))
+        return found
 
-def nuisances(model: Array, period_s: float) -> Array:
+
+def nuisances(slopes: Array) -> Array:
     """What each channel's sensor may add at one standard deviation: a constant, and, being late, its slope;
-    shape (10, N, T, 5). ``model``: the channels as the twin has them, shape (N, T, 5)."""
-    slopes = np.gradient(np.nan_to_num(model, posinf=0.0), period_s, axis=1)
-    eye = np.eye(model.shape[-1])
-    constants = eye[:, None, None, :] * SENSOR_BIAS + np.zeros_like(model)
-    return np.asarray(np.concatenate((constants, eye[:, None, None, :] * SENSOR_LAG_S * slopes)))
+    shape (10, N, T, 5). ``slopes``: of the channels in time [unit/s], shape (N, T, 5)."""
+    eye = np.eye(slopes.shape[-1])[:, None, None, :]
+    constants = eye * SENSOR_BIAS + np.zeros_like(slopes)
+    return np.concatenate((constants, eye * SENSOR_LAG_S * slopes))
 
 
 def trust(residuals: Array) -> Array:

@@ -22,8 +22,7 @@ MOST = 4.0
 @dataclass(frozen=True)
 class TwinParameter:
     """``value`` [``unit``] at deviate 0. ``sigma``: of its logarithm, or [``unit``] of itself if it is an
-    ``offset``. ``step``: of its finite differences, in deviates; ``reason``: why ``sigma`` is so large;
-    ``grain`` [``unit``]: the twin knows no finer differences."""
+    ``offset``. ``step``: of its finite differences, in deviates; ``reason``: why ``sigma`` is so large."""
 
     name: str
     unit: str
@@ -32,7 +31,6 @@ class TwinParameter:
     reason: str
     offset: bool = False
     step: float = 0.1
-    grain: float = 0.0
 
     def at(self, deviate: float) -> float:
         """The value for a deviate."""
@@ -71,11 +69,10 @@ WIDE = {
 }
 """Standard deviations of logarithms [1], and why."""
 OFFSETS = {
-    "servo_offset": (0.02, "a spline of a servo's horn is 0.04", 0.05, 0.0),
-    "command_delay": (0.004, "serial adapters and hubs", 1.0, 0.001),
+    "servo_offset": (0.02, "a spline of a servo's horn is 0.04", 0.05),
+    "command_delay": (0.004, "serial adapters and hubs", 0.5),
 }
-"""Standard deviations [the parameter's unit], why, the step of finite differences [deviates], and the grain:
-delays are whole milliseconds."""
+"""Standard deviations [the parameter's unit], why, and the step of finite differences [deviates]."""
 
 
 def twin_parameters(spec: RobotSpec) -> tuple[TwinParameter, ...]:
@@ -91,8 +88,8 @@ def twin_parameters(spec: RobotSpec) -> tuple[TwinParameter, ...]:
         own = entry is not None and entry.source.startswith(OWN)
         measured = entry.sigma if entry is not None and entry.expires and not own else 0.0
         if name in OFFSETS:
-            sigma, reason, step, grain = OFFSETS[name]
-            found.append(TwinParameter(name, unit, value, measured or sigma, reason, True, step, grain))
+            sigma, reason, step = OFFSETS[name]
+            found.append(TwinParameter(name, unit, value, measured or sigma, reason, True, step))
         else:
             sigma, reason = WIDE[name]
             found.append(TwinParameter(name, unit, value, measured / abs(value) or sigma, reason))

@@ -30,8 +30,8 @@ HALL: Final = hall(500.0)
 class Replayed:
     """What the twin made of each window; NaN once its physics has diverged. ``states``:
     ``log_windows.ELEMENTS`` at the beginning of each slot and the end of the last, shape (N, slots + 1, 6),
-    headings unwrapped. ``current``: the motor's mean over each slot [A]; ``voltage``: at the controller's
-    terminals at the end of each slot [V]; shape (N, slots) each."""
+    headings unwrapped. ``current`` of the motor [A] and ``voltage`` at the controller's terminals [V] in each
+    millisecond, shape (N, slots, ms) each."""
 
     states: Array
     current: Array
@@ -74,18 +74,19 @@ def replay_drive(
     fleet.place(everyone, first[:, :3], first[:, 3])
     drive.start(everyone, first[:, 3], windows.memory)
     found = np.full((n, windows.slots + 1, first.shape[1]), np.nan)
-    current, voltage = np.full((n, windows.slots), np.nan), np.full((n, windows.slots), np.nan)
+    current = np.full((n, windows.slots, slot_ms), np.nan)
+    voltage = current.copy()
     for slot in range(lead + windows.slots):
         if slot <= lead:
             fleet.seat(everyone, windows.states[:, slot, :3], windows.states[:, slot, 3:])
         if slot >= lead:
             found[:, slot - lead] = _state(fleet)
         drive.command(windows.sent[:, slot], windows.late_ms[:, slot] + wire_ms, never)
-        for _ in range(slot_ms):
+        for ms in range(slot_ms):
             drive.step()
-        mean = drive.mean_current()
-        if slot >= lead:
-            current[:, slot - lead], voltage[:, slot - lead] = mean, fleet.motor.input_voltage
+            if slot >= lead:
+                current[:, slot - lead, ms] = fleet.motor.current
+                voltage[:, slot - lead, ms] = fleet.motor.input_voltage
     found[:, -1] = _state(fleet)
     for values in (found, current, voltage):
         values[fleet.diverged] = np.nan

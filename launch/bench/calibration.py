@@ -36,6 +36,7 @@ from robot.teleop.pure_pursuit import tuned
 from sim.emulators.line import LineDelay
 from sim.estimate_errors import load_errors
 from sim.plant import Array
+from sim.randomisation import command_delay
 from sim.surrogate import Deviation, Surrogate
 from sim.validation.twin_validity import divergence, growth, windows_of
 
@@ -120,7 +121,9 @@ def hidden(spec: RobotSpec, number: int, seed: int) -> tuple[Surrogate, dict[str
         deviate = float(np.clip(rng.standard_normal(), -MOST_DEVIATES, MOST_DEVIATES))
         truth[p.name] = p.at(deviate)
     delay = round(float(rng.uniform(0.0, MOST_DELAY_S)), 4)
-    truth["command_delay"] = next(p.value for p in twin_parameters(spec) if p.name == "command_delay") + delay
+    # What keeps a command keeps the question for what the sensors say, whose time is taken to be known: in a
+    # log's own time commands arrive as ever.
+    truth["command_delay"] = command_delay(spec)
     changes = tuple(
         Deviation(name, "drawn", 0.0, value) for name, value in truth.items() if name != "command_delay"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calibration.confidence import autocorrelation_time, marginalised, resolve
+from calibration.confidence import autocorrelation_time, marginalised, resolve, spread
 
 
 def test_the_autocorrelation_time_of_a_first_order_process_is_known() -> None:
@@ -56,3 +56,20 @@ def test_marginalising_nuisances_gives_the_joint_posterior_s_block() -> None:
     joint = np.hstack((jacobian, nuisances))
     exact = np.linalg.inv(joint.T @ joint + np.eye(8))[:3, :3]
     np.testing.assert_allclose(resolve(marginalised(jacobian, nuisances)).covariance, exact, rtol=1e-8)
+
+
+def test_what_hangs_together_in_a_chunk_counts_once() -> None:
+    rng = np.random.default_rng(3)
+    chunks, samples = 4000, 25
+    jacobian = rng.standard_normal((chunks, samples, 2)) * [1.0, 0.0] + [0.0, 1.0]
+    white = rng.standard_normal((chunks, samples))
+    np.testing.assert_allclose(spread(jacobian, white), [1.0, 1.0], rtol=0.05)
+    # A constant of its own in each: a mean sees it once a chunk, what averages out in a chunk as white noise.
+    together = white + 2.0 * rng.standard_normal((chunks, 1))
+    np.testing.assert_allclose(spread(jacobian, together), np.sqrt([5.0, 1.0 + samples * 4.0]), rtol=0.05)
+
+
+def test_no_deviate_becomes_wider_than_its_prior() -> None:
+    resolved = resolve(np.diag([10.0, 1.2]))
+    found = resolved.widened(np.array([3.0, 3.0])).remaining()
+    np.testing.assert_allclose(found, [9.0 / 101.0, 1.0])

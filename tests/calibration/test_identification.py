@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from calibration.chunks import CHANNELS, SECONDS, Chunks, chunks_of
+from calibration.chunks import CHANNELS, SECONDS, Chunks, chunks_of, modelled, spun
 from calibration.drive import Drive, Samples
 from calibration.identification import Identification, noise_of, trust
 from calibration.procedure import CalibrationError
@@ -22,11 +22,11 @@ from sim.estimate_errors import load_errors
 from sim.fleet import CarFleet
 from sim.fleet_drive import FleetDrive
 from sim.log_windows import Recording
-from sim.replay import HALL
+from sim.replay import HALL, Replayed
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
 ERRORS = load_errors(SPEC)
-TRUTH = {"servo_gain": -1.28, "servo_offset": 0.538, "wheel_radius": 0.0487}
+TRUTH = {"command_delay": 0.005, "servo_gain": -1.28, "servo_offset": 0.538, "wheel_radius": 0.0487}
 NAMES = tuple(TRUTH)
 
 
@@ -37,7 +37,9 @@ def parameters() -> tuple[TwinParameter, ...]:
 def driven(truth: Mapping[str, float], seconds: float, seed: int = 0) -> Drive:
     """What the sensors say along a wandering drive, with the noise they have."""
     rng = np.random.default_rng(seed)
-    fleet = CarFleet(SPEC, HALL, [truth], threads=1, settle_steps=200)
+    car = dict(truth)
+    delay = np.array([round(1e3 * car.pop("command_delay"))])
+    fleet = CarFleet(SPEC, HALL, [car], threads=1, settle_steps=200)
     loop = FleetDrive(SPEC, fleet)
     loop.start(np.zeros(1, np.intp), np.zeros(1))
     ticks, layout = round(seconds * 100), SPEC.state_layout
@@ -52,15 +54,16 @@ def driven(truth: Mapping[str, float], seconds: float, seed: int = 0) -> Drive:
         states[tick, layout.index("yaw_rate")] = fleet.angular_velocity[0, 2]
         motor[tick, :3] = loop.erpm()[0], loop.mean_current()[0], fleet.motor.input_voltage[0] - 0.05
         speed = 2.0 + np.sin(1.3 * t) + 0.5 * np.sign(np.sin(4.0 * t))
-        sent[tick] = loop.command(
-            np.array([[speed, 0.2 * np.sin(2.1 * t)]]), np.array([3]), np.zeros(1, bool)
-        )[0]
+        sent[tick] = loop.command(np.array([[speed, 0.2 * np.sin(2.1 * t)]]), delay, np.zeros(1, bool))[0]
         for _ in range(10):
             loop.step()
     erpm = motor[:, 0].copy()
     motor[:, :3] += rng.standard_normal((ticks, 3)) * [12.0, 0.3, 0.03]
     for name, sigma in (("velocity_body_x", 0.004), ("velocity_body_y", 0.004), ("yaw_rate", 0.0045)):
-        states[:, layout.index(name)] += sigma * rng.standard_normal(ticks)
+        element = layout.index(name)
+        late = np.arange(ticks) - ERRORS.lag_s[element] * 100.0
+        states[:, element] = np.interp(late, np.arange(ticks), states[:, element])
+        states[:, element] += sigma * rng.standard_normal(ticks)
     time = np.arange(ticks) * 0.01
     time_ns = np.arange(ticks, dtype=np.int64) * 10_000_000
     everything = np.ones(ticks, bool)
@@ -84,7 +87,7 @@ def test_hidden_parameters_are_found_and_a_held_out_stretch_is_explained(chunks:
     kept, held = chunks.take(range(5)), chunks.take(range(5, 7))
     fit = Identification(SPEC, kept, parameters(), threads=1).fit()
     values = fit.values()
-    close = {"servo_gain": 0.01, "servo_offset": 0.003, "wheel_radius": 0.004}
+    close = {"command_delay": 0.2, "servo_gain": 0.01, "servo_offset": 0.003, "wheel_radius": 0.004}
     for row, p in enumerate(fit.parameters):
         low, high = fit.interval(row, sigmas=3.5)
         slack = 5e-4 * abs(TRUTH[p.name])  # the lead-in's, which noise hides in other logs
@@ -121,6 +124,32 @@ def test_a_chunk_in_which_something_else_happened_counts_less() -> None:
     rms = np.sqrt(np.mean(residuals[4, :, 1] ** 2))
     assert found[4] == pytest.approx((2.0 * 0.1 / rms) ** 2, rel=0.1)
     np.testing.assert_array_equal(np.delete(found, 4), np.ones(8))
+
+
+def test_the_twins_current_is_averaged_from_question_to_question(chunks: Chunks) -> None:
+    one = chunks.take([0])
+    shape = (1, one.windows.slots, 10)
+    ms = np.arange(shape[1] * 10, dtype=np.float64)
+    current = (0.3 * ms + 0.15).reshape(shape)  # over each millisecond the mean of 0.3 A/ms from 0 on
+    states = np.broadcast_to(np.arange(shape[1] + 1.0)[None, :, None], (1, shape[1] + 1, 6))
+    until = one.until - 0.13
+    asked = replace(one, since=until - 1.2, until=until)
+    found = modelled(asked, Replayed(states, current, ms.reshape(shape)), late=0.25)
+    inside = slice(0, -1)  # the last question came after the replay's end
+    np.testing.assert_allclose(found[0, inside, 3], (3.0 * (until[0] + 0.25 - 0.6))[inside], rtol=1e-9)
+    np.testing.assert_allclose(found[0, :, 4], 10.0 * (until[0] + 0.25) - 1.0, rtol=1e-9)
+    np.testing.assert_allclose(found[0, :, 0], one.until[0] + 0.25, rtol=1e-9)
+
+
+def test_a_chunk_ends_where_the_rear_lets_go() -> None:
+    forward = np.full((3, 6), 2.0)
+    yaw_rate = np.array([[1.0] * 6, [3.0] * 6, [1.0] * 6])
+    leftward = 0.17 * yaw_rate  # the rear axle goes straight ahead
+    leftward[0, 3] -= 0.5
+    leftward[2] += 0.3
+    found = spun((yaw_rate, forward, leftward), 0.17)
+    np.testing.assert_array_equal(found[0], [False, False, False, True, True, True])
+    assert not found[1:].any()
 
 
 def test_deviates_and_values_are_each_other_s_inverse() -> None:
