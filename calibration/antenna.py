@@ -90,8 +90,11 @@ class AntennaProcedure:
         covariance[0, 0] += behind.sigma**2
         half = 1.96 * np.sqrt(np.diag(lever.covariance))
         before = spec.vector("gnss_antenna")
-        numbers = np.concatenate([np.full(len(left), k + 1.0) for k, left in enumerate(lever.left)])
-        every = np.concatenate(lever.left)
+        times, every = np.concatenate([track.fix_s for track in tracks]), np.concatenate(lever.left)
+        ahead, back, half_track = (
+            spec.scalar(name) * share
+            for name, share in (("front_axle", 1.0), ("rear_axle", -1.0), ("track_width", 0.5))
+        )
         return Estimate(
             method=f"{len(tracks)} stretches by wheels and gyroscope, {len(every)} fixes",
             quantities=(
@@ -111,11 +114,11 @@ class AntennaProcedure:
             panels=(
                 Panel(
                     "what is left of the positions",
-                    "stretch",
+                    "time [s]",
                     "mm",
                     (
-                        Series("east", numbers - 0.1, 1e3 * every.real),
-                        Series("north", numbers + 0.1, 1e3 * every.imag),
+                        Series("east", times, 1e3 * every.real),
+                        Series("north", times, 1e3 * every.imag),
                     ),
                 ),
                 Panel(
@@ -125,6 +128,12 @@ class AntennaProcedure:
                     (
                         Series("as it was believed", np.array([before[0]]), np.array([before[1]])),
                         Series("as found", np.array([along]), np.array([across])),
+                        Series(
+                            "wheels",
+                            np.array([ahead, ahead, back, back, ahead]),
+                            np.array([half_track, -half_track, -half_track, half_track, half_track]),
+                            "line",
+                        ),
                     ),
                 ),
             ),

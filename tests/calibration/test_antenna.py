@@ -31,7 +31,7 @@ def drawn(rng: np.random.Generator) -> Mount:
 
 
 def test_intervals_cover_the_antennas_that_were_drawn() -> None:
-    inside, draws = np.zeros(2, int), 40
+    inside, draws = np.zeros(2, int), 30
     for seed in range(draws):
         rng = np.random.default_rng(seed)
         true = drawn(rng)
