@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -15,10 +15,14 @@ from robot.spec import Calibration, Correlation, RobotSpec
 
 Array = NDArray[np.float64]
 
+AXES = ("x", "y", "z")
+"""How the elements of a vector are told apart in a quantity's name."""
+
 
 class Quantity(Struct):
-    """A value that takes the place of the robot file's: the name of one of its calibration values, or of a
-    parameter of the twin (``sim.car.CarParameters``)."""
+    """A value that takes the place of the robot file's: the name of one of its calibration values, with _x,
+    _y or _z behind it an element of one that is a vector, or of a parameter of the twin
+    (``sim.car.CarParameters``)."""
 
     name: str
     unit: str
@@ -97,6 +101,16 @@ class Entry(Struct):
         return found
 
 
+def vector_of(values: Mapping[str, Calibration], name: str) -> tuple[str, tuple[float, ...], int] | None:
+    """The vector that a name with _x, _y or _z is an element of, what it is now, and which element; None if
+    it is a name of its own."""
+    stem, _, axis = name.rpartition("_")
+    if name in values or stem not in values or axis not in AXES:
+        return None
+    elements = values[stem].value
+    return (stem, elements, AXES.index(axis)) if isinstance(elements, tuple) and len(elements) == 3 else None
+
+
 def calibrated(spec: RobotSpec, entries: Sequence[Entry]) -> RobotSpec:
     """The robot with these entries' values in place of its file's, where they passed; of two that measured
     the same quantity the newer one counts. Values that have expired still are the best ones known: whoever
@@ -105,18 +119,30 @@ def calibrated(spec: RobotSpec, entries: Sequence[Entry]) -> RobotSpec:
     owner: dict[str, Entry] = {}
     for entry in sorted((e for e in entries if e.passed), key=lambda e: e.date):
         for row, quantity in enumerate(entry.quantities):
-            values[quantity.name] = Calibration(
-                value=quantity.value,
+            name, sigma = quantity.name, entry.sigma(row)
+            value: float | tuple[float, ...] = quantity.value
+            vector = vector_of(values, name)
+            if vector is not None:
+                # Its standard deviation is that of the worst of the elements that were measured together.
+                name, elements, at = vector
+                value = (*elements[:at], quantity.value, *elements[at + 1 :])
+                sigma = max(sigma, values[name].sigma if values[name].date == entry.date else 0.0)
+            values[name] = Calibration(
+                value=value,
                 unit=quantity.unit,
                 source=f"sandlot calibrate {entry.procedure}: {entry.method}",
-                sigma=entry.sigma(row),
+                sigma=sigma,
                 date=entry.date,
                 expires=entry.expires,
             )
             owner[quantity.name] = entry
     found = list(spec.correlations)
     for entry in {id(e): e for e in owner.values()}.values():
-        rows = [r for r, q in enumerate(entry.quantities) if owner[q.name] is entry and entry.sigma(r) > 0.0]
+        rows = [
+            r
+            for r, q in enumerate(entry.quantities)
+            if owner[q.name] is entry and entry.sigma(r) > 0.0 and vector_of(values, q.name) is None
+        ]
         if len(rows) > 1:
             matrix = entry.correlation()[np.ix_(rows, rows)]
             names = tuple(entry.quantities[r].name for r in rows)

@@ -7,7 +7,6 @@ integral of the electrical speed, each increment counted along the chord. Least 
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from calibration.entry import Check, Finding, Quantity
 from calibration.manoeuvre import Leg
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.signal_checks import require_unclipped
+from calibration.stretches import stretches
 from robot.spec import RobotSpec
 
 PASSES = ((0.8, -0.6), (1.4, -0.7), (2.2, -0.5))
@@ -31,8 +31,6 @@ REST_S = 2.5
 """Between passes: braking, the suspension, and fifteen position fixes."""
 SETTLED_S = 0.8
 """Of a rest is not used [s]: the car still nods, and fixes are 0.06 s late."""
-STILL_ERPM = 60.0
-"""Slower than this the motor stands [1/min]: five times the noise."""
 FEWEST = 3
 """Passes in each direction without which nothing is said."""
 MOST_ERROR = 0.01
@@ -174,13 +172,11 @@ def passes_of(drive: Drive) -> list[Pass]:
     erpm = motor.values[:, next(s.layout for s in spec.sensors if s.name == "drive").index("erpm")]
     heading = np.interp(motor.time_s, drive.time_s, np.unwrap(drive.state("heading")))
     require_unclipped("the motor's speed", erpm)
-    moving = np.abs(erpm) > STILL_ERPM
-    edges = np.flatnonzero(np.diff(moving.astype(int)))
-    stretches = [(a + 1, b) for a, b in itertools.pairwise(edges.tolist()) if moving[a + 1]]
-    rests = [0.0, *(motor.time_s[end] for _, end in stretches)]
-    ends = [*(motor.time_s[start] for start, _ in stretches), motor.time_s[-1]]
+    moving = stretches(erpm)
+    rests = [0.0, *(motor.time_s[end] for _, end in moving)]
+    ends = [*(motor.time_s[start] for start, _ in moving), motor.time_s[-1]]
     found = []
-    for number, (start, end) in enumerate(stretches):
+    for number, (start, end) in enumerate(moving):
         before = _rest(fixes.time_s, rests[number], ends[number])
         after = _rest(fixes.time_s, rests[number + 1], ends[number + 1])
         if before.sum() < 5 or after.sum() < 5:

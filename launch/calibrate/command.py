@@ -17,8 +17,9 @@ from calibration.book import Book, robot_id, stamp
 from calibration.drive import log_hash, read_drive
 from calibration.entry import Check, Entry, Finding, Quantity
 from calibration.procedure import CalibrationError, Estimate, Procedure
-from launch.calibrate.offline import VALID_DAYS, camera, files_hash, hand_eye
-from launch.calibrate.procedures import PROCEDURES, named
+from launch.calibrate.follow import follow
+from launch.calibrate.offline import VALID_DAYS, estimate, files_hash, source_of
+from launch.calibrate.procedures import PROCEDURES, SUGGESTED, named, names_for
 from launch.calibrate.status import compare, status
 from launch.calibrated import calibrated_spec
 from launch.catalogue import find
@@ -35,7 +36,6 @@ from sim.surrogate import load_surrogate
 
 FAILED = 3
 """Exit code: it was measured, and is not good enough to be used."""
-OFFLINE = ("camera", "hand-eye")
 SPARE = 2.0
 """How many times as long as its legs a manoeuvre may take before the session ends by itself."""
 
@@ -48,27 +48,42 @@ def calibrate(options: CalibrateOptions) -> int:
         raise SandlotError(
             "--surrogate is in the twin's place and --hardware drives the robot; leave one out"
         )
+    if options.drive and not options.suggest:
+        raise SandlotError("--drive drives what --suggest suggests; give both")
     if options.suggest:
         need("mujoco")
         from launch.calibrate.suggestions import suggestions
 
-        return suggestions(console, calibrated_spec(options.robot, options.surrogate), options.json)
+        best = suggestions(console, calibrated_spec(options.robot, options.surrogate), options.json)
+        return _measure(console, options, [SUGGESTED + best]) if options.drive else 0
+    if options.follow:
+        if options.procedure == "twin":
+            raise SandlotError(
+                "an identification takes minutes of a processor: it is not followed while driving"
+            )
+        return follow(console, named(options.procedure or ""), options.follow)
     if options.status or options.compare:
-        name = "" if options.surrogate is None else load_surrogate(find("surrogates", options.surrogate)).name
-        book = Book(robot_id(spec.name, name))
+        book = Book(_id(spec, options))
         if options.status:
             return status(console, spec, book, options.json)
         return compare(console, book, named(options.procedure or "").name, options.compare or ())
     if options.procedure is None:
-        raise SandlotError(f"say what to calibrate: {', '.join((*PROCEDURES, *OFFLINE))}, all; or --status")
-    every = PROCEDURES if options.procedure == "all" else (options.procedure,)
-    if options.procedure in OFFLINE:
-        return _offline(console, options, spec)
+        raise SandlotError(
+            f"say what to calibrate: {', '.join((*names_for(spec), *VALID_DAYS))}, all; or --status"
+        )
+    every = names_for(spec) if options.procedure == "all" else (options.procedure,)
+    if options.procedure in VALID_DAYS:
+        return _offline(console, options, options.procedure)
+    return _measure(console, options, every)
+
+
+def _measure(console: Console, options: CalibrateOptions, names: Sequence[str]) -> int:
+    """Drive what each needs, unless there is a log, and conclude."""
     failed, done = [], []
-    for name in every:
+    for name in names:
         procedure = named(name)
         console.print(f"[bold]{procedure.name}[/] {procedure.about}", highlight=False)
-        paths = options.log or (_drive(options, procedure),)
+        paths = options.log or (_drive(console, options, name),)
         entry = conclude(console, procedure, paths)
         done.append(msgspec.to_builtins(entry))
         if not entry.passed:
@@ -78,17 +93,19 @@ def calibrate(options: CalibrateOptions) -> int:
     return FAILED if failed else 0
 
 
-def _offline(console: Console, options: CalibrateOptions, spec: RobotSpec) -> int:
-    """Camera and hand-eye: of the robot itself."""
-    name = options.procedure or ""
-    path = options.images if name == "camera" else options.poses
-    if path is None or not path.exists():
-        what = "--images FOLDER" if name == "camera" else "--poses FILE"
-        raise SandlotError(f"{name} is computed from what was taken before: {what}, which is there")
-    estimate = camera(path, options.board) if name == "camera" else hand_eye(path)
-    valid = datetime.timedelta(days=VALID_DAYS)
-    entry = entry_of(name, valid, estimate, files_hash(path), str(path), spec.name)
-    keep(console, estimate, entry, path if path.is_dir() else path.parent)
+def _id(spec: RobotSpec, options: CalibrateOptions) -> str:
+    """Of the robot or the surrogate that is meant."""
+    name = "" if options.surrogate is None else load_surrogate(find("surrogates", options.surrogate)).name
+    return robot_id(spec.name, name)
+
+
+def _offline(console: Console, options: CalibrateOptions, name: str) -> int:
+    """What a person took or read of the robot, which is otherwise as its entries have it."""
+    path, spec = source_of(options), calibrated_spec(options.robot, options.surrogate)
+    found = estimate(options, path, spec)
+    valid = datetime.timedelta(days=VALID_DAYS[name])
+    entry = entry_of(name, valid, found, files_hash(path), str(path), _id(spec, options))
+    keep(console, found, entry, path if path.is_dir() else path.parent)
     if options.json:
         print(json.dumps({"entries": [msgspec.to_builtins(entry)], "failed": [] if entry.passed else [name]}))
     return 0 if entry.passed else FAILED
@@ -187,8 +204,9 @@ def show(console: Console, estimate: Estimate, entry: Entry) -> None:
         )
 
 
-def _drive(options: CalibrateOptions, procedure: Procedure) -> Path:
+def _drive(console: Console, options: CalibrateOptions, name: str) -> Path:
     """Let the robot do what the procedure needs; the run's folder. Raises SandlotError if it was cut off."""
+    procedure = named(name)
     if not options.hardware:
         need("mujoco")
     spec = load_spec(find("robots", options.robot))
@@ -203,9 +221,15 @@ def _drive(options: CalibrateOptions, procedure: Procedure) -> Path:
         seed=options.seed,
         minutes=minutes,
         surrogate=options.surrogate,
-        setup=Setup(demonstration_laps=0, update_ratio=0, evaluate_every=0, procedure=procedure.name),
+        setup=Setup(demonstration_laps=0, update_ratio=0, evaluate_every=0, procedure=name),
     )
     _require_free(session)
+    if name in PROCEDURES and name != "twin" and not session.manifest.fast:
+        console.print(
+            "what is known so far, in another terminal: sandlot calibrate "
+            f"{options.robot} {name} --follow {session.directory}",
+            highlight=False,
+        )
     if session.manifest.fast:
         ending = run_fast(session, options.view)
     else:

@@ -1,24 +1,30 @@
-"""Procedures on pictures and poses that were taken before: nothing moves."""
+"""Procedures on pictures, poses and readings that were taken before: nothing moves."""
 
 from __future__ import annotations
 
 import hashlib
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 
 from calibration.procedure import CalibrationError, Estimate
+from launch.options.calibrate import CalibrateOptions
+from robot.errors import SandlotError
 from robot.layout import Struct
 from robot.plain_data import decode_struct
+from robot.spec import RobotSpec
 
 if TYPE_CHECKING:
     from calibration.board import Board
 
-VALID_DAYS = 180
-"""Of a camera and its mounting, unless something was knocked."""
+VALID_DAYS: Final[Mapping[str, int]] = {"camera": 180, "hand-eye": 180, "friction": 30, "mass": 180}
+"""By procedure: of a camera and its mounting unless something was knocked, of tyres that gather dust, of a
+car that carries what it carried."""
 Rows = tuple[tuple[float, ...], ...]
+T = TypeVar("T")
 
 
 class PosePair(Struct):
@@ -32,6 +38,48 @@ class PoseFile(Struct):
     """TOML: ``[[poses]]`` tables."""
 
     poses: tuple[PosePair, ...]
+
+
+def source_of(options: CalibrateOptions) -> Path:
+    """Where what a procedure needs lies. Raises SandlotError that says what is missing."""
+    name = options.procedure or ""
+    given = {"camera": options.images, "hand-eye": options.poses}
+    asked = {"camera": "--images FOLDER", "hand-eye": "--poses FILE"}
+    path = given.get(name, options.readings)
+    if path is None or not path.exists():
+        raise SandlotError(
+            f"{name} is computed from what was taken before: {asked.get(name, '--readings FILE')}, which is "
+            f"there. {about(name)}".rstrip()
+        )
+    return path
+
+
+def about(name: str) -> str:
+    """What a person does for it, where that takes some words."""
+    from calibration import friction, mass
+
+    return {"friction": friction.ABOUT, "mass": mass.ABOUT}.get(name, "")
+
+
+def estimate(options: CalibrateOptions, path: Path, spec: RobotSpec) -> Estimate:
+    """Of one of ``VALID_DAYS``. Raises CalibrationError."""
+    if options.procedure == "camera":
+        return camera(path, options.board)
+    if options.procedure == "hand-eye":
+        return hand_eye(path)
+    from calibration import friction, mass
+
+    if options.procedure == "friction":
+        return friction.estimate(spec, decoded(path, friction.FrictionReadings))
+    return mass.estimate(spec, decoded(path, mass.MassReadings))
+
+
+def decoded(path: Path, kind: type[T]) -> T:
+    """A TOML file. Raises CalibrationError, and SpecError for what its readings are not."""
+    try:
+        return decode_struct(tomllib.loads(path.read_text()), kind, str(path))
+    except tomllib.TOMLDecodeError as error:
+        raise CalibrationError(f"{path}: not valid TOML: {error}") from None
 
 
 def camera(folder: Path, words: str) -> Estimate:
@@ -62,10 +110,7 @@ def hand_eye(path: Path) -> Estimate:
     """The camera's mounting from a file of poses."""
     from calibration.hand_eye import Poses, estimate
 
-    try:
-        file = decode_struct(tomllib.loads(path.read_text()), PoseFile, str(path))
-    except tomllib.TOMLDecodeError as error:
-        raise CalibrationError(f"{path}: not valid TOML: {error}") from None
+    file = decoded(path, PoseFile)
     matrices = [np.array([pair.hand, pair.board], np.float64) for pair in file.poses]
     if any(m.shape != (2, 4, 4) for m in matrices):
         raise CalibrationError(f"{path}: hand and board are 4 x 4 matrices, by rows")

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from calibration.book import Book, robot_id
-from calibration.entry import calibrated
-from launch.calibrate.procedures import PROCEDURES
+from calibration.entry import calibrated, vector_of
+from launch.calibrate.procedures import names_for
 from robot.spec import RobotSpec
 
 
@@ -23,7 +23,8 @@ def status(console: Console, spec: RobotSpec, book: Book, as_json: bool) -> int:
     for column in ("procedure", "state", "of", "until", "what it changes"):
         table.add_column(column, no_wrap=column != "what it changes")
     states: dict[str, str] = {}
-    for name in [*PROCEDURES, *(set(book.procedures()) - set(PROCEDURES))]:
+    ours = names_for(spec)
+    for name in (*ours, *sorted(set(book.procedures()) - set(ours))):
         history = book.history(name)
         passed = [entry for entry in history if entry.passed]
         state = "missing"
@@ -77,8 +78,10 @@ def status(console: Console, spec: RobotSpec, book: Book, as_json: bool) -> int:
 
 
 def _effect(spec: RobotSpec, name: str, value: float, sigma: float, unit: str) -> str:
-    known = spec.calibration.get(name)
+    known, vector = spec.calibration.get(name), vector_of(spec.calibration, name)
     before = f"{known.value:.5g} ± {known.sigma:.2g} → " if known and isinstance(known.value, float) else ""
+    if vector is not None:
+        before = f"{vector[1][vector[2]]:.5g} → "
     return f"{name} {before}{value:.5g} ± {sigma:.2g} {unit}"
 
 

@@ -12,8 +12,8 @@ from calibration.twin_parameters import twin_parameters
 from robot.spec import RobotSpec
 
 
-def suggestions(console: Console, spec: RobotSpec, as_json: bool) -> int:
-    """Every candidate manoeuvre, the best one first, and what else each tells."""
+def suggestions(console: Console, spec: RobotSpec, as_json: bool) -> str:
+    """Every candidate manoeuvre, the best one first, and what else each tells. Returns the best one."""
     target = least_certain(spec, twin_parameters(spec))
     console.print(f"least certain: {target}; each manoeuvre rehearsed on the twin …", highlight=False)
     found = suggest(spec)
@@ -27,10 +27,10 @@ def suggestions(console: Console, spec: RobotSpec, as_json: bool) -> int:
         )
     console.print(table)
     console.print(
-        f"drive it (sandlot teleop, or sandlot calibrate {spec.name} twin), then: sandlot calibrate "
-        f"{spec.name} twin --log RUN",
+        f"drive the first: sandlot calibrate {spec.name} --suggest --drive; or any of them by hand (sandlot "
+        f"teleop), then: sandlot calibrate {spec.name} twin --log RUN",
         highlight=False,
     )
     if as_json:
         print(json.dumps({"least_certain": target, "left": {one.manoeuvre: one.left for one in found}}))
-    return 0
+    return found[0].manoeuvre

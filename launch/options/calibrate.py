@@ -29,6 +29,8 @@ class CalibrateOptions:
 
     A camera: sandlot calibrate racer camera --images pictures --board 8x6:0.03:0.022
 
+    Mass and friction, from readings: sandlot calibrate racer mass --readings scales.toml
+
     Rehearsal on a robot that is not as described: sandlot calibrate racer all --surrogate worn
 
     Exit code 0 if all passed, 3 if something did not; --status: 1 unless everything is valid.
@@ -37,11 +39,16 @@ class CalibrateOptions:
     robot: Annotated[str, Positional] = "racer"
     """A robot's name (launch/robots) or its TOML file."""
     procedure: Annotated[str | None, Positional] = None
-    """clock, speed, imu, steering, twin, or all of those; camera or hand-eye, from files."""
+    """clock, speed, imu, steering, motor, antenna, twin, or all of those; joints of a robot that has them;
+    camera, hand-eye, mass or friction, from files."""
     status: bool = False
     """Say what is valid, expired or missing, and what it changes."""
     suggest: bool = False
     """Say which manoeuvre would tell most about the twin's least certain parameter."""
+    drive: bool = False
+    """With --suggest: drive that manoeuvre, six times, and identify the twin from it."""
+    follow: Path | None = None
+    """Show what the procedure knows so far from this run's folder, while it drives in another terminal."""
     compare: tuple[str, str] | None = None
     """Two dates (2026-11-26, or longer), of which the procedure's entries are set side by side."""
     hardware: bool = False
@@ -54,6 +61,8 @@ class CalibrateOptions:
     """That board: COLUMNSxROWS:SQUARE:MARKER [m], dictionary 4X4_100."""
     poses: Path | None = None
     """For hand-eye: a TOML file of [[poses]], each hand and board a 4 x 4 matrix (docs/CALIBRATION.md)."""
+    readings: Path | None = None
+    """For mass and friction: a TOML file of what scales, rulers and boards showed (docs/CALIBRATION.md)."""
     surrogate: str | None = None
     """Another robot than the twin, with entries of its own: a name (sim/surrogates) or a TOML file."""
     realtime: bool = False

@@ -78,6 +78,27 @@ def test_values_that_passed_take_the_file_s_place_and_the_hash_follows() -> None
     assert calibrated(SPEC, [entry(2, 4.0, procedure="weigh"), entry()]).scalar("mass") == 4.0
 
 
+def test_elements_of_a_vector_take_their_places_in_it() -> None:
+    measured = Entry(
+        **{f: getattr(entry(procedure="antenna"), f) for f in Entry.__struct_fields__}
+        | {"quantities": (Quantity("gnss_antenna_x", "m", -0.11), Quantity("gnss_antenna_y", "m", 0.02))}
+    )
+    found = calibrated(SPEC, [entry(), measured])
+    assert found.vector("gnss_antenna") == (-0.11, 0.02, 0.12)
+    assert found.calibration["gnss_antenna"].sigma == pytest.approx(0.2)
+    assert found.calibration["gnss_antenna"].expires == measured.expires
+    assert "gnss_antenna_x" not in found.calibration
+    assert found.calibration_hash() != calibrated(SPEC, [entry()]).calibration_hash()
+    assert [c.names for c in found.correlations] == [("mass", "yaw_inertia")]
+    # What ends alike without being an element of a vector stays a name of its own.
+    camera = Entry(
+        **{f: getattr(entry(), f) for f in Entry.__struct_fields__}
+        | {"quantities": (Quantity("camera_x", "m", 0.1), Quantity("mass_x", "kg", 4.0))}
+    )
+    assert calibrated(SPEC, [camera]).scalar("camera_x") == 0.1
+    assert calibrated(SPEC, [camera]).scalar("mass") == SPEC.scalar("mass")
+
+
 def test_what_is_not_a_number_has_not_passed() -> None:
     assert not Check("r", "1", float("nan"), 1.0).passed
     assert not Check("r", "1", float("nan"), 1.0, least=True).passed

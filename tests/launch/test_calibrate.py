@@ -85,6 +85,47 @@ def test_status_says_what_is_missing_and_valid(folder: Path, capsys: pytest.Capt
     assert "did you mean speed?" in capsys.readouterr().err
 
 
+SCALES = """
+scale_sigma = 0.002
+level = [
+    { front_left = 0.97, front_right = 0.974, rear_left = 0.90, rear_right = 0.896 },
+    { front_left = 0.965, front_right = 0.979, rear_left = 0.905, rear_right = 0.891 },
+    { front_left = 0.972, front_right = 0.972, rear_left = 0.898, rear_right = 0.898 },
+]
+raised = [
+    { front_left = 0.901, front_right = 0.901, rear_left = 0.969, rear_right = 0.969, height = 0.15 },
+    { front_left = 0.90, front_right = 0.903, rear_left = 0.968, rear_right = 0.969, height = 0.15 },
+    { front_left = 0.902, front_right = 0.90, rear_left = 0.968, rear_right = 0.97, height = 0.15 },
+]
+"""
+PULLS = 'surface = "tiles"\ndrags = [' + ", ".join(f"{{ force = {30 + k / 4} }}" for k in range(6)) + "]"
+
+
+def test_readings_become_entries_that_build_on_each_other(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scales, pulls = tmp_path / "scales.toml", tmp_path / "pulls.toml"
+    scales.write_text(SCALES)
+    pulls.write_text(PULLS)
+    for procedure, path in (("mass", scales), ("friction", pulls)):
+        with pytest.raises(SystemExit) as ended:
+            main(["calibrate", "racer", procedure, "--readings", str(path)])
+        assert ended.value.code == 0, capsys.readouterr()
+        assert (tmp_path / f"{procedure}.png").exists()
+    spec = calibrated_spec("racer")
+    assert spec.scalar("mass") == pytest.approx(3.74, abs=0.001)
+    assert spec.scalar("front_axle") + spec.scalar("rear_axle") == pytest.approx(spec.scalar("wheelbase"))
+    assert spec.scalar("tyre_friction") == pytest.approx(30.625 / 9.81 / spec.scalar("mass"))
+    assert car_parameters(spec).centre_of_mass_height == spec.scalar("centre_of_mass_height")
+    with pytest.raises(SystemExit):
+        main(["calibrate", "racer", "mass"])
+    assert "--readings FILE" in capsys.readouterr().err
+    pulls.write_text(PULLS.replace("force", "forse"))
+    with pytest.raises(SystemExit):
+        main(["calibrate", "racer", "friction", "--readings", str(pulls)])
+    assert "did you mean force" in capsys.readouterr().err
+
+
 def test_who_interrupts_a_procedure_gets_no_entry_of_it_and_no_next_one(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

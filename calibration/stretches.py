@@ -1,0 +1,18 @@
+"""Stretches from rest to rest of a motor's speed."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+STILL_ERPM = 60.0
+"""Slower than this the motor stands [1/min]: five times the noise."""
+
+
+def stretches(erpm: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """First and last moving sample of every stretch that begins and ends at rest."""
+    moving = np.abs(erpm) > STILL_ERPM
+    edges = np.flatnonzero(np.diff(moving.astype(int)))
+    return [(a + 1, b) for a, b in itertools.pairwise(edges.tolist()) if moving[a + 1]]
