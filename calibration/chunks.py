@@ -24,6 +24,9 @@ from sim.replay import Replayed
 
 SECONDS = 2.0
 """Of a chunk: four times its lead-in [s]."""
+FORGETS_S = 0.4
+"""After the lead-in nothing is compared for so long [s]: the estimate that the twin was held to is off by a
+centimetre a second or two, and while the speed loop makes up for it the current tells of that alone."""
 LEAST_S = 1.0
 """A chunk that a crash cuts off is used if so much of it is left [s]."""
 FEWEST = 8
@@ -138,12 +141,13 @@ def chunks_in(spec: RobotSpec, errors: EstimateErrors, drive: Drive) -> Chunks:
     columns.append(np.where(heard, motor.values[sample, layout.index("input_voltage")], np.nan))
     columns[-1] += HALF_VOLT_STEP
     measured = np.where(known[..., None], np.stack(columns, axis=-1), np.nan)
+    measured[:, ends <= FORGETS_S * spec.rates.guardian_hz] = np.nan
     return Chunks(windows, measured, np.where(heard, since, ends - 1.0), np.where(heard, until, ends))
 
 
-def spun(states: Sequence[Array], rear_axle: float) -> NDArray[np.bool_]:
-    """Whether the rear, ``rear_axle`` [m] behind the centre of mass, has let go by then: of ``STATES``, shape
-    (N, T) each."""
+def spun(states: Sequence[Array] | Array, rear_axle: float) -> NDArray[np.bool_]:
+    """Whether the rear, ``rear_axle`` [m] behind the centre of mass, has let go by then: of ``STATES``, time
+    along the last axis."""
     yaw_rate, forward, leftward = states
     slip = np.arctan2(leftward - rear_axle * yaw_rate, np.maximum(forward, SLOW))
-    return np.logical_or.accumulate(np.abs(slip) > SPIN, axis=1)
+    return np.logical_or.accumulate(np.abs(slip) > SPIN, axis=-1)

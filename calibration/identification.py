@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calibration.chunks import GUESSES, Chunks, modelled, slopes
+from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
 from calibration.confidence import Resolved, autocorrelation_time, marginalised, resolve, spread
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from robot.errors import SandlotError
@@ -27,8 +27,11 @@ COARSE = 0.002
 """Step of the physics for derivatives [s]: half the cost, and they need not be exact."""
 ROUGH, ROUGH_ITERATIONS = 3, 4
 """Far from the end every so many-th chunk tells enough, with guessed noise, for so many iterations."""
-ROUNDS = (3, 2)
+ROUNDS = (5, 3)
 """Iterations, at most, with what the residuals say of the noise."""
+HANGS_TOGETHER = np.array([10.0, 10.0, 10.0, 1.0, 1.0])
+"""So many neighbouring samples of a channel [1] are never taken to tell more than one: what the twin does not
+know about a car lasts as long as its motions, 0.2 s."""
 USUAL = 2.0
 """A chunk whose residuals are so many times the usual counts less: something else than driving was in it,
 such as a wall. The farther out, the smaller its pull (a redescending M-estimator, with chunks as samples)."""
@@ -96,7 +99,7 @@ class Identification:
     ) -> None:
         self._spec, self._chunks, self._parameters = spec, chunks, parameters
         self._threads, self._progress = threads, progress
-        self._weights = 1.0 / GUESSES
+        self._weights = 1.0 / (GUESSES * np.sqrt(HANGS_TOGETHER))
         self._trust: Array = np.ones((len(chunks), 1, 1))
         """In each chunk [1]."""
         self._derivatives: tuple[Array, Array] | None = None
@@ -177,6 +180,7 @@ class Identification:
             raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
         self._trust = trust(left)
         noise, correlation = noise_of(left * self._trust)
+        correlation = np.maximum(correlation, HANGS_TOGETHER)
         self._weights = 1.0 / (noise * np.sqrt(correlation))
         return noise, correlation, left
 
@@ -233,8 +237,12 @@ class Identification:
         at = self._whole_delay(at)
         every = self.residuals(np.column_stack((at, at[:, None] + np.diag(steps))), COARSE)
         self._progress("derivatives computed")
+        # Where the twin spins, as it may far from the truth, differences say nothing.
+        model = np.moveaxis(every + self._chunks.measured, -1, 0)
+        lost = spun(model[: len(STATES)], self._spec.scalar("rear_axle"))
         with np.errstate(invalid="ignore"):
-            return np.asarray((every[1:] - every[0]) / steps[:, None, None, None])
+            found = (every[1:] - every[0]) / steps[:, None, None, None]
+        return np.where((lost[1:] | lost[0])[..., None], 0.0, found)
 
     def _whole_delay(self, at: Array) -> Array:
         found = at.copy()

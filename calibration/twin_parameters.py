@@ -30,7 +30,7 @@ class TwinParameter:
     sigma: float
     reason: str
     offset: bool = False
-    step: float = 0.1
+    step: float = 0.05
 
     def at(self, deviate: float) -> float:
         """The value for a deviate."""
@@ -69,7 +69,7 @@ WIDE = {
 }
 """Standard deviations of logarithms [1], and why."""
 OFFSETS = {
-    "servo_offset": (0.02, "a spline of a servo's horn is 0.04", 0.05),
+    "servo_offset": (0.02, "a spline of a servo's horn is 0.04", 0.02),
     "command_delay": (0.004, "serial adapters and hubs", 0.5),
 }
 """Standard deviations [the parameter's unit], why, and the step of finite differences [deviates]."""
