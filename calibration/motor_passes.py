@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import t as student
@@ -83,21 +83,7 @@ def passes_of(drive: Drive) -> list[Pass]:
         speed = erpm[span] / spec.scalar("erpm_per_speed")
         way = math.copysign(1.0, float(speed.sum()))
         found.append(Pass(time_s, speed, current[span] - zero, told_to_stand[span], way))
-    return [directional(p) for p in found] if draws_in_reverse(found) else found
-
-
-def draws_in_reverse(passes: Sequence[Pass]) -> bool:
-    """The current's sign tells drawing from generating and not the torque's direction, as a VESC's does
-    (firmware: mcpwm_foc_get_tot_current_filtered). From rest to rest a motor draws what rolling takes: a
-    current along the torque then has the sign of the speed."""
-    along = {way: sum(float(p.current @ p.speed) for p in passes if p.way == way) for way in (1.0, -1.0)}
-    return along[1.0] > 0.0 > along[-1.0]
-
-
-def directional(p: Pass) -> Pass:
-    """With a current that is positive where its torque accelerates forward, from one that is where it
-    draws."""
-    return replace(p, current=p.way * p.current)
+    return found
 
 
 def still_current(motor: Samples, erpm: Array, current: Array) -> float:

@@ -48,6 +48,11 @@ OPTIONS = {"baud": 115200, "minimum_erpm": 900.0, "late_s": 0.025, "usb": False,
 small to move the robot [A] (the racer's rolling resistance, 0.015 * 3.74 kg * 9.81 m/s^2 = 0.55 N, takes
 0.98 A at 0.56 N/A; gears and bearings add to that)."""
 
+ON_THE_WIRE = {"motor_current": "q_axis_current"}
+"""The current that makes torque, positive where that accelerates forward, is the q axis' (firmware:
+mc_interface_read_reset_avg_iq). What the firmware calls motor current is positive where the motor draws power
+and negative where it generates, whichever way it turns (mcpwm_foc_get_tot_current_filtered)."""
+
 _PROOF_STATES: dict[Phase, Literal["idle", "running", "passed", "failed"]] = {
     "idle": "idle",
     "pushing": "running",
@@ -113,7 +118,9 @@ class VescDriver:
         drive = next(s for s in spec.sensors if s.name == "drive")
         names = tuple(field.name for field in drive.fields)
         self._questions: dict[int, Question] = {
-            Command.GET_VALUES_SELECTIVE: Question(Command.GET_VALUES_SELECTIVE, names),
+            Command.GET_VALUES_SELECTIVE: Question(
+                Command.GET_VALUES_SELECTIVE, tuple(ON_THE_WIRE.get(name, name) for name in names)
+            ),
             Command.GET_IMU_DATA: Question(Command.GET_IMU_DATA, IMU_MOTION),
         }
         self._fault_at, self._current_at = names.index("fault_code"), names.index("motor_current")

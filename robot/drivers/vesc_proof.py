@@ -82,7 +82,8 @@ class TimeoutProof:
                 self._fail(f"{len(self._flowing)} current samples in {PUSH_NS * 1e-9:g} s; is the line bad?")
             elif not flowed > self.current / 2:
                 self._fail(
-                    f"asked for {self.current:g} A, {flowed:.2f} A flowed; is the emergency stop open?"
+                    f"asked for {self.current:g} A, {flowed:.2f} A flowed; is the emergency stop open? "
+                    "A controller in BLDC mode reports none: it must run FOC"
                 )
             else:
                 self.phase = "silent"

@@ -87,10 +87,10 @@ class WireField:
 VALUES = (
     WireField("fet_temperature", 0, "h", 1e1, "degC"),
     WireField("motor_temperature", 1, "h", 1e1, "degC"),
-    WireField("motor_current", 2, "i", 1e2, "A"),  # mean since it was last read
+    WireField("motor_current", 2, "i", 1e2, "A"),  # mean since it was last read; drawing power is positive
     WireField("input_current", 3, "i", 1e2, "A"),
     WireField("d_axis_current", 4, "i", 1e2, "A"),
-    WireField("q_axis_current", 5, "i", 1e2, "A"),
+    WireField("q_axis_current", 5, "i", 1e2, "A"),  # likewise a mean; forward torque is positive, FOC only
     WireField("duty_cycle", 6, "h", 1e3, "1"),
     WireField("erpm", 7, "i", 1.0, "1/min"),
     WireField("input_voltage", 8, "h", 1e1, "V"),

@@ -62,6 +62,8 @@ class VescDevice:
         self._parser = FrameParser(self._ignore)
         self._time_ns = 0
 
+        self._resistance = spec.scalar("motor_resistance")
+        self._emf_constant = spec.scalar("motor_torque_constant")
         self._current_limit = spec.scalar("motor_current_limit")
         self._brake_limit = spec.scalar("motor_brake_limit")
         self.timeout_ns = round(spec.scalar("drive_timeout") * 1e9)
@@ -84,7 +86,7 @@ class VescDevice:
         self._derivative = 0.0
         self._current = 0.0  # commanded in current mode [A]
         self._brake: float | None = 0.0  # commanded braking current [A]; None when driving
-        self._current_sum = 0.0
+        self._current_sum = self._drawn_sum = 0.0
         self._current_count = 0
         self._tachometer = 0.0
 
@@ -143,7 +145,8 @@ class VescDevice:
             sample, gain = self._imu, self._imu_gain
             felt = plant.specific_force.tolist() + plant.angular_velocity.tolist()
             self._imu = [old + gain * (new - old) for old, new in zip(sample, felt, strict=True)]
-        self._current_sum += plant.motor_current
+        self._current_sum += (current := plant.motor_current)
+        self._drawn_sum += self._drawn(current)
         self._current_count += 1
         if self._inward.pending:
             for payload in self._parser.feed(self._inward.take(now_ns)):
@@ -246,22 +249,29 @@ class VescDevice:
 
     def _values(self) -> dict[str, float]:
         plant = self._plant
-        current = self._current_sum / self._current_count if self._current_count else plant.motor_current
-        self._current_sum, self._current_count = 0.0, 0
+        current = plant.motor_current
+        drawn = self._drawn(current)
+        if self._current_count:
+            current, drawn = self._current_sum / self._current_count, self._drawn_sum / self._current_count
+        self._current_sum, self._drawn_sum, self._current_count = 0.0, 0.0, 0
         noise = self._next_draw()[9:] * self._telemetry_noise
         erpm = plant.motor_speed * self._erpm_per_rad_s + noise[0]
-        current += noise[1]
         return {
             "fet_temperature": plant.fet_temperature,
             "motor_temperature": plant.motor_temperature,
-            "motor_current": current,
-            "q_axis_current": current,
+            "motor_current": drawn + noise[1],
+            "q_axis_current": current + noise[1],
             "erpm": erpm,
             "input_voltage": plant.input_voltage + noise[2],
             "tachometer": self._tachometer,
             "fault_code": float(self._fault_code),
             "status": float(self.timed_out),
         }
+
+    def _drawn(self, current: float) -> float:
+        """The current, positive where power is drawn (firmware: mcpwm_foc_get_tot_current_filtered)."""
+        voltage = self._resistance * current + self._emf_constant * self._plant.motor_speed
+        return math.copysign(current, voltage * current)
 
     def _next_draw(self) -> Array:
         if self._draw == NOISE_BLOCK:

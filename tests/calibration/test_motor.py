@@ -106,19 +106,6 @@ def test_a_current_that_was_never_reached_is_not_claimed() -> None:
     assert any("not reached" in line for line in found.lines)
 
 
-def test_a_current_that_tells_drawing_from_generating_is_understood() -> None:
-    true, _ = drawn(1, 9)
-    true = replace(true, zero=np.zeros(1))
-    (made,) = current_drives(SPEC, PASSES, true, np.random.default_rng(9))
-    torque, motor = MOTOR.estimate([made]), made.sensors["drive"].values
-    motor[motor[:, 0] < -60.0, 1] *= -1.0
-    found = MOTOR.estimate([made])
-    np.testing.assert_allclose(
-        [q.value for q in found.quantities], [q.value for q in torque.quantities], rtol=0.01
-    )
-    assert found.findings[4].value == pytest.approx(1.0, abs=0.02)
-
-
 def test_a_limit_that_is_not_set_and_a_direction_that_gives_less_are_not_accepted() -> None:
     beyond = MOTOR.estimate([one(limit=40.0)])
     assert [c.rule for c in beyond.checks if not c.passed] == ["largest current held, of the drive's limit"]

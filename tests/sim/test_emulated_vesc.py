@@ -231,6 +231,19 @@ def test_the_motor_current_is_the_mean_since_it_was_last_read() -> None:
     assert 14.0 < current < 17.0
 
 
+def test_the_motor_current_tells_drawing_from_generating_and_that_of_the_q_axis_the_torque() -> None:
+    fields = protocol.get_values_selective(1 << 2 | 1 << 5)
+    for speed, asked, drawn in ((3.0, 10.0, 10.0), (3.0, -10.0, -10.0), (-3.0, -10.0, 10.0)):
+        host = Host()
+        host.plant.speed = speed
+        host.say(protocol.set_current(asked), fields)
+        host.wait(20)
+        host.say(fields)
+        host.wait(20)
+        told = [amperes / 100 for amperes in struct.unpack(">ii", host.payloads()[-1][5:])]
+        assert told == pytest.approx([drawn, asked], abs=1.5), speed
+
+
 def test_the_same_seed_gives_the_same_bytes() -> None:
     def run(seed: int) -> bytes:
         host = Host(seed)

@@ -168,7 +168,8 @@ def test_samples_carry_si_units_and_the_time_their_request_arrived() -> None:
     port.incoming = reply(
         port,
         erpm=-4614.0,
-        motor_current=-12.34,
+        motor_current=12.34,  # it draws, turning backwards
+        q_axis_current=-12.34,
         input_voltage=11.6,
         fet_temperature=31.2,
         motor_temperature=40.1,
