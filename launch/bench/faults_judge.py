@@ -224,6 +224,7 @@ class Witness:
         if payload[0] == Command.GET_VALUES_SELECTIVE:
             layout = masked_layout(Command.GET_VALUES_SELECTIVE, int.from_bytes(payload[1:5], "big"))
             named = dict(zip(layout.names, layout.decode(payload), strict=True))
+            named["motor_current"] = named.pop("q_axis_current")  # the one that has the torque's direction
             return tuple(named[name] for name in self._layouts["drive"])
         return None
 
