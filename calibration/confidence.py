@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.plant import Array
 
+ALONE = 0.7
+"""Share of what is known along a direction [1] that no single chunk is believed."""
 SMALLEST = 0.05
 """Autocorrelation below which the rest is taken for noise [1]."""
 
@@ -94,3 +97,24 @@ def spread(jacobian: Array, residuals: Array) -> Array:
     scores = np.einsum("nmk,nm->nk", jacobian, residuals)
     covariance = inverse @ (scores.T @ scores) @ inverse * (n / (n - 1))
     return np.asarray(np.sqrt(np.diag(covariance) / np.diag(inverse)))
+
+
+def alone(jacobian: Array) -> NDArray[np.bool_]:
+    """Which chunks, of a ``jacobian`` of shape (N, m, k) in deviates of standard normal priors, tell more
+    than ``ALONE`` of what is known along some direction: shape (N,).
+
+    Nothing confirms them, and a replay that jumps, because a wheel lifts or the rear lets go, has derivatives
+    as large as its steps are small: it seems to tell everything. Without it such a direction stays uncertain.
+    """
+    information = np.einsum("nmk,nml->nkl", jacobian, jacobian)
+    total = information.sum(axis=0) + np.eye(jacobian.shape[-1])
+    found = np.zeros(len(jacobian), bool)
+    while True:
+        root = np.linalg.inv(np.linalg.cholesky(total))
+        share = np.linalg.eigvalsh(root @ information @ root.T)[:, -1]
+        share[found] = 0.0
+        worst = int(np.argmax(share))
+        if share[worst] <= ALONE:
+            return found
+        found[worst] = True
+        total = total - information[worst]

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
-from calibration.confidence import Resolved, autocorrelation_time, marginalised, resolve, spread
+from calibration.confidence import (
+    Resolved,
+    alone,
+    autocorrelation_time,
+    marginalised,
+    resolve,
+    spread,
+)
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from robot.errors import SandlotError
 from robot.spec import RobotSpec
@@ -155,9 +162,10 @@ class Identification:
             at, objective = self._descend(at, iterations)
             self._progress(f"objective {objective:.4g}")
             noise, correlation, left = self._weigh(at)
-        jacobian = self._jacobian(at)[: -len(at)]
+        by_chunk = self._jacobian(at)[: -len(at)].reshape(len(left), -1, len(at))
+        by_chunk[alone(by_chunk)] = 0.0
+        jacobian = by_chunk.reshape(-1, len(at))
         resolved = resolve(marginalised(jacobian[:, :n], jacobian[:, n:]))
-        by_chunk = jacobian.reshape(len(left), -1, len(at))
         wider = spread(by_chunk, self._weighted(at)[: -len(at)].reshape(len(left), -1))[:n]
         resolved = resolved.widened(np.maximum(wider, 1.0))
         return Fit(self._parameters, resolved.without_frozen(at[:n]), resolved, noise, correlation, left)
