@@ -27,6 +27,9 @@ SPEED: Final = 1.0
 """What they drive back at [m/s]."""
 LEAST_S: Final = 1.0
 """Nobody takes over for less [s]."""
+STUCK, STUCK_S = 0.1, 1.0
+"""Who has been slower than this [m/s] for so long [s] has come too late, and leaves it to the robot, which
+backs off by itself."""
 MIDDLE_M, ALONG_RAD = 0.25, 0.3
 """Near enough to the middle and along the course to let go."""
 
@@ -50,6 +53,7 @@ class Rescuer:
         caps = {axis.actuator: axis.cap for axis in spec.teleop.axes}
         self._cap = np.array([caps.get(a.name, 1.0) for a in spec.actuators]) * spec.safety.authority
         self._held_ns: int | None = None
+        self._moved_ns = 0
         self._input_ns = 0
 
     def descriptors(self) -> Sequence[int]:
@@ -62,10 +66,14 @@ class Rescuer:
             self._held_ns = None
             return Reading(np.zeros(len(self._rest)), False, self._input_ns)
         state = record["state"][0]
+        if abs(float(state[self._speed])) > STUCK:
+            self._moved_ns = now_ns
         if self._held_ns is None:
             if int(pilot["actor"][0]) == Actor.POLICY and self.endangered(state):
                 self._held_ns = self._input_ns = now_ns
-        elif now_ns - self._held_ns > LEAST_S * 1e9 and self._settled(state):
+        elif now_ns - self._moved_ns > STUCK_S * 1e9 or (
+            now_ns - self._held_ns > LEAST_S * 1e9 and self._settled(state)
+        ):
             self._held_ns = None
         if self._held_ns is None:
             return Reading(np.zeros(len(self._rest)), False, self._input_ns)

@@ -13,7 +13,7 @@ from robot.board import Board
 from robot.messages import PILOT_DTYPE, Actor, SafetyState, state_dtype
 from robot.practice.course import load_course
 from robot.spec import load_spec
-from robot.teleop.rescuer import LEAST_S, MARGIN_M, Rescuer
+from robot.teleop.rescuer import LEAST_S, MARGIN_M, STUCK_S, Rescuer
 
 SPEC = load_spec(find("robots", "racer"))
 COURSE = load_course(find("courses", "oval"))
@@ -78,3 +78,11 @@ def test_they_hold_on_until_it_is_back_in_the_middle_and_steer_there(tmp_path: P
     assert scene.look(0.4, 0.0, 1.0, Actor.SCRIPT), "not in the middle yet"
     assert not scene.look(0.1, 0.1, 1.0, Actor.SCRIPT)
     assert not scene.look(0.0, 0.7, 2.0, Actor.RECOVERY), "what recovers by itself is left to it"
+
+
+def test_stuck_at_a_wall_they_leave_it_to_the_robot(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    assert scene.look(ROOM + 0.02, 0.3, 2.0)
+    held = [scene.look(ROOM + 0.05, 0.3, 0.01, Actor.SCRIPT) for _ in range(round(STUCK_S * 10) + 2)]
+    assert all(held[: round(STUCK_S * 10)]) and not held[-1]
+    assert not scene.look(ROOM + 0.05, 0.3, 0.01), "nor do they push again"
