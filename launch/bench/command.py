@@ -16,6 +16,7 @@ from launch.options.bench_fidelity import (
     BenchCalibrationOptions,
     BenchCrosscheckOptions,
     BenchEstimateOptions,
+    BenchProceduresOptions,
     BenchSurrogatesOptions,
 )
 from launch.options.bench_practice import BenchPracticeOptions
@@ -229,6 +230,32 @@ def calibration(options: BenchCalibrationOptions) -> int:
     say = Console(stderr=options.json).print
     found = run(options.robots, options.seconds, options.seed, options.csv, options.threads, say)
     return _show("bench calibration", found, options.json)
+
+
+def procedures(options: BenchProceduresOptions) -> int:
+    """Calibration of hidden robots, procedure by procedure."""
+    from launch.bench.procedures import figures, lines, run
+
+    console = Console(stderr=options.json)
+    rows = run(options.robots, options.seed, options.csv, options.runs, console.print)
+    table = Table(box=None, pad_edge=False)
+    for column in ("procedure", "quantity"):
+        table.add_column(column, no_wrap=True)
+    for column in ("n", "passed", "hold", "coverage", "median error", "of truth", "mean sigmas",
+                   "worst sigmas", "within reference"):  # fmt: skip
+        table.add_column(column, justify="right")
+    for line in lines(rows):
+        share = f"{line.median_error / line.typical:.2%}" if line.typical else ""
+        table.add_row(
+            line.procedure, line.quantity, *(str(v) for v in (line.n, line.passed, line.holds)),
+            f"{line.coverage:.0%}", f"{line.median_error:.3g}", share, f"{line.mean_sigmas:+.1f}",
+            f"{line.worst_sigmas:.1f}", "" if line.accepted is None else str(line.accepted),
+        )  # fmt: skip
+    console.print(table)
+    for row in rows:
+        if row.refused:
+            console.print(f"robot {row.robot}, {row.procedure}: {row.refused}", highlight=False)
+    return _show("bench procedures", figures(rows), options.json)
 
 
 def surrogates(options: BenchSurrogatesOptions) -> int:
