@@ -238,23 +238,23 @@ def procedures(options: BenchProceduresOptions) -> int:
 
     console = Console(stderr=options.json)
     rows = run(options.robots, options.seed, options.csv, options.runs, console.print)
-    table = Table(box=None, pad_edge=False)
-    for column in ("procedure", "quantity"):
-        table.add_column(column, no_wrap=True)
-    for column in ("n", "passed", "hold", "coverage", "median error", "of truth", "mean sigmas",
-                   "worst sigmas", "within reference"):  # fmt: skip
-        table.add_column(column, justify="right")
+    table, shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0)), ""
+    table.add_column("quantity", no_wrap=True)
+    for column in ("n", "pass", "hold", "cover", "error", "mean z", "most z", "ref"):
+        table.add_column(column, justify="right", no_wrap=True)
     for line in lines(rows):
-        share = f"{line.median_error / line.typical:.2%}" if line.typical else ""
+        if line.procedure != shown:
+            table.add_row(f"[bold]{(shown := line.procedure)}")
         table.add_row(
-            line.procedure, line.quantity, *(str(v) for v in (line.n, line.passed, line.holds)),
-            f"{line.coverage:.0%}", f"{line.median_error:.3g}", share, f"{line.mean_sigmas:+.1f}",
-            f"{line.worst_sigmas:.1f}", "" if line.accepted is None else str(line.accepted),
+            line.quantity, *(str(v) for v in (line.n, line.passed, line.holds)), f"{line.coverage:.0%}",
+            f"{line.median_error:.2g}", f"{line.mean_sigmas:+.1f}", f"{line.worst_sigmas:.1f}",
+            "" if line.accepted is None else str(line.accepted),
         )  # fmt: skip
     console.print(table)
+    console.print("error: the median's size; z: in stated standard deviations; ref: within the reference's")
     for row in rows:
         if row.refused:
-            console.print(f"robot {row.robot}, {row.procedure}: {row.refused}", highlight=False)
+            console.print(f"robot {row.robot}, {row.procedure}, refused: {row.refused}", highlight=False)
     return _show("bench procedures", figures(rows), options.json)
 
 

@@ -81,8 +81,7 @@ class Row:
 @dataclass(frozen=True)
 class Line:
     """What the rows of one quantity add up to. ``median_error`` and ``worst_sigmas``: without sign;
-    ``accepted``: how many errors are within the reference's bound (None: it names none); ``typical``: the
-    median truth without sign, in whose measure an error may be seen."""
+    ``accepted``: how many errors are within the reference's bound (None: it names none)."""
 
     procedure: str
     quantity: str
@@ -90,7 +89,6 @@ class Line:
     passed: int
     holds: int
     median_error: float
-    typical: float
     mean_sigmas: float
     worst_sigmas: float
     accepted: int | None
@@ -236,9 +234,9 @@ def told(rows: Sequence[Row]) -> str:
 
 
 def lines(rows: Sequence[Row]) -> list[Line]:
-    """A line per quantity, in the order in which they came."""
+    """A line per quantity, in the order of the procedures."""
     some: dict[tuple[str, str], list[Row]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: DRIVEN.index(row.procedure)):
         if not row.refused:
             some.setdefault((row.procedure, row.quantity), []).append(row)
     found = []
@@ -253,7 +251,6 @@ def lines(rows: Sequence[Row]) -> list[Line]:
                 passed=sum(row.passed for row in mine),
                 holds=sum(row.holds for row in mine),
                 median_error=float(np.median([abs(row.error) for row in mine])),
-                typical=float(np.median([abs(row.truth) for row in mine])),
                 mean_sigmas=float(sigmas.mean()),
                 worst_sigmas=float(np.abs(sigmas).max()),
                 accepted=sum(abs(r.error) <= r.accepted for r in bounded) if bounded else None,

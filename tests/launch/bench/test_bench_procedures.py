@@ -66,8 +66,10 @@ def test_a_line_has_errors_in_units_and_in_standard_deviations() -> None:
     (line,) = lines([*rows, row(3, refused="no turns")])
     assert (line.n, line.passed, line.holds, line.accepted) == (3, 3, 2, 2)
     assert line.median_error == pytest.approx(0.5) and line.worst_sigmas == pytest.approx(4.0)
-    assert line.mean_sigmas == pytest.approx(3.2 / 3) and line.typical == 2.0
+    assert line.mean_sigmas == pytest.approx(3.2 / 3)
     assert lines([row(0)])[0].accepted is None
+    mixed = lines([row(0, procedure=name) for name in ("motor", "steering", "speed")])
+    assert [line.procedure for line in mixed] == ["speed", "steering", "motor"]
 
 
 def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
