@@ -17,7 +17,6 @@ import numpy as np
 from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
 from calibration.confidence import (
     Resolved,
-    alone,
     autocorrelation_time,
     marginalised,
     resolve,
@@ -162,10 +161,12 @@ class Identification:
             at, objective = self._descend(at, iterations)
             self._progress(f"objective {objective:.4g}")
             noise, correlation, left = self._weigh(at)
-        by_chunk = self._jacobian(at)[: -len(at)].reshape(len(left), -1, len(at))
-        by_chunk[alone(by_chunk)] = 0.0
-        jacobian = by_chunk.reshape(-1, len(at))
-        resolved = resolve(marginalised(jacobian[:, :n], jacobian[:, n:]))
+        by_chunk, wrong = self._checked_jacobian(at)
+        information = np.einsum("cmk,cml->kl", by_chunk, by_chunk)
+        # Like noise in what one regresses on, errors of the derivatives look like information (Fuller 1987,
+        # "Measurement Error Models"): a replay that jumps seems to tell everything of a direction.
+        information[:n, :n] -= np.einsum("cmk,cml->kl", wrong, wrong)
+        resolved = resolve(marginalised(information, n))
         wider = spread(by_chunk, self._weighted(at)[: -len(at)].reshape(len(left), -1))[:n]
         resolved = resolved.widened(np.maximum(wider, 1.0))
         return Fit(self._parameters, resolved.without_frozen(at[:n]), resolved, noise, correlation, left)
@@ -237,11 +238,22 @@ class Identification:
         scaled = np.nan_to_num(every, nan=0.0, posinf=0.0, neginf=0.0)
         return np.concatenate((scaled.reshape(len(at), -1).T, np.eye(len(at))))
 
-    def derivatives(self, at: Array) -> Array:
-        """Forward differences of ``residuals`` in the coarse twin, at the whole millisecond of delay that is
-        nearest, shape (n, N, T, 5)."""
-        steps = np.array([p.step for p in self._parameters])
-        steps = np.where(at + steps > MOST, -steps, steps)
+    def _checked_jacobian(self, at: Array) -> tuple[Array, Array]:
+        """Of each chunk, from differences both ways, shape (N, m, n + k), and by how much the two ways differ,
+        shape (N, m, n): half of that is in either the curvature, and whatever jumps."""
+        n = len(self._parameters)
+        ways = [self.derivatives(at[:n], way) for way in (1.0, -1.0)]
+        self._derivatives = (at[:n].copy(), (ways[0] + ways[1]) / 2.0)
+        wrong = (ways[0] - ways[1]) / 2.0 * (self._weights * self._trust)
+        wrong = np.nan_to_num(wrong, nan=0.0, posinf=0.0, neginf=0.0)
+        by_chunk = self._jacobian(at)[: -len(at)].reshape(len(self._chunks), -1, len(at))
+        return by_chunk, np.moveaxis(wrong.reshape(n, len(self._chunks), -1), 0, -1)
+
+    def derivatives(self, at: Array, way: float = 1.0) -> Array:
+        """Differences of ``residuals`` in the coarse twin, forward or (``way`` -1) backward, at the whole
+        millisecond of delay that is nearest, shape (n, N, T, 5)."""
+        steps = way * np.array([p.step for p in self._parameters])
+        steps = np.where(np.abs(at + steps) > MOST, -steps, steps)
         at = self._whole_delay(at)
         every = self.residuals(np.column_stack((at, at[:, None] + np.diag(steps))), COARSE)
         self._progress("derivatives computed")
