@@ -239,8 +239,8 @@ class Identification:
         return np.concatenate((scaled.reshape(len(at), -1).T, np.eye(len(at))))
 
     def _checked_jacobian(self, at: Array) -> tuple[Array, Array]:
-        """Of each chunk, from differences both ways, shape (N, m, n + k), and by how much the two ways differ,
-        shape (N, m, n): half of that is in either the curvature, and whatever jumps."""
+        """Of each chunk, from differences both ways, shape (N, m, n + k); and half of what those differ in,
+        which is curvature and whatever jumps, shape (N, m, n)."""
         n = len(self._parameters)
         ways = [self.derivatives(at[:n], way) for way in (1.0, -1.0)]
         self._derivatives = (at[:n].copy(), (ways[0] + ways[1]) / 2.0)
