@@ -15,13 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
-from calibration.confidence import (
-    Resolved,
-    autocorrelation_time,
-    marginalised,
-    resolve,
-    spread,
-)
+from calibration.confidence import Resolved, marginalised, resolve, spread
+from calibration.noise_model import HANGS_TOGETHER, noise_of, nuisances, trust
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from robot.errors import SandlotError
 from robot.spec import RobotSpec
@@ -35,12 +30,6 @@ ROUGH, ROUGH_ITERATIONS = 3, 4
 """Far from the end every so many-th chunk tells enough, with guessed noise, for so many iterations."""
 ROUNDS = (5, 3)
 """Iterations, at most, with what the residuals say of the noise."""
-HANGS_TOGETHER = np.array([10.0, 10.0, 10.0, 1.0, 1.0])
-"""So many neighbouring samples of a channel [1] are never taken to tell more than one: what the twin does not
-know about a car lasts as long as its motions, 0.2 s."""
-USUAL = 2.0
-"""A chunk whose residuals are so many times the usual counts less: something else than driving was in it,
-such as a wall. The farther out, the smaller its pull (a redescending M-estimator, with chunks as samples)."""
 NEARBY = 0.4
 """Derivatives are computed anew once a parameter is so many deviates from where they were."""
 ENOUGH = 0.02
@@ -48,12 +37,6 @@ ENOUGH = 0.02
 deviation, and the last."""
 SHARES = (1.0, 0.5, 0.25)
 """Of a step, tried in turn."""
-SENSOR_BIAS = np.array([0.002, 0.012, 0.015, 0.1, 0.02])
-"""Standard deviations of what a channel may be off all along, in its unit: the gyroscope after its bias was
-estimated, the velocities' drift (sim/estimates), a current shunt's and a divider's offset."""
-SENSOR_LAG_S = np.array([0.002, 0.002, 0.002, 0.002, 0.002])
-"""Of how late a channel may be beyond what is known [s]: estimates' lags are measured to the millisecond, and
-what keeps a command on its way keeps the question to the motor's controller as well."""
 DIVERGED = 30.0
 """A residual of a replay whose physics diverged [standard deviations]."""
 
@@ -189,7 +172,6 @@ class Identification:
             raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
         self._trust = trust(left)
         noise, correlation = noise_of(left * self._trust)
-        correlation = np.maximum(correlation, HANGS_TOGETHER)
         self._weights = 1.0 / (noise * np.sqrt(correlation))
         return noise, correlation, left
 
@@ -270,27 +252,3 @@ class Identification:
             if p.name == "command_delay":
                 found[row] = p.deviate(1e-3 * round(1e3 * p.at(float(at[row]))))
         return found
-
-
-def nuisances(slopes: Array) -> Array:
-    """What each channel's sensor may add at one standard deviation: a constant, and, being late, its slope;
-    shape (10, N, T, 5). ``slopes``: of the channels in time [unit/s], shape (N, T, 5)."""
-    eye = np.eye(slopes.shape[-1])[:, None, None, :]
-    constants = eye * SENSOR_BIAS + np.zeros_like(slopes)
-    return np.concatenate((constants, eye * SENSOR_LAG_S * slopes))
-
-
-def trust(residuals: Array) -> Array:
-    """How much each chunk counts, shape (N, 1, 1), from residuals (N, T, channels): 1 for a usual one."""
-    with np.errstate(invalid="ignore"):
-        squares = np.nanmean(np.square(residuals), axis=1)
-    ratio = np.sqrt(squares / np.maximum(np.median(squares, axis=0), 1e-18)).max(axis=1)
-    return np.asarray(np.minimum(1.0, np.square(USUAL / np.maximum(ratio, 1e-9))))[:, None, None]
-
-
-def noise_of(residuals: Array) -> tuple[Array, Array]:
-    """Standard deviation and autocorrelation time by channel of residuals (N, T, channels), NaN where there
-    are none."""
-    channels = range(residuals.shape[-1])
-    noise = np.array([np.sqrt(np.nanmean(np.square(residuals[..., c]))) for c in channels])
-    return noise, np.array([autocorrelation_time(residuals[..., c]) for c in channels])
