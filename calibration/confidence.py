@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim.plant import Array
 
-ALONE = 0.7
-"""Share of what is known along a direction [1] that no single chunk is believed."""
 SMALLEST = 0.05
 """Autocorrelation below which the rest is taken for noise [1]."""
 
@@ -64,14 +61,14 @@ class Resolved:
         return replace(self, covariance=self.covariance * np.outer(scale, scale))
 
 
-def marginalised(jacobian: Array, nuisances: Array) -> Array:
-    """A square Jacobian, shape (n, n), that tells as much of the parameters as ``jacobian``, shape (m, n),
-    does when of ``nuisances``, columns (m, k), only their standard normal priors are known: the Schur
-    complement of the joint information."""
-    inner = np.eye(nuisances.shape[1]) + nuisances.T @ nuisances
-    cross = nuisances.T @ jacobian
-    information = jacobian.T @ jacobian - cross.T @ np.linalg.solve(inner, cross)
-    values, vectors = np.linalg.eigh(information)
+def marginalised(information: Array, n: int) -> Array:
+    """A square Jacobian, shape (n, n), that tells as much of the first ``n`` as ``information``, shape
+    (n + k, n + k), does when of the other k only their standard normal priors are known: the Schur
+    complement."""
+    cross = information[:n, n:]
+    inner = information[n:, n:] + np.eye(len(information) - n)
+    left = information[:n, :n] - cross @ np.linalg.solve(inner, cross.T)
+    values, vectors = np.linalg.eigh(left)
     return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T)
 
 
@@ -97,24 +94,3 @@ def spread(jacobian: Array, residuals: Array) -> Array:
     scores = np.einsum("nmk,nm->nk", jacobian, residuals)
     covariance = inverse @ (scores.T @ scores) @ inverse * (n / (n - 1))
     return np.asarray(np.sqrt(np.diag(covariance) / np.diag(inverse)))
-
-
-def alone(jacobian: Array) -> NDArray[np.bool_]:
-    """Which chunks, of a ``jacobian`` of shape (N, m, k) in deviates of standard normal priors, tell more
-    than ``ALONE`` of what is known along some direction: shape (N,).
-
-    Nothing confirms them, and a replay that jumps, because a wheel lifts or the rear lets go, has derivatives
-    as large as its steps are small: it seems to tell everything. Without it such a direction stays uncertain.
-    """
-    information = np.einsum("nmk,nml->nkl", jacobian, jacobian)
-    total = information.sum(axis=0) + np.eye(jacobian.shape[-1])
-    found = np.zeros(len(jacobian), bool)
-    while True:
-        root = np.linalg.inv(np.linalg.cholesky(total))
-        share = np.linalg.eigvalsh(root @ information @ root.T)[:, -1]
-        share[found] = 0.0
-        worst = int(np.argmax(share))
-        if share[worst] <= ALONE:
-            return found
-        found[worst] = True
-        total = total - information[worst]

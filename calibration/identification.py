@@ -15,14 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
-from calibration.confidence import (
-    Resolved,
-    alone,
-    autocorrelation_time,
-    marginalised,
-    resolve,
-    spread,
-)
+from calibration.confidence import Resolved, marginalised, resolve, spread
+from calibration.noise_model import HANGS_TOGETHER, noise_of, nuisances, trust
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from robot.errors import SandlotError
 from robot.spec import RobotSpec
@@ -36,12 +30,6 @@ ROUGH, ROUGH_ITERATIONS = 3, 4
 """Far from the end every so many-th chunk tells enough, with guessed noise, for so many iterations."""
 ROUNDS = (5, 3)
 """Iterations, at most, with what the residuals say of the noise."""
-HANGS_TOGETHER = np.array([10.0, 10.0, 10.0, 1.0, 1.0])
-"""So many neighbouring samples of a channel [1] are never taken to tell more than one: what the twin does not
-know about a car lasts as long as its motions, 0.2 s."""
-USUAL = 2.0
-"""A chunk whose residuals are so many times the usual counts less: something else than driving was in it,
-such as a wall. The farther out, the smaller its pull (a redescending M-estimator, with chunks as samples)."""
 NEARBY = 0.4
 """Derivatives are computed anew once a parameter is so many deviates from where they were."""
 ENOUGH = 0.02
@@ -49,12 +37,6 @@ ENOUGH = 0.02
 deviation, and the last."""
 SHARES = (1.0, 0.5, 0.25)
 """Of a step, tried in turn."""
-SENSOR_BIAS = np.array([0.002, 0.012, 0.015, 0.1, 0.02])
-"""Standard deviations of what a channel may be off all along, in its unit: the gyroscope after its bias was
-estimated, the velocities' drift (sim/estimates), a current shunt's and a divider's offset."""
-SENSOR_LAG_S = np.array([0.002, 0.002, 0.002, 0.002, 0.002])
-"""Of how late a channel may be beyond what is known [s]: estimates' lags are measured to the millisecond, and
-what keeps a command on its way keeps the question to the motor's controller as well."""
 DIVERGED = 30.0
 """A residual of a replay whose physics diverged [standard deviations]."""
 
@@ -162,10 +144,12 @@ class Identification:
             at, objective = self._descend(at, iterations)
             self._progress(f"objective {objective:.4g}")
             noise, correlation, left = self._weigh(at)
-        by_chunk = self._jacobian(at)[: -len(at)].reshape(len(left), -1, len(at))
-        by_chunk[alone(by_chunk)] = 0.0
-        jacobian = by_chunk.reshape(-1, len(at))
-        resolved = resolve(marginalised(jacobian[:, :n], jacobian[:, n:]))
+        by_chunk, wrong = self._checked_jacobian(at)
+        information = np.einsum("cmk,cml->kl", by_chunk, by_chunk)
+        # Like noise in what one regresses on, errors of the derivatives look like information (Fuller 1987,
+        # "Measurement Error Models"): a replay that jumps seems to tell everything of a direction.
+        information[:n, :n] -= np.einsum("cmk,cml->kl", wrong, wrong)
+        resolved = resolve(marginalised(information, n))
         wider = spread(by_chunk, self._weighted(at)[: -len(at)].reshape(len(left), -1))[:n]
         resolved = resolved.widened(np.maximum(wider, 1.0))
         return Fit(self._parameters, resolved.without_frozen(at[:n]), resolved, noise, correlation, left)
@@ -188,7 +172,6 @@ class Identification:
             raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
         self._trust = trust(left)
         noise, correlation = noise_of(left * self._trust)
-        correlation = np.maximum(correlation, HANGS_TOGETHER)
         self._weights = 1.0 / (noise * np.sqrt(correlation))
         return noise, correlation, left
 
@@ -237,11 +220,22 @@ class Identification:
         scaled = np.nan_to_num(every, nan=0.0, posinf=0.0, neginf=0.0)
         return np.concatenate((scaled.reshape(len(at), -1).T, np.eye(len(at))))
 
-    def derivatives(self, at: Array) -> Array:
-        """Forward differences of ``residuals`` in the coarse twin, at the whole millisecond of delay that is
-        nearest, shape (n, N, T, 5)."""
-        steps = np.array([p.step for p in self._parameters])
-        steps = np.where(at + steps > MOST, -steps, steps)
+    def _checked_jacobian(self, at: Array) -> tuple[Array, Array]:
+        """Of each chunk, from differences both ways, shape (N, m, n + k); and half of what those differ in,
+        which is curvature and whatever jumps, shape (N, m, n)."""
+        n = len(self._parameters)
+        ways = [self.derivatives(at[:n], way) for way in (1.0, -1.0)]
+        self._derivatives = (at[:n].copy(), (ways[0] + ways[1]) / 2.0)
+        wrong = (ways[0] - ways[1]) / 2.0 * (self._weights * self._trust)
+        wrong = np.nan_to_num(wrong, nan=0.0, posinf=0.0, neginf=0.0)
+        by_chunk = self._jacobian(at)[: -len(at)].reshape(len(self._chunks), -1, len(at))
+        return by_chunk, np.moveaxis(wrong.reshape(n, len(self._chunks), -1), 0, -1)
+
+    def derivatives(self, at: Array, way: float = 1.0) -> Array:
+        """Differences of ``residuals`` in the coarse twin, forward or (``way`` -1) backward, at the whole
+        millisecond of delay that is nearest, shape (n, N, T, 5)."""
+        steps = way * np.array([p.step for p in self._parameters])
+        steps = np.where(np.abs(at + steps) > MOST, -steps, steps)
         at = self._whole_delay(at)
         every = self.residuals(np.column_stack((at, at[:, None] + np.diag(steps))), COARSE)
         self._progress("derivatives computed")
@@ -258,27 +252,3 @@ class Identification:
             if p.name == "command_delay":
                 found[row] = p.deviate(1e-3 * round(1e3 * p.at(float(at[row]))))
         return found
-
-
-def nuisances(slopes: Array) -> Array:
-    """What each channel's sensor may add at one standard deviation: a constant, and, being late, its slope;
-    shape (10, N, T, 5). ``slopes``: of the channels in time [unit/s], shape (N, T, 5)."""
-    eye = np.eye(slopes.shape[-1])[:, None, None, :]
-    constants = eye * SENSOR_BIAS + np.zeros_like(slopes)
-    return np.concatenate((constants, eye * SENSOR_LAG_S * slopes))
-
-
-def trust(residuals: Array) -> Array:
-    """How much each chunk counts, shape (N, 1, 1), from residuals (N, T, channels): 1 for a usual one."""
-    with np.errstate(invalid="ignore"):
-        squares = np.nanmean(np.square(residuals), axis=1)
-    ratio = np.sqrt(squares / np.maximum(np.median(squares, axis=0), 1e-18)).max(axis=1)
-    return np.asarray(np.minimum(1.0, np.square(USUAL / np.maximum(ratio, 1e-9))))[:, None, None]
-
-
-def noise_of(residuals: Array) -> tuple[Array, Array]:
-    """Standard deviation and autocorrelation time by channel of residuals (N, T, channels), NaN where there
-    are none."""
-    channels = range(residuals.shape[-1])
-    noise = np.array([np.sqrt(np.nanmean(np.square(residuals[..., c]))) for c in channels])
-    return noise, np.array([autocorrelation_time(residuals[..., c]) for c in channels])

@@ -203,9 +203,13 @@ class Pilot:
         if altered:
             self._laps.count_altered()
         gap = (sight.time_ns - before.time_ns) / self._period_ns
+        paid = reward(self.task, outcome)
+        taken = self._actor is Actor.POLICY and self.practice.phase is PilotPhase.TELEOPERATED
+        if taken and failure is None:
+            paid += self.spec.practice.takeover_reward
         self._experience.finish(
             outcome,
-            reward(self.task, outcome),
+            paid,
             terminated=failure is not None,
             truncated=ends and failure is None,
             altered=altered,

@@ -115,7 +115,9 @@ class RecoveryStep(Struct):
 
 class PracticeConfig(Struct):
     """What counts as trouble while practising, in seconds, metres and g, and what the robot does about it.
-    ``align``: slow moves that let the estimator find what it cannot know at rest, such as a heading."""
+    ``align``: slow moves that let the estimator find what it cannot know at rest, such as a heading.
+    ``takeover_reward`` is added to a policy's step in which a person takes over (RLIF, Luo et al. 2023, arXiv
+    2311.12996): to be rescued would else cost nothing, and where one is rescued be a good place."""
 
     stuck_seconds: float
     stuck_metres: float
@@ -126,6 +128,7 @@ class PracticeConfig(Struct):
     recovered_metres: float
     cycles: int
     align: tuple[RecoveryStep, ...] = ()
+    takeover_reward: float = 0.0
 
 
 class Calibration(Struct):

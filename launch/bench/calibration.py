@@ -21,6 +21,7 @@ from scipy.stats import binomtest
 from calibration.chunks import chunks_of
 from calibration.drive import read_drive
 from calibration.identification import Identification
+from calibration.procedure import CalibrationError
 from calibration.twin_conclusion import MOST_CHUNKS, error
 from calibration.twin_parameters import TwinParameter, twin_parameters
 from launch.bench.row_file import append, read
@@ -101,7 +102,11 @@ def run(
     for number in range(robots):
         if number in done:
             continue
-        found = list(identify(number, seconds, seed, threads))
+        try:
+            found = list(identify(number, seconds, seed, threads))
+        except CalibrationError as error:
+            say(f"robot {number}: refused: {error}")
+            continue
         rows += found
         append(path, found)
         one, inside = found[0], sum(row.holds for row in found)

@@ -1,5 +1,5 @@
 """What a person is good for who steps in before the car hits a wall: practice with and without one, from the
-same demonstration. Their takeovers are prior data like the demonstration.
+same demonstration. What they do is prior data like the demonstration, and a takeover costs the policy.
 
 Whole sessions on the twin in lockstep, a simulated person (``robot.teleop.rescuer``). Resumable: a run whose
 rows are there is not made again.
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -19,19 +20,24 @@ from rich.table import Table
 from launch.bench.practice import append, rows
 from launch.experiments.cases import keep_picture, lines, missing
 from launch.manifest import Setup
+from launch.session import Session, create_session
 
 MINUTES: Final = 6
 """Of practice [min]."""
 UPDATE_RATIO: Final = 4
 """Half of what a robot has: a run then takes half the time, and what a person adds shows all the same."""
-CASES: Final[Mapping[str, str]] = {"alone": "", "with a person": "rescuer"}
-"""And the device of who may step in."""
+CASES: Final[Mapping[str, tuple[str, float | None]]] = {
+    "alone": ("", None),
+    "with a person": ("rescuer", None),
+    "with a person who costs nothing": ("rescuer", 0.0),
+}
+"""The device of who may step in, and the reward of a takeover if it is not the robot's."""
 
 
 def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None]) -> None:
     """All cases with each seed, a row for each minute; a table, and a picture beside the file."""
     for seed, case in missing(csv_file, seeds, CASES):
-        found = measure(CASES[case], seed, MINUTES)
+        found = measure(*CASES[case], seed, MINUTES)
         append(csv_file, *({"case": case, "seed": seed, **row} for row in found))
         last = found[-1]
         progress(f"{case}, seed {seed}: {last['failures']} failures, {last['laps']} laps in {MINUTES} min")
@@ -44,11 +50,10 @@ def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None]) -
     keep_picture(csv_file, _drawn(csv_file), progress)
 
 
-def measure(device: str, seed: int, minutes: float) -> list[dict[str, object]]:
+def measure(device: str, takeover_reward: float | None, seed: int, minutes: float) -> list[dict[str, object]]:
     """A session: for each minute what there has been until then. ``step`` is the minute."""
     from launch.lockstep import practise_lockstep
     from launch.run_data import RunData
-    from launch.session import create_session
 
     setup = Setup(demonstration_laps=1, update_ratio=UPDATE_RATIO, teleop=device)
     with tempfile.TemporaryDirectory(prefix="sandlot-intervention-") as scratch:
@@ -63,6 +68,8 @@ def measure(device: str, seed: int, minutes: float) -> list[dict[str, object]]:
             minutes=minutes,
             setup=setup,
         )
+        if takeover_reward is not None:
+            session = _paying(session, takeover_reward)
         practise_lockstep(session)
         data = RunData(session)
         failures, takeovers = data.minutes_of("failure"), data.minutes_of("takeover")
@@ -80,6 +87,13 @@ def measure(device: str, seed: int, minutes: float) -> list[dict[str, object]]:
                 }
             )
         return found
+
+
+def _paying(session: Session, takeover_reward: float) -> Session:
+    spec = session.manifest.spec
+    practice = {**spec["practice"], "takeover_reward": takeover_reward}
+    manifest = msgspec.structs.replace(session.manifest, spec={**spec, "practice": practice})
+    return Session(session.directory, manifest)
 
 
 def _drawn(csv_file: Path) -> bytes:

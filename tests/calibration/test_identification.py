@@ -12,7 +12,8 @@ import pytest
 
 from calibration.chunks import CHANNELS, SECONDS, Chunks, chunks_of, modelled, spun
 from calibration.drive import Drive, Samples
-from calibration.identification import Identification, noise_of, trust
+from calibration.identification import Identification
+from calibration.noise_model import noise_of, trust
 from calibration.procedure import CalibrationError
 from calibration.twin_conclusion import conclusion
 from calibration.twin_parameters import TwinParameter, twin_parameters

@@ -200,6 +200,13 @@ def test_takeover_truncates_and_the_human_s_actions_are_the_human_s(bench, spec)
     assert first[-2]["truncated"] and human[-2]["truncated"]
     assert not human["altered"][:40].any() and human["altered"][40:-1].all()
     assert set(human["policy_version"]) == {0}
+    extra = [
+        rows["reward"] - rows["reward_terms"] @ pilot.task.reward_weights for rows in (first, human, last)
+    ]
+    np.testing.assert_allclose(extra[0][-2], spec.practice.takeover_reward, atol=1e-5)
+    assert spec.practice.takeover_reward < 0.0
+    for rest in (extra[0][:-2], *extra[1:]):
+        np.testing.assert_allclose(rest, 0.0, atol=1e-5)
 
 
 def test_a_silent_wheel_holds_the_robot_at_rest_and_never_gives_it_to_the_policy(bench) -> None:

@@ -1,0 +1,47 @@
+"""What stands between a log and the twin that follows it: noise, sensors that are a little off and a little
+late, and stretches in which something else happened. Channels as in ``calibration.chunks``."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from calibration.confidence import autocorrelation_time
+from sim.plant import Array
+
+HANGS_TOGETHER = np.array([10.0, 10.0, 10.0, 1.0, 1.0])
+"""So many neighbouring samples of a channel [1] are never taken to tell more than one: what the twin does not
+know about a car lasts as long as its motions, 0.2 s."""
+USUAL = 2.0
+"""A chunk whose residuals are so many times the usual counts less: something else than driving was in it,
+such as a wall. The farther out, the smaller its pull (a redescending M-estimator, with chunks as samples)."""
+SENSOR_BIAS = np.array([0.002, 0.012, 0.015, 0.1, 0.02])
+"""Standard deviations of what a channel may be off all along, in its unit: the gyroscope after its bias was
+estimated, the velocities' drift (sim/estimates), a current shunt's and a divider's offset."""
+SENSOR_LAG_S = 0.002
+"""Standard deviation of how late a channel may be beyond what is known [s]: estimates' lags are measured to
+the millisecond, and what keeps a command on its way keeps the question to the motor's controller as well."""
+
+
+def nuisances(slopes: Array) -> Array:
+    """What each channel's sensor may add at one standard deviation: a constant, and, being late, its slope;
+    shape (10, N, T, 5). ``slopes``: of the channels in time [unit/s], shape (N, T, 5)."""
+    eye = np.eye(slopes.shape[-1])[:, None, None, :]
+    constants = eye * SENSOR_BIAS + np.zeros_like(slopes)
+    return np.concatenate((constants, eye * SENSOR_LAG_S * slopes))
+
+
+def trust(residuals: Array) -> Array:
+    """How much each chunk counts, shape (N, 1, 1), from residuals (N, T, channels): 1 for a usual one."""
+    with np.errstate(invalid="ignore"):
+        squares = np.nanmean(np.square(residuals), axis=1)
+    ratio = np.sqrt(squares / np.maximum(np.median(squares, axis=0), 1e-18)).max(axis=1)
+    return np.asarray(np.minimum(1.0, np.square(USUAL / np.maximum(ratio, 1e-9))))[:, None, None]
+
+
+def noise_of(residuals: Array) -> tuple[Array, Array]:
+    """Standard deviation and autocorrelation time [samples] by channel of residuals (N, T, channels), NaN
+    where there are none."""
+    channels = range(residuals.shape[-1])
+    noise = np.array([np.sqrt(np.nanmean(np.square(residuals[..., c]))) for c in channels])
+    times = np.array([autocorrelation_time(residuals[..., c]) for c in channels])
+    return noise, np.maximum(times, HANGS_TOGETHER)
