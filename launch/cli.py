@@ -104,6 +104,7 @@ COMMANDS: dict[str, Command] = {
     "bench twin": Command(bench_speed.BenchTwinOptions, "launch.bench.command:twin"),
     "bench estimate": Command(bench_fidelity.BenchEstimateOptions, "launch.bench.command:estimate"),
     "bench calibration": Command(bench_fidelity.BenchCalibrationOptions, "launch.bench.command:calibration"),
+    "bench procedures": Command(bench_fidelity.BenchProceduresOptions, "launch.bench.command:procedures"),
     "bench calm": Command(bench_safety.BenchCalmOptions, "launch.bench.command:calm"),
     "bench faults": Command(bench_safety.BenchFaultsOptions, "launch.bench.command:faults"),
     "bench refusals": Command(bench_safety.BenchRefusalsOptions, "launch.bench.command:refusals"),

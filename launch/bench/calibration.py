@@ -6,12 +6,11 @@ row per parameter and robot; a file that has some goes on where it ended.
 
 from __future__ import annotations
 
-import csv
 import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -25,6 +24,7 @@ from calibration.identification import Identification
 from calibration.procedure import CalibrationError
 from calibration.twin_conclusion import MOST_CHUNKS, error
 from calibration.twin_parameters import TwinParameter, twin_parameters
+from launch.bench.row_file import append, read
 from launch.catalogue import find
 from launch.lockstep import Lockstep
 from launch.manifest import Setup
@@ -97,7 +97,7 @@ def run(
     robots: int, seconds: float, seed: int, path: Path, threads: int, say: Callable[[str], None]
 ) -> dict[str, float]:
     """Identify ``robots`` of them, each from a log of ``seconds``; the figures of all rows in the file."""
-    rows = list(read(path))
+    rows = read(path, Row)
     done = {row.robot for row in rows}
     for number in range(robots):
         if number in done:
@@ -221,31 +221,6 @@ def drive(folder: Path, surrogate: Surrogate, seconds: float, seed: int) -> Path
     finally:
         lockstep.close()
     return session.directory
-
-
-def read(path: Path) -> Iterator[Row]:
-    """The rows of a file, none if it is not there."""
-    if not path.exists():
-        return
-    kinds = {f.name: f.type for f in fields(Row)}
-    convert = {"int": int, "float": float, "str": str}
-    with path.open(newline="") as file:
-        for plain in csv.DictReader(file):
-            yield Row(**{name: convert[str(kinds[name])](value) for name, value in plain.items()})
-
-
-def append(path: Path, rows: list[Row]) -> None:
-    """Write rows behind those there are."""
-    names = [f.name for f in fields(Row)]
-    new = not path.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        if new:
-            writer.writeheader()
-        writer.writerows(
-            {n: f"{v:.6g}" if isinstance(v := getattr(row, n), float) else v for n in names} for row in rows
-        )
 
 
 def figures(rows: list[Row]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from launch.options.bench_fidelity import (
     BenchCalibrationOptions,
     BenchCrosscheckOptions,
     BenchEstimateOptions,
+    BenchProceduresOptions,
     BenchSurrogatesOptions,
 )
 from launch.options.bench_practice import BenchPracticeOptions
@@ -229,6 +230,32 @@ def calibration(options: BenchCalibrationOptions) -> int:
     say = Console(stderr=options.json).print
     found = run(options.robots, options.seconds, options.seed, options.csv, options.threads, say)
     return _show("bench calibration", found, options.json)
+
+
+def procedures(options: BenchProceduresOptions) -> int:
+    """Calibration of hidden robots, procedure by procedure."""
+    from launch.bench.procedures import figures, lines, run
+
+    console = Console(stderr=options.json)
+    rows = run(options.robots, options.seed, options.csv, options.runs, console.print)
+    table, shown = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0)), ""
+    table.add_column("quantity", no_wrap=True)
+    for column in ("n", "pass", "hold", "cover", "error", "mean z", "most z", "ref"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for line in lines(rows):
+        if line.procedure != shown:
+            table.add_row(f"[bold]{(shown := line.procedure)}")
+        table.add_row(
+            line.quantity, *(str(v) for v in (line.n, line.passed, line.holds)), f"{line.coverage:.0%}",
+            f"{line.median_error:.2g}", f"{line.mean_sigmas:+.1f}", f"{line.worst_sigmas:.1f}",
+            "" if line.accepted is None else str(line.accepted),
+        )  # fmt: skip
+    console.print(table)
+    console.print("error: the median's size; z: in stated standard deviations; ref: within the reference's")
+    for row in rows:
+        if row.refused:
+            console.print(f"robot {row.robot}, {row.procedure}, refused: {row.refused}", highlight=False)
+    return _show("bench procedures", figures(rows), options.json)
 
 
 def surrogates(options: BenchSurrogatesOptions) -> int:

@@ -40,6 +40,10 @@ SPARE = 2.0
 """How many times as long as its legs a manoeuvre may take before the session ends by itself."""
 
 
+class CutOffError(SandlotError):
+    """Somebody ended a procedure before it was through."""
+
+
 def calibrate(options: CalibrateOptions) -> int:
     """0 if every procedure passed, ``FAILED`` if one did not."""
     console = Console(stderr=options.json)
@@ -83,7 +87,7 @@ def _measure(console: Console, options: CalibrateOptions, names: Sequence[str]) 
     for name in names:
         procedure = named(name)
         console.print(f"[bold]{procedure.name}[/] {procedure.about}", highlight=False)
-        paths = options.log or (_drive(console, options, name),)
+        paths = options.log or (drive(console, options, name),)
         entry = conclude(console, procedure, paths)
         done.append(msgspec.to_builtins(entry))
         if not entry.passed:
@@ -204,8 +208,8 @@ def show(console: Console, estimate: Estimate, entry: Entry) -> None:
         )
 
 
-def _drive(console: Console, options: CalibrateOptions, name: str) -> Path:
-    """Let the robot do what the procedure needs; the run's folder. Raises SandlotError if it was cut off."""
+def drive(console: Console, options: CalibrateOptions, name: str) -> Path:
+    """Let the robot do what the procedure needs; the run's folder. Raises CutOffError if it was cut off."""
     procedure = named(name)
     if not options.hardware:
         need("mujoco")
@@ -237,7 +241,7 @@ def _drive(console: Console, options: CalibrateOptions, name: str) -> Path:
     if ending.error is not None:
         raise ending.error
     if ending.interrupted:  # and what else was asked for does not move the robot either
-        raise SandlotError(
+        raise CutOffError(
             f"{procedure.name} was {ending.reason}: nothing is concluded from part of it; what was recorded "
             f"is in {session.directory}"
         )

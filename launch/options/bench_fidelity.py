@@ -57,6 +57,28 @@ class BenchCalibrationOptions:
 
 
 @dataclass(frozen=True)
+class BenchProceduresOptions:
+    """Do the intervals of the calibration procedures hold, of robots whose parameters are hidden? Resumable.
+
+    Example: sandlot bench procedures --csv benchmarks/procedures.csv --robots 20 --json
+
+    Each robot drives speed, imu, steering, motor and antenna as sandlot calibrate has it. A file that has
+    rows goes on where it ended.
+    """
+
+    robots: int = 20
+    """How many; every fourth is other physics than the twin's."""
+    seed: int = 0
+    """Of the truths and the drives."""
+    csv: Path = Path("procedures.csv")
+    """A row per robot and quantity."""
+    runs: Path = RUNS
+    """Where the robots' entries are kept, for a run that is gone on with."""
+    json: bool = False
+    """Print one flat JSON object on the last line."""
+
+
+@dataclass(frozen=True)
 class BenchSurrogatesOptions:
     """How far surrogates are from the twin: the same commands sent to each, with nobody correcting.
 
