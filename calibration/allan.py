@@ -27,12 +27,6 @@ def allan_deviation(values: Array, rate_hz: float, points: int = 30) -> tuple[Ar
     return sizes / rate_hz, np.array(found)
 
 
-def white_noise(taus: Array, deviations: Array) -> float:
-    """Density N [unit sqrt(s)]: of the times below a second, where nothing but white noise counts."""
-    short = taus <= max(1.0, float(taus[0]))
-    return float(np.exp(np.mean(np.log(deviations[short]) + 0.5 * np.log(taus[short]))))
-
-
 def bias_instability(deviations: Array) -> float:
     """In the values' unit: from the smallest deviation of all times."""
     return float(deviations.min() / FLOOR)

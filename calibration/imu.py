@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import least_squares
 
-from calibration.allan import allan_deviation, bias_instability, white_noise
+from calibration.allan import allan_deviation, bias_instability
 from calibration.drive import Drive
 from calibration.entry import Check, Finding, Quantity
 from calibration.manoeuvre import Leg
@@ -73,7 +73,8 @@ class ImuProcedure:
                 "touched; fasten it and measure again"
             )
         deviations = [allan_deviation(still[:, axis], rate_hz) for axis in range(6)]
-        noise = np.array([white_noise(*some) * math.sqrt(rate_hz) for some in deviations])
+        # Between neighbouring samples nothing counts but white noise.
+        noise = np.array([deviation[0] for _, deviation in deviations])
         gyro_noise, force_noise = (
             math.sqrt(float(np.mean(noise[part] ** 2))) for part in (slice(3, 6), slice(0, 3))
         )
@@ -108,8 +109,8 @@ class ImuProcedure:
                 for n, v in zip("xyz", bias, strict=True)
             ]
             frozen = ()
-        # Of a standard deviation from n samples, three axes together.
-        certain = 1.0 / math.sqrt(2.0 * 3.0 * len(still))
+        # Of an Allan deviation of white noise at one sample, sqrt(3 / n) / 2, three axes together.
+        certain = 0.5 / math.sqrt(len(still))
         return Estimate(
             method=f"{len(still) / rate_hz:.0f} s at rest" + ("" if faces is None else ", six faces"),
             quantities=(

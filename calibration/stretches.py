@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 
 STILL_ERPM = 60.0
 """Slower than this the motor stands [1/min]: five times the noise."""
+PAUSE = 25
+"""Nobody stands for fewer samples: a car that rolls out slowly crosses the threshold many times."""
 
 
 def stretches(erpm: NDArray[np.float64]) -> list[tuple[int, int]]:
     """First and last moving sample of every stretch that begins and ends at rest."""
     moving = np.abs(erpm) > STILL_ERPM
+    ends = np.flatnonzero(moving)
+    for last, first in itertools.pairwise(ends.tolist()):
+        moving[last:first] |= first - last <= PAUSE
     edges = np.flatnonzero(np.diff(moving.astype(int)))
     return [(a + 1, b) for a, b in itertools.pairwise(edges.tolist()) if moving[a + 1]]

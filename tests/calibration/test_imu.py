@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from calibration.allan import allan_deviation, white_noise
+from calibration.allan import allan_deviation
 from calibration.drive import Drive, Samples
 from calibration.imu import GRAVITY, ImuProcedure
 from calibration.procedure import CalibrationError
@@ -47,7 +47,18 @@ def test_the_allan_deviation_of_white_noise_falls_with_the_root_of_time() -> Non
     taus, deviations = allan_deviation(0.3 * rng.standard_normal(200_000), 50.0)
     some = taus < 20.0
     np.testing.assert_allclose(deviations[some], 0.3 / np.sqrt(taus[some] * 50.0), rtol=0.08)
-    assert white_noise(taus, deviations) == pytest.approx(0.3 / np.sqrt(50.0), rel=0.01)
+
+
+def test_the_noise_is_as_certain_as_it_says() -> None:
+    still = [standing([Rotation.identity()], [31.0], seed) for seed in range(60)]
+    off = np.array(
+        [
+            [(q.value - SPEC.scalar(q.name)) / s for q, s in zip(e.quantities, sigmas, strict=True)]
+            for e in map(IMU.estimate, ([drive] for drive in still))
+            for sigmas in [np.sqrt(np.diag(e.covariance))]
+        ]
+    )
+    assert np.sqrt(np.mean(off**2)) == pytest.approx(1.0, abs=0.2)
 
 
 def test_the_allan_deviation_of_a_ramp_is_its_slope_times_tau_over_root_two() -> None:
