@@ -46,11 +46,6 @@ class Resolved:
         """Directions of which the data say less than the prior, shape (k, n)."""
         return np.asarray(self.directions[self.told < 1.0])
 
-    def without_frozen(self, deviates: Array) -> Array:
-        """Deviates moved to the prior's 0 along every direction that the data do not tell, shape (n,)."""
-        kept = self.directions[self.told >= 1.0]
-        return np.asarray(kept.T @ (kept @ deviates))
-
     def remaining(self) -> Array:
         """Of each deviate's prior variance, 1, what is left [1], shape (n,)."""
         return np.asarray(np.diag(self.covariance))
@@ -70,6 +65,21 @@ def marginalised(information: Array, n: int) -> Array:
     left = information[:n, :n] - cross @ np.linalg.solve(inner, cross.T)
     values, vectors = np.linalg.eigh(left)
     return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T)
+
+
+def trusted_information(jacobian: Array, wrong: Array) -> Array:
+    """The information in a ``jacobian`` by chunks, shape (N, m, k), of whose first n columns ``wrong``, shape
+    (N, m, n), is the error; shape (k, k).
+
+    Like noise in what one regresses on, errors of derivatives look like information (Fuller 1987,
+    "Measurement Error Models"): a replay that jumps, because a wheel lifts or the rear lets go, has
+    derivatives as large as their steps are small, and seems to tell everything. What such errors could make
+    up is left out.
+    """
+    n = wrong.shape[-1]
+    found = np.einsum("cmk,cml->kl", jacobian, jacobian)
+    found[:n, :n] -= np.einsum("cmk,cml->kl", wrong, wrong)
+    return np.asarray(found)
 
 
 def resolve(jacobian: Array) -> Resolved:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
-from calibration.confidence import Resolved, marginalised, resolve, spread
+from calibration.confidence import Resolved, marginalised, resolve, spread, trusted_information
 from calibration.noise_model import HANGS_TOGETHER, noise_of, nuisances, trust
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from robot.errors import SandlotError
@@ -28,7 +28,7 @@ COARSE = 0.002
 """Step of the physics for derivatives [s]: half the cost, and they need not be exact."""
 ROUGH, ROUGH_ITERATIONS = 3, 4
 """Far from the end every so many-th chunk tells enough, with guessed noise, for so many iterations."""
-ROUNDS = (5, 3)
+ROUNDS = (6, 3)
 """Iterations, at most, with what the residuals say of the noise."""
 NEARBY = 0.4
 """Derivatives are computed anew once a parameter is so many deviates from where they were."""
@@ -145,22 +145,18 @@ class Identification:
             self._progress(f"objective {objective:.4g}")
             noise, correlation, left = self._weigh(at)
         by_chunk, wrong = self._checked_jacobian(at)
-        information = np.einsum("cmk,cml->kl", by_chunk, by_chunk)
-        # Like noise in what one regresses on, errors of the derivatives look like information (Fuller 1987,
-        # "Measurement Error Models"): a replay that jumps seems to tell everything of a direction.
-        information[:n, :n] -= np.einsum("cmk,cml->kl", wrong, wrong)
-        resolved = resolve(marginalised(information, n))
-        wider = spread(by_chunk, self._weighted(at)[: -len(at)].reshape(len(left), -1))[:n]
+        resolved = resolve(marginalised(trusted_information(by_chunk, wrong), n))
+        wider = spread(by_chunk, self._weighted(left, at)[: -len(at)].reshape(len(left), -1))[:n]
         resolved = resolved.widened(np.maximum(wider, 1.0))
-        return Fit(self._parameters, resolved.without_frozen(at[:n]), resolved, noise, correlation, left)
+        return Fit(self._parameters, at[:n], resolved, noise, correlation, left)
 
     def _begin(self, deviates: Array) -> Array:
         """Sensors' shares and trust as of ``deviates``, shape (n,); returns them with nuisances of 0."""
         self._trust = trust(self.residuals(deviates[:, None])[0])
-        car = self._car(deviates)
-        cars = [car[0]] * len(self._chunks)
-        slope = slopes(self._chunks, self._replayed(self._chunks, cars, np.rint([car[1]]), COARSE))
-        self._nuisances = nuisances(np.nan_to_num(slope) * self._spec.rates.guardian_hz)
+        truth, delay_ms = self._car(deviates)
+        replayed = self._replayed(self._chunks, [truth] * len(self._chunks), np.rint([delay_ms]), COARSE)
+        model, slope = modelled(self._chunks, replayed), slopes(self._chunks, replayed)
+        self._nuisances = nuisances(*map(np.nan_to_num, (model, slope * self._spec.rates.guardian_hz)))
         self._derivatives = None
         return np.concatenate((deviates, np.zeros(len(self._nuisances))))
 
@@ -181,18 +177,19 @@ class Identification:
         Not ``mujoco.minimize``: its search for a damping factor asks for up to 140 replays once derivatives,
         which come from a coarser twin, no longer tell the last digits; here such a step is the last one.
         """
-        left = self._weighted(at)
-        objective = 0.5 * float(left @ left)
+        left = self._left(at)
+        objective = self._objective(left, at)
         for _ in range(iterations):
             jacobian = self._jacobian(at)
-            slope = jacobian.T @ left
+            slope = jacobian.T @ self._weighted(left, at)
             step = -np.linalg.solve(jacobian.T @ jacobian, slope)
             if -0.5 * float(slope @ step) < ENOUGH:
                 break
             for share in SHARES:
                 trial = np.clip(at + share * step, -MOST, MOST)
-                there = self._weighted(trial)
-                found = 0.5 * float(there @ there)
+                there = self._left(trial)
+                self._learn(trial - at, there - left)
+                found = self._objective(there, trial)
                 if found < objective:
                     at, left, objective = trial, there, found
                     break
@@ -200,16 +197,32 @@ class Identification:
                 break
         return at, objective
 
+    def _learn(self, step: Array, change: Array) -> None:
+        """What a step did to the residuals corrects the derivatives along it (Broyden 1965)."""
+        if self._derivatives is None:
+            return
+        where, derivatives = self._derivatives
+        n = len(where)
+        wrong = change - np.tensordot(step, np.concatenate((derivatives, self._nuisances)), 1)
+        wrong[~np.isfinite(wrong)] = 0.0
+        square = max(float(step[:n] @ step[:n]), 1e-12)
+        self._derivatives = where, derivatives + step[:n, None, None, None] * (wrong / square)
+
     def _left(self, at: Array) -> Array:
         """Residuals with the sensors' share, for parameters and nuisances ``at``, shape (N, T, 5)."""
         n = len(self._parameters)
         return np.asarray(self.residuals(at[:n, None])[0] + np.tensordot(at[n:], self._nuisances, 1))
 
-    def _weighted(self, at: Array) -> Array:
-        """In standard deviations, the priors' last, shape (m + n + k,)."""
-        scaled = self._left(at) * (self._weights * self._trust)
-        scaled = np.nan_to_num(scaled, nan=0.0, posinf=DIVERGED, neginf=-DIVERGED)
+    def _weighted(self, left: Array, at: Array) -> Array:
+        """Residuals in standard deviations, the priors' last, shape (m + n + k,)."""
+        scaled = np.nan_to_num(
+            left * (self._weights * self._trust), nan=0.0, posinf=DIVERGED, neginf=-DIVERGED
+        )
         return np.concatenate((scaled.ravel(), at))
+
+    def _objective(self, left: Array, at: Array) -> float:
+        weighted = self._weighted(left, at)
+        return 0.5 * float(weighted @ weighted)
 
     def _jacobian(self, at: Array) -> Array:
         """Of ``_weighted``, shape (m + n + k, n + k)."""

@@ -17,17 +17,21 @@ such as a wall. The farther out, the smaller its pull (a redescending M-estimato
 SENSOR_BIAS = np.array([0.002, 0.012, 0.015, 0.1, 0.02])
 """Standard deviations of what a channel may be off all along, in its unit: the gyroscope after its bias was
 estimated, the velocities' drift (sim/estimates), a current shunt's and a divider's offset."""
+SENSOR_SCALE = np.array([0.003, 0.01, 0.01, 0.01, 0.005])
+"""Standard deviations of what a channel may be off in proportion [1]: a gyroscope's scale, speeds that an
+estimator takes in part from wheels of another size, a shunt and a divider."""
 SENSOR_LAG_S = 0.002
 """Standard deviation of how late a channel may be beyond what is known [s]: estimates' lags are measured to
 the millisecond, and what keeps a command on its way keeps the question to the motor's controller as well."""
 
 
-def nuisances(slopes: Array) -> Array:
-    """What each channel's sensor may add at one standard deviation: a constant, and, being late, its slope;
-    shape (10, N, T, 5). ``slopes``: of the channels in time [unit/s], shape (N, T, 5)."""
+def nuisances(model: Array, slopes: Array) -> Array:
+    """What each channel's sensor may add at one standard deviation: a constant, a share of its value, and,
+    being late, its slope; shape (15, N, T, 5). ``model``: the channels as the twin has them, ``slopes``: in
+    time [unit/s], shape (N, T, 5) each."""
     eye = np.eye(slopes.shape[-1])[:, None, None, :]
     constants = eye * SENSOR_BIAS + np.zeros_like(slopes)
-    return np.concatenate((constants, eye * SENSOR_LAG_S * slopes))
+    return np.concatenate((constants, eye * SENSOR_SCALE * model, eye * SENSOR_LAG_S * slopes))
 
 
 def trust(residuals: Array) -> Array:
