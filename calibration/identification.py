@@ -135,49 +135,47 @@ class Identification:
         n = len(self._parameters)
         few = self._chunks.take(range(0, len(self._chunks), ROUGH))
         rough = Identification(self._spec, few, self._parameters, self._threads, self._progress)
-        at = rough._begin(np.zeros(n))
-        at, _ = rough._descend(at, ROUGH_ITERATIONS)
+        at, _ = rough._descend(*rough._begin(np.zeros(n)), ROUGH_ITERATIONS)
         self._progress("roughly there")
-        at = self._begin(at[:n])
-        noise, correlation, left = self._weigh(at)
+        at, left = self._begin(at[:n])
+        noise, correlation = self._weigh(left)
         for iterations in ROUNDS:
-            at, objective = self._descend(at, iterations)
-            self._progress(f"objective {objective:.4g}")
-            noise, correlation, left = self._weigh(at)
+            at, left = self._descend(at, left, iterations)
+            self._progress(f"objective {self._objective(left, at):.4g}")
+            noise, correlation = self._weigh(left)
         by_chunk, wrong = self._checked_jacobian(at)
         resolved = resolve(marginalised(trusted_information(by_chunk, wrong), n))
         wider = spread(by_chunk, self._weighted(left, at)[: -len(at)].reshape(len(left), -1))[:n]
         resolved = resolved.widened(np.maximum(wider, 1.0))
         return Fit(self._parameters, at[:n], resolved, noise, correlation, left)
 
-    def _begin(self, deviates: Array) -> Array:
-        """Sensors' shares and trust as of ``deviates``, shape (n,); returns them with nuisances of 0."""
-        self._trust = trust(self.residuals(deviates[:, None])[0])
+    def _begin(self, deviates: Array) -> tuple[Array, Array]:
+        """Sensors' shares and trust as of ``deviates``, shape (n,); returns them with nuisances of 0, and the
+        residuals there."""
+        left = self.residuals(deviates[:, None])[0]
+        self._trust = trust(left)
         truth, delay_ms = self._car(deviates)
         replayed = self._replayed(self._chunks, [truth] * len(self._chunks), np.rint([delay_ms]), COARSE)
         model, slope = modelled(self._chunks, replayed), slopes(self._chunks, replayed)
         self._nuisances = nuisances(*map(np.nan_to_num, (model, slope * self._spec.rates.guardian_hz)))
         self._derivatives = None
-        return np.concatenate((deviates, np.zeros(len(self._nuisances))))
+        return np.concatenate((deviates, np.zeros(len(self._nuisances)))), left
 
-    def _weigh(self, at: Array) -> tuple[Array, Array, Array]:
-        """Weights from what the residuals say of the noise; noise, correlation and residuals there. Raises
-        SandlotError."""
-        left = self._left(at)
+    def _weigh(self, left: Array) -> tuple[Array, Array]:
+        """Weights from what residuals say of the noise; noise and correlation. Raises SandlotError."""
         if not np.isfinite(left[~np.isnan(left)]).all():
             raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
         self._trust = trust(left)
         noise, correlation = noise_of(left * self._trust)
         self._weights = 1.0 / (noise * np.sqrt(correlation))
-        return noise, correlation, left
+        return noise, correlation
 
-    def _descend(self, at: Array, iterations: int) -> tuple[Array, float]:
-        """Gauss-Newton from ``at``, shape (n + k,): where it ends, and half the squared residuals there.
+    def _descend(self, at: Array, left: Array, iterations: int) -> tuple[Array, Array]:
+        """Gauss-Newton from ``at``, shape (n + k,), with the residuals there: where it ends, and those there.
 
         Not ``mujoco.minimize``: its search for a damping factor asks for up to 140 replays once derivatives,
         which come from a coarser twin, no longer tell the last digits; here such a step is the last one.
         """
-        left = self._left(at)
         objective = self._objective(left, at)
         for _ in range(iterations):
             jacobian = self._jacobian(at)
@@ -195,7 +193,7 @@ class Identification:
                     break
             else:
                 break
-        return at, objective
+        return at, left
 
     def _learn(self, step: Array, change: Array) -> None:
         """What a step did to the residuals corrects the derivatives along it (Broyden 1965)."""
