@@ -97,6 +97,11 @@ class Session:
         """The commands that a session of role ``replay`` plays."""
         return self.directory / "tape.npz"
 
+    def with_changed(self, parts: dict[str, object]) -> Session:
+        """The same session of a robot in whose description these parts are others, in this process only."""
+        spec = self.manifest.spec | parts
+        return Session(self.directory, msgspec.structs.replace(self.manifest, spec=spec))
+
     @property
     def board_directory(self) -> Path:
         """Where the session's mailboxes and rings are: memory where the system has it, else the folder."""

@@ -229,8 +229,7 @@ class Drive:
 
 def with_loop(session: Session) -> Session:
     """The session with a hard-wired emergency stop, which the twin otherwise lacks."""
-    spec = session.manifest.spec | {"estop": {"sources": [msgspec.to_builtins(LOOP)]}}
-    return Session(session.directory, msgspec.structs.replace(session.manifest, spec=spec))
+    return session.with_changed({"estop": {"sources": [msgspec.to_builtins(LOOP)]}})
 
 
 def private_board(directory: Path, session: Session) -> Board:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -20,7 +19,7 @@ from rich.table import Table
 from launch.bench.practice import append, rows
 from launch.experiments.cases import keep_picture, lines, missing
 from launch.manifest import Setup
-from launch.session import Session, create_session
+from launch.session import create_session
 
 MINUTES: Final = 6
 """Of practice [min]."""
@@ -69,7 +68,8 @@ def measure(device: str, takeover_reward: float | None, seed: int, minutes: floa
             setup=setup,
         )
         if takeover_reward is not None:
-            session = _paying(session, takeover_reward)
+            practice = session.manifest.spec["practice"] | {"takeover_reward": takeover_reward}
+            session = session.with_changed({"practice": practice})
         practise_lockstep(session)
         data = RunData(session)
         failures, takeovers = data.minutes_of("failure"), data.minutes_of("takeover")
@@ -87,13 +87,6 @@ def measure(device: str, takeover_reward: float | None, seed: int, minutes: floa
                 }
             )
         return found
-
-
-def _paying(session: Session, takeover_reward: float) -> Session:
-    spec = session.manifest.spec
-    practice = {**spec["practice"], "takeover_reward": takeover_reward}
-    manifest = msgspec.structs.replace(session.manifest, spec={**spec, "practice": practice})
-    return Session(session.directory, manifest)
 
 
 def _drawn(csv_file: Path) -> bytes:

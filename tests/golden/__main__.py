@@ -12,12 +12,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from launch.bench.calm import CalmSession, make_session
 from launch.operator import SimulatedOperator
-from launch.session import Session
 from robot.interface import Array
 from robot.messages import Event, SafetyState
 from robot.recorder import TICKS, Recorder
@@ -181,8 +179,7 @@ def make(name: str, path: Path) -> None:
         devices = [
             device | {"port": f"emulated {device['name']}"} for device in session.manifest.spec["devices"]
         ]
-        spec = session.manifest.spec | {"devices": devices}
-        session = Session(session.directory, msgspec.structs.replace(session.manifest, spec=spec))
+        session = session.with_changed({"devices": devices})
         calm = CalmSession(session, varied=False)
         tape = Tape(calm)
         try:
