@@ -21,10 +21,9 @@ from calibration.manoeuvre import Leg
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.signal_checks import require_unclipped
 from calibration.still import Rest, rests
+from robot.gravity import STANDARD_GRAVITY
 from robot.spec import RobotSpec
 
-GRAVITY = 9.80665
-"""Standard gravity [m/s^2] (ISO 80000-3)."""
 STILL_S = 60.0
 """What the reference asks for [s]."""
 LEAST_S, FACE_S = 30.0, 3.0
@@ -90,8 +89,8 @@ class ImuProcedure:
             for name, value in zip("xyz", longest.turning, strict=True)
         ]
         findings += [
-            Finding("mounting_roll", "rad", roll, force_noise / GRAVITY / math.sqrt(len(still))),
-            Finding("mounting_pitch", "rad", pitch, force_noise / GRAVITY / math.sqrt(len(still))),
+            Finding("mounting_roll", "rad", roll, force_noise / STANDARD_GRAVITY / math.sqrt(len(still))),
+            Finding("mounting_pitch", "rad", pitch, force_noise / STANDARD_GRAVITY / math.sqrt(len(still))),
             Finding(
                 "gyroscope_bias_instability", "rad/s", max(bias_instability(d) for _, d in deviations[3:])
             ),
@@ -154,7 +153,7 @@ def six_faces(found: Sequence[Rest]) -> tuple[Array, Array, float] | None:
         return None
 
     def residuals(x: Array) -> Array:
-        return np.asarray(np.linalg.norm(x[:3] * (forces - x[3:]), axis=1) - GRAVITY)
+        return np.asarray(np.linalg.norm(x[:3] * (forces - x[3:]), axis=1) - STANDARD_GRAVITY)
 
     fit = least_squares(residuals, np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]))
     return fit.x[:3], fit.x[3:], float(np.abs(fit.fun).max())

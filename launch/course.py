@@ -16,13 +16,13 @@ from rich.table import Table
 from launch.manifest import Manifest, load_manifest
 from launch.options.course import FromDemoOptions
 from robot.errors import SandlotError
+from robot.gravity import STANDARD_GRAVITY
 from robot.log_reader import Log, read_log
 from robot.messages import Actor
 from robot.plain_data import decode_struct
 from robot.practice.course import Course, CourseFile, save_course
 from robot.practice.demonstration import course_from_trajectory
 from robot.practice.driven_laps import find_laps
-from robot.practice.failures import GRAVITY
 from robot.recorder import EVENTS, STEPS, TICKS
 from robot.shared_memory import Record
 from robot.spec import RobotSpec
@@ -123,7 +123,7 @@ def laps_in(spec: RobotSpec, log: Log, positions: Array, piece: slice) -> list[L
         backed = _way(positions[rows][speed[rows] < -spec.stop.standstill_below])
         hit = 0.0
         if "impact" in layout:
-            hit = float(ticks["state"][rows, layout.index("impact")].max()) / GRAVITY
+            hit = float(ticks["state"][rows, layout.index("impact")].max()) / STANDARD_GRAVITY
         began, ended = int(ticks["time_ns"][rows.start]), int(ticks["time_ns"][rows.stop - 1])
         takes = [label for first, last, label in bad if first < ended and began < last]
         against = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.practice.failures import GRAVITY, Failure, element
+from robot.gravity import STANDARD_GRAVITY
+from robot.practice.failures import Failure, element
 from robot.spec import RobotSpec
 from sim.plant import Array
 
@@ -21,7 +22,7 @@ class FleetFailures:
         layout, practice = spec.state_layout, spec.practice
         self._position = layout["position_world"]
         self._impact, self._upright = element(layout, "impact"), element(layout, "upright")
-        self._crash, self._flip_cosine = practice.crash_g * GRAVITY, practice.flip_cosine
+        self._crash, self._flip_cosine = practice.crash_g * STANDARD_GRAVITY, practice.flip_cosine
         self._seconds_ns = round(practice.stuck_seconds * 1e9)
         self._metres_squared = practice.stuck_metres**2
         self._anchor: Array = np.zeros((size, 2))

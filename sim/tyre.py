@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+from sim.car import GRAVITY
+
 SHAPE = 1.3
 """C of the Magic Formula [1]; Pacejka's pure side slip. Liniger et al. 2015 identified 1.2 and 1.27 on 1/43
 cars."""
@@ -19,7 +21,6 @@ LOW_SPEED = 1.0
 """Below it slip is damped and limited [m/s]: the transient slip is then a spring that hardly rolls off."""
 DAMPING = 0.5
 """Damping ratio [1] of the car on that spring at a standstill; estimate."""
-GRAVITY = 9.81
 
 
 class Tyre:

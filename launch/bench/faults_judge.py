@@ -13,6 +13,7 @@ import numpy as np
 
 from launch.bench.faults_drive import Drive
 from robot.drivers.vesc_protocol import Command, masked_layout
+from robot.gravity import STANDARD_GRAVITY
 from robot.messages import SafetyState
 from robot.shared_memory import Record
 from robot.spec import RobotSpec
@@ -26,7 +27,6 @@ mass and torque constant differ by 5 % each (one sigma)."""
 BRAKE_LAG_S = 0.03
 """From a tick's decision to current in the motor: bytes on the line, the firmware's steps, telemetry."""
 SLACK_M = 0.05
-STANDARD_GRAVITY = 9.80665
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,10 @@ import tomli_w
 from calibration.drivetrain import ROTOR_SHARE
 from launch.bench.calibration import MOST_DEVIATES, hidden
 from launch.catalogue import find
+from robot.gravity import STANDARD_GRAVITY
 from robot.spec import RobotSpec, load_spec
 from sim.car import CarParameters, car_parameters
-from sim.emulators.vesc import ACCELEROMETER_STEPS, GYROSCOPE_STEPS, STANDARD_GRAVITY
+from sim.emulators.vesc import ACCELEROMETER_STEPS, GYROSCOPE_STEPS
 from sim.surrogate import Deviation, Surrogate
 
 KNOWN = ("mass", "wheel_mass", "rear_axle", "wheelbase")

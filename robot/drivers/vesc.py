@@ -32,10 +32,10 @@ from robot.drivers.vesc_protocol import (
 )
 from robot.drivers.vesc_question import Question
 from robot.errors import PortError, SpecError, WireError
+from robot.gravity import STANDARD_GRAVITY
 from robot.interface import Array, LinkHealth, Measurements, Port, StopProof
 from robot.spec import Device, RobotSpec
 
-STANDARD_GRAVITY = 9.80665  # m/s^2 in one g, the wire's unit (ISO 80000-3)
 SERVO_STEPS = 1000  # wire units in the servo's whole range
 GREETING_NS = 100_000_000  # between questions for the firmware version
 SILENCE_NS = 1_000_000_000  # without any answer until this is said to be no VESC

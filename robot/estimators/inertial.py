@@ -12,8 +12,9 @@ from collections import deque
 from robot.estimators.corrections import StillGyroscope
 from robot.estimators.intake import Intake
 from robot.estimators.planar_filter import AX, AY, GYRO, VX, VY, Inputs, PlanarFilter
-from robot.estimators.tilt import GRAVITY, TiltFilter
+from robot.estimators.tilt import TiltFilter
 from robot.estimators.wheels import Wheels
+from robot.gravity import STANDARD_GRAVITY
 from robot.interface import Measurements
 from robot.spec import RobotSpec
 
@@ -60,7 +61,7 @@ class Inertial:
         self._rate_sigma = spec.scalar("gyroscope_noise")
         self._force_sigma = spec.scalar("accelerometer_noise")
         self._wheelbase = spec.scalar("wheelbase")
-        self._sample = (0.0, 0.0, GRAVITY, 0.0, 0.0, 0.0)
+        self._sample = (0.0, 0.0, STANDARD_GRAVITY, 0.0, 0.0, 0.0)
         self._frozen = 0
         self._still_ns: int | None = None
         self._impacts: deque[tuple[int, float]] = deque()  # each larger than all after it
@@ -136,7 +137,7 @@ class Inertial:
         turned = JUMP_RATIO * max(0.0, abs(self.rate_slope) * dt - TURN_JUMP)
         sigma = math.hypot(self._force_sigma, JUMP_RATIO * max(0.0, jump - 4.0 * self._force_sigma))
         if tilt.cosine < LEVEL:
-            sigma += GRAVITY
+            sigma += STANDARD_GRAVITY
         planar.predict(time_ns, Inputs(mean_rate, mean_x, mean_y, self._rate_sigma + turned, sigma))
         wheels.compare(min(dt, 0.1), mean_x)
         self._read_bias(time_ns, jump)

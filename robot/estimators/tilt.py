@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 
-GRAVITY = 9.80665
-"""[m/s^2], standard gravity (CGPM 1901)."""
+from robot.gravity import STANDARD_GRAVITY
+
 TIME_CONSTANT = 1.0
 """[s] of the accelerometer's pull: a gyroscope bias of 0.01 rad/s then tilts by 0.01 rad at most."""
 TRUSTED = 1.5
@@ -48,7 +48,7 @@ class TiltFilter:
         fx, fy, fz = force[0] - motion[0], force[1] - motion[1], force[2]
         length = math.sqrt(fx * fx + fy * fy + fz * fz)
         if not self._started:
-            if length < 0.5 * GRAVITY:
+            if length < 0.5 * STANDARD_GRAVITY:
                 return
             self._started = True
             self.up = (fx / length, fy / length, fz / length)
@@ -61,7 +61,7 @@ class TiltFilter:
         ux += cx + 0.5 * (cy * wz - cz * wy)
         uy += cy + 0.5 * (cz * wx - cx * wz)
         uz += cz + 0.5 * (cx * wy - cy * wx)
-        if abs(length - GRAVITY) < TRUSTED:
+        if abs(length - STANDARD_GRAVITY) < TRUSTED:
             gain = min(dt / TIME_CONSTANT, 1.0)
             ux += gain * (fx / length - ux)
             uy += gain * (fy / length - uy)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import enum
 
+from robot.gravity import STANDARD_GRAVITY
 from robot.layout import Layout
 from robot.spec import RobotSpec
 from robot.task import Array
-
-GRAVITY = 9.80665
-"""Standard gravity [m/s^2] (ISO 80000-3)."""
 
 
 class Failure(enum.Enum):
@@ -40,7 +38,7 @@ class FailureDetector:
         layout = spec.state_layout
         self._position = layout["position_world"].start if "position_world" in layout else None
         self._impact, self._upright = element(layout, "impact"), element(layout, "upright")
-        self._crash = spec.practice.crash_g * GRAVITY
+        self._crash = spec.practice.crash_g * STANDARD_GRAVITY
         self._flip_cosine = spec.practice.flip_cosine
         self._seconds_ns = round(spec.practice.stuck_seconds * 1e9)
         self._metres_squared = spec.practice.stuck_metres**2

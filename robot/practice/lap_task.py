@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.contract import PREVIOUS_ACTION, ObservationTerm
+from robot.gravity import STANDARD_GRAVITY
 from robot.layout import Struct
 from robot.plain_data import decode_struct
 from robot.practice.course import Course
-from robot.practice.failures import GRAVITY
 from robot.spec import RobotSpec
 from robot.task import Array, Outcome, Success
 
@@ -188,7 +188,7 @@ class LapTask:
         back = self._furthest - after.total
         return Outcome(
             reward_terms=terms,
-            cost_terms=np.array([float(next_state[self._impact]) / GRAVITY]),
+            cost_terms=np.array([float(next_state[self._impact]) / STANDARD_GRAVITY]),
             cycles=max(0, math.floor((self._furthest - self._origin) / self.course.length)),
             progress=progress,
             trouble="wrong_way" if back > self.options.wrong_way_metres else "",

@@ -13,6 +13,7 @@ import numpy as np
 
 from robot.drivers.vesc_frame import FrameParser, frame
 from robot.drivers.vesc_protocol import Command, Firmware, encode_firmware, masked_layout
+from robot.gravity import STANDARD_GRAVITY
 from robot.spec import RobotSpec
 from sim.emulators.faults import FaultPlan
 from sim.emulators.line import SerialLine
@@ -37,7 +38,6 @@ GYROSCOPE_STEPS = 16.4  # per deg/s at +-2000 deg/s (BMI160 data sheet, table 1)
 GYROSCOPE_RANGE = 2000.0  # deg/s
 IMU_STEP_NS = 2_000_000  # of its low-pass here: the least that resolves its bandwidth and a blow of 20 ms
 IMU_BANDWIDTH_HZ = 80.0  # 3 dB point at 200 Hz output, normal mode (BMI160 data sheet, 2.4.1)
-STANDARD_GRAVITY = 9.80665  # m/s^2
 NOISE_BLOCK = 512
 DRAWS = 12  # normal variates a reply takes: IMU 6, its bias walk 3, telemetry 3
 

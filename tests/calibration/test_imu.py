@@ -11,9 +11,10 @@ from scipy.spatial.transform import Rotation
 
 from calibration.allan import allan_deviation
 from calibration.drive import Drive, Samples
-from calibration.imu import GRAVITY, ImuProcedure
+from calibration.imu import ImuProcedure
 from calibration.procedure import CalibrationError
 from calibration.signal_checks import SignalError
+from robot.gravity import STANDARD_GRAVITY
 from robot.spec import load_spec
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
@@ -28,9 +29,9 @@ def standing(rotations: list[Rotation], seconds: list[float], seed: int = 0) -> 
     parts = []
     for rotation, duration in zip(rotations, seconds, strict=True):
         n = round(duration * RATE)
-        force = np.tile(rotation.inv().apply([0.0, 0.0, GRAVITY]), (n, 1))
+        force = np.tile(rotation.inv().apply([0.0, 0.0, STANDARD_GRAVITY]), (n, 1))
         parts.append(np.hstack((force, np.zeros((n, 3)))))
-        shaken = rng.uniform(-3.0, 3.0, (round(RATE), 6)) + np.array([0, 0, GRAVITY, 1.0, 0, 0])
+        shaken = rng.uniform(-3.0, 3.0, (round(RATE), 6)) + np.array([0, 0, STANDARD_GRAVITY, 1.0, 0, 0])
         parts.append(shaken)
     values = np.concatenate(parts)
     values[:, :3] += SPEC.scalar("accelerometer_noise") * rng.standard_normal((len(values), 3))

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from sim.tyre import DAMPING, FRONT_STIFFNESS, GRAVITY, RELAXATION_LENGTH, SHAPE, Tyre
+from sim.car import GRAVITY
+from sim.tyre import DAMPING, FRONT_STIFFNESS, RELAXATION_LENGTH, SHAPE, Tyre
 
 FRICTION, LOAD, DT = 1.05, 18.0, 1e-3
 
