@@ -5,19 +5,28 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from pathlib import Path
 
 import msgspec
 
 from launch.conductor import Ending
+from launch.evaluation import Evaluation, evaluate
+from launch.results import add_result, results_file
+from launch.run_data import RunData
 from launch.session import Session, shown
 from launch.session_view import bench_note
+from robot.bundle import read_bundle
+from robot.plain_data import sha256
 
 WATCHED = ("practice", "onboard", "run")
 """Roles of sessions whose drives are held against the calibration at their end."""
 
 
-def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -> int:
-    """Say how it ended and where everything is; make the report."""
+def finish(
+    session: Session, ending: Ending, with_report: bool, as_json: bool, results: Path | None = None
+) -> int:
+    """Say how it ended and where everything is; make the report. ``results``: the folder where what a policy
+    did on a robot is added, for who asks later whether the twin knew."""
     policies = sorted(session.policies.glob("*.onnx"))
     if policies:
         shutil.copyfile(policies[-1], session.directory / "policy.onnx")
@@ -25,14 +34,15 @@ def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -
     if not ending.standstill:
         print("the guardian did not confirm a standstill; the drive's own timeout stops the robot")
     summary: dict[str, object] = {"run": str(session.directory), "ending": ending.reason}
+    run = None
     if session.manifest.role == "run" and session.log.exists():
-        from launch.evaluation import evaluate
-        from launch.run_data import RunData
-
-        judged = evaluate(RunData(session))
+        run = RunData(session)
+        judged = evaluate(run)
         summary["evaluation"] = msgspec.to_builtins(judged)
         for line in judged.lines():
             print(f"  {line}")
+        if results is not None:
+            print(f"  a row added to {_add_row(session, judged, results)}")
     if session.manifest.role in WATCHED and session.log.exists():
         from launch.calibrate.watch import consistency
 
@@ -45,7 +55,7 @@ def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -
     elif with_report and session.log.exists():
         from launch.report import make_report
 
-        summary |= make_report(session)
+        summary |= make_report(RunData(session) if run is None else run)
     for label, path in (
         ("run", session.directory),
         ("log", session.log),
@@ -57,3 +67,15 @@ def finish(session: Session, ending: Ending, with_report: bool, as_json: bool) -
     if as_json:
         print(json.dumps(summary))
     return 1 if ending.error is not None else 0
+
+
+def _add_row(session: Session, judged: Evaluation, folder: Path) -> Path:
+    manifest, setup = session.manifest, session.manifest.setup
+    if setup.bundle:
+        policy = read_bundle(Path(setup.bundle)).content.policy
+    else:
+        policy = Path(setup.policy).read_bytes()
+    file = results_file(folder, manifest.robot, manifest.surrogate.name)
+    course, laps, failures = manifest.course_name, judged.laps, judged.failures
+    add_result(file, "robot", course, sha256(policy), laps, failures, session.directory)
+    return file

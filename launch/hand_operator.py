@@ -17,6 +17,8 @@ from robot.teleop.hand import HandFeeder
 
 SILENT_NS: Final = 100_000_000
 """A device that has said nothing for so long has let go [ns]; it is asked every 10 ms."""
+LEAVES_S: Final = 2.0
+"""Until a device that does not come back is left behind at the end [s]."""
 
 
 class HandButtons:
@@ -156,7 +158,8 @@ class HandThread:
         self._operator.halt(now_ns)
 
     def close(self) -> None:
-        """The device lets go of the robot."""
+        """The device lets go of the robot; one that hangs (a terminal that takes no more) has let go by its
+        silence."""
         self._ended.set()
-        self._thread.join()
+        self._thread.join(LEAVES_S)
         self._operator.close()

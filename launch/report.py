@@ -33,16 +33,16 @@ REFERENCES = HOME / "references.toml"
 def report(options: ReportOptions) -> int:
     """The command."""
     session = open_session(options.run)
-    summary = make_report(session)
+    summary = make_report(RunData(session))
     print(session.directory / "report.html")
     if options.json:
         print(json.dumps(summary))
     return 0
 
 
-def make_report(session: Session) -> Summary:
-    """Write the three files; returns the summary. Raises SandlotError if there is no readable log."""
-    run = RunData(session)
+def make_report(run: RunData) -> Summary:
+    """Write the three files; returns the summary."""
+    session = run.session
     summary = run.summary()
     summary |= {f"{name}_lap_s": value for name, value in references(session).items()}
     run.write_laps(session.directory / "laps.csv")

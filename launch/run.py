@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
 
 from launch import catalogue
 from launch.bundle import policy_of
 from launch.calibrated import calibrated_spec
 from launch.clearance import Clearance, deployed, of_file, require_loadable
 from launch.conduct import conduct, run_fast
-from launch.evaluation import evaluate
 from launch.finish import finish
 from launch.installed import need
 from launch.keys import stop_keys
 from launch.manifest import Setup
 from launch.options.run import RunOptions
-from launch.results import add_result, results_file
-from launch.run_data import RunData
-from launch.session import Session, contract_of, create_session, make_task
+from launch.session import contract_of, create_session, make_task
 from robot.admission import require_ours
-from robot.bundle import read_bundle
 from robot.errors import BundleError, SandlotError
-from robot.plain_data import sha256
 from robot.practice.course import load_course
 from robot.signing import load_trusted
 from robot.spec import RobotSpec
@@ -69,22 +63,9 @@ def run(options: RunOptions) -> int:
         ending = run_fast(session, options.view)
     else:
         ending = conduct(session, options.view, with_learner=False)
-    if session.log.exists() and (session.manifest.surrogate.name or not options.twin):
-        _note(session, options.results)
-    return finish(session, ending, options.report, options.json)
-
-
-def _note(session: Session, folder: Path) -> None:
-    """What the policy did, for who asks later whether the twin knew."""
-    judged, manifest, setup = evaluate(RunData(session)), session.manifest, session.manifest.setup
-    if setup.bundle:
-        policy = read_bundle(Path(setup.bundle)).content.policy
-    else:
-        policy = Path(setup.policy).read_bytes()
-    file = results_file(folder, manifest.robot, manifest.surrogate.name)
-    course, laps, failures = manifest.course_name, judged.laps, judged.failures
-    add_result(file, "robot", course, sha256(policy), laps, failures, session.directory)
-    print(f"a row added to {file}")
+    # What the twin itself did says nothing about a robot.
+    results = options.results if session.manifest.surrogate.name or not options.twin else None
+    return finish(session, ending, options.report, options.json, results)
 
 
 def clear(options: RunOptions, spec: RobotSpec) -> tuple[Clearance, str]:

@@ -39,6 +39,8 @@ HEADERS: Final = {
 }
 MOST_BYTES: Final = 4096
 STARTING_S: Final = 10.0
+ENDING_S: Final = 5.0
+"""Its pages get half a second to go [s]."""
 
 
 class Touch(Struct):
@@ -112,8 +114,9 @@ class WebDevice:
     def close(self) -> None:
         if self._loop is not None and self._ended is not None:
             self._loop.call_soon_threadsafe(self._ended.set)
-        self._thread.join()
-        os.close(self._wake)
+        self._thread.join(ENDING_S)
+        if not self._thread.is_alive():  # one that hangs may still write there, and is left behind
+            os.close(self._wake)
 
     def take(self, page: int, touch: Touch) -> None:
         """A page has said something. What is not a number is no touch."""

@@ -3,6 +3,7 @@ safety state machine."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from launch.catalogue import find
-from launch.hand_operator import AssistedOperator, HandButtons, HandOperator
+from launch.hand_operator import AssistedOperator, HandButtons, HandOperator, HandThread
 from launch.operator import SimulatedOperator
 from robot.claim import ClaimedError
 from robot.clock import SimulatedClock
@@ -189,6 +190,26 @@ def test_a_press_is_neither_lost_nor_doubled_by_a_device_that_comes_back(world: 
     record = world.cues.read()
     assert record is not None
     assert [int(record[name][0]) for name in ("end", "success", "failure", "drop")] == [0, 1, 0, 1]
+
+
+def test_a_device_that_hangs_is_left_behind_at_the_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launch.hand_operator.LEAVES_S", 0.05)
+    asked, back = threading.Event(), threading.Event()
+
+    def hangs(now_ns: int) -> Reading:
+        asked.set()
+        back.wait(10.0)
+        return Reading(world.puppet.axes, False, now_ns, True)
+
+    world.puppet.read = hangs  # type: ignore[method-assign]
+    assert world.feeder is not None
+    operator = HandThread(world.operator, world.feeder)
+    assert asked.wait(10.0)
+    operator.close()
+    assert operator._thread.is_alive(), "nobody waited for it"
+    HandOperator(world.mailbox, world.hand, world.cues).close()
+    back.set()
+    operator._thread.join(10.0)
 
 
 def test_only_one_device_drives(world: World) -> None:

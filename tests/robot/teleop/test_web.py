@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -137,6 +139,31 @@ def test_what_no_page_of_ours_says_ends_its_connection(server: WebDevice, said: 
         assert not server.read(CLOCK.now_ns()).held
 
     play(server, scene)
+
+
+def test_a_server_that_hangs_is_left_behind_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("robot.teleop.web.ENDING_S", 0.05)
+    asked, back = threading.Event(), threading.Event()
+
+    def status() -> dict[str, str]:
+        asked.set()
+        back.wait(10.0)
+        return {}
+
+    device = WebDevice(SPEC, "secret", "127.0.0.1", 0, CLOCK, status)
+
+    async def scene() -> None:
+        async with ClientSession() as session:
+            await opened(session, device)
+            await asyncio.to_thread(asked.wait, 10.0)
+            await asyncio.to_thread(device.close)
+            assert device._thread.is_alive(), "nobody waited for it"
+            os.eventfd_write(device._wake, 1)  # as the thread may, still
+            back.set()
+
+    asyncio.run(scene())
+    device._thread.join(10.0)
+    os.close(device._wake)
 
 
 def test_a_port_that_is_taken_is_told() -> None:
