@@ -169,7 +169,8 @@ class CarFleet:
 
     @property
     def touching(self) -> NDArray[np.bool_]:
-        """Whether more than the four tyres touches something, shape (n,): a wall, or the floor in a flip."""
+        """Whether there are more contacts than four tyres have, shape (n,): with a wall, or with the floor in
+        a flip. A car that leans on a wall with a wheel in the air has no more."""
         return np.asarray(self._contacts > TYRES)
 
     def place(self, cars: Numbers, poses: Array, speeds: Array | None = None) -> None:
