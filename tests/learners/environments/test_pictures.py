@@ -118,11 +118,12 @@ def test_a_killed_run_goes_on_and_comes_to_the_same(tmp_path: Path) -> None:
 
 
 def test_prior_data_without_pictures_is_refused(tmp_path: Path) -> None:
-    Training(DotEnvironment, tmp_path / "one", SETTINGS).close()
+    soon = msgspec.structs.replace(TINY, warmup=25)
+    few = msgspec.structs.replace(SETTINGS, learner=soon, steps=30, evaluate_every=30, evaluation_episodes=1)
+    training = Training(DotEnvironment, tmp_path / "one", few)
+    training.run()
+    training.close()
     with pytest.raises(SandlotError, match="journals hold no pictures"):
-        training = Training(DotEnvironment, tmp_path / "one", SETTINGS)
-        training.run()
-        training.close()
         Training(DotEnvironment, tmp_path / "two", SETTINGS, prior=tmp_path / "one")
 
 

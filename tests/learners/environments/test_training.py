@@ -28,7 +28,7 @@ SETTINGS = TrainingSettings(
     environment="point",
     algorithm="test",
     learner=LEARNER,
-    steps=260,
+    steps=160,
     seed=3,
     evaluate_every=50,
     evaluation_episodes=2,
@@ -80,14 +80,14 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [1, 60, 61, 119, 130, 259])
+@pytest.mark.parametrize("step", [1, 60, 61, 119, 130, 159])
 def test_killed_at_any_step_it_becomes_what_it_would_have_become(
     step: int, unbroken: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(KilledError):
         Training(PointEnvironment, tmp_path, SETTINGS, watch=Kill(step)).run()
     went_on = ran(tmp_path)
-    assert went_on.steps == 260
+    assert went_on.steps == 160
     assert outcome(tmp_path) == outcome(unbroken)
 
 
@@ -95,7 +95,7 @@ def test_a_torn_checkpoint_costs_the_time_since_the_one_before_it_and_nothing_el
     unbroken: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(KilledError):
-        Training(PointEnvironment, tmp_path, SETTINGS, watch=Kill(230)).run()
+        Training(PointEnvironment, tmp_path, SETTINGS, watch=Kill(130)).run()
     newest = sorted((tmp_path / "checkpoints").iterdir())[-1]
     newest.write_bytes(newest.read_bytes()[:1000])
     ran(tmp_path)
@@ -103,7 +103,7 @@ def test_a_torn_checkpoint_costs_the_time_since_the_one_before_it_and_nothing_el
 
 
 def test_a_run_is_prolonged_as_if_it_had_been_meant_to_be_longer(unbroken: Path, tmp_path: Path) -> None:
-    short = msgspec.structs.replace(SETTINGS, steps=150)
+    short = msgspec.structs.replace(SETTINGS, steps=110)
     ran(tmp_path, short)
     told: list[str] = []
     longer = Training(PointEnvironment, tmp_path, SETTINGS, tell=told.append)
@@ -132,11 +132,11 @@ def test_evaluating_more_often_changes_nothing_but_the_curve(unbroken: Path, tmp
 def test_updates_and_rows_are_as_many_as_the_settings_say(tmp_path: Path) -> None:
     done = ran(tmp_path)
     assert done.learner is not None
-    assert done.learner.experience.steps == 260
-    assert done.learner.updates == 2 * (260 - 60)
+    assert done.learner.experience.steps == 160
+    assert done.learner.updates == 2 * (160 - 60)
     assert done.learner.pacing.given_up == 0
-    assert [point.step for point in done.curve] == [100, 150, 200, 250, 260]
-    assert [point.updates for point in done.curve] == [2 * (step - 60) for step in (100, 150, 200, 250, 260)]
+    assert [point.step for point in done.curve] == [100, 150, 160]
+    assert [point.updates for point in done.curve] == [2 * (step - 60) for step in (100, 150, 160)]
     assert all(1 <= point.length_mean <= 20 for point in done.curve)
 
 
@@ -177,14 +177,14 @@ def test_the_policy_file_acts_as_the_learner_does(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_prior_data_is_learned_from_besides_and_earns_no_updates(unbroken: Path, tmp_path: Path) -> None:
     with pytest.raises(KilledError):
-        Training(PointEnvironment, tmp_path / "a", SETTINGS, prior=unbroken, watch=Kill(150)).run()
+        Training(PointEnvironment, tmp_path / "a", SETTINGS, prior=unbroken, watch=Kill(100)).run()
     done = ran(tmp_path / "a")  # the run has its own copy
     ran(tmp_path / "b", prior=unbroken)
     assert outcome(tmp_path / "a") == outcome(tmp_path / "b")
     assert done.learner is not None
     experience = done.learner.experience
-    assert experience.prior.transitions > 200 and experience.practice.transitions > 200
-    assert done.learner.updates == 2 * (260 - 60)
+    assert experience.prior.transitions > 120 and experience.practice.transitions > 120
+    assert done.learner.updates == 2 * (160 - 60)
     assert outcome(tmp_path / "a")["policy.onnx"] != outcome(unbroken)["policy.onnx"]
 
 
