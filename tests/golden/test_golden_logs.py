@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from launch.replay.changes import changed, description
-from launch.replay.comparison import Comparison, compare
+from launch.replay.comparison import compare
 from robot import guardian
 from robot.log_reader import read_log
 from robot.messages import Cause, SafetyState
@@ -47,14 +47,13 @@ def golden(name: str) -> tuple[RobotSpec, Any]:
     return description(log.metadata, path), log.ticks
 
 
-def replayed(name: str) -> Comparison:
-    return compare(*golden(name))
-
-
 @pytest.mark.parametrize("name", STORIES)
-def test_golden_log_is_judged_as_it_was(name: str) -> None:
-    compared = replayed(name)
+def test_golden_log_is_judged_as_it_was_and_the_robots_present_file_decides_the_same(name: str) -> None:
+    """Limits may be tuned; what these sessions show must still stop, and what they do not must not."""
+    spec, ticks = golden(name)
+    compared = compare(spec, ticks, changed(spec, "racer", [])[0])
     assert not compared.logged.spans and not compared.gaps
+    assert compared.changed is not None and not compared.changed.spans
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -67,16 +66,6 @@ def test_golden_log_holds_what_it_is_for(name: str) -> None:
     causes = [Cause(int(c)) for c in ticks["cause"][~np.isin(states, (S.BOOT, S.STANDBY, S.ARMING))]]
     assert next((c for c in causes if c), None) == cause
     assert (HERE / f"{name}.mcap").stat().st_size < 300_000
-
-
-@pytest.mark.parametrize("name", STORIES)
-def test_the_robots_present_file_decides_the_same(name: str) -> None:
-    """Limits may be tuned; what these sessions show must still stop, and what they do not must not."""
-    spec, ticks = golden(name)
-    now, _ = changed(spec, "racer", [])
-    compared = compare(spec, ticks, now)
-    assert compared.changed is not None
-    assert not compared.changed.spans
 
 
 def _later(method: Callable[..., Any], spoil: Callable[[Any, Any], Any]) -> Callable[..., Any]:
@@ -116,4 +105,4 @@ def test_a_kernel_that_judges_otherwise_is_noticed(defect: str, monkeypatch: pyt
 
         replacement = brakes
     monkeypatch.setattr(owner, attribute, replacement)
-    assert replayed(name).logged.spans
+    assert compare(*golden(name)).logged.spans
