@@ -417,7 +417,7 @@ def test_one_seed_gives_one_session(make_bench, spec, course) -> None:
         bench = make_bench(name)
         bench.publish_policy(1)
         pilot = bench.make_pilot(seed, demonstrator=PurePursuit(spec, course, 2.0), demonstration_laps=1)
-        for i in range(600):
+        for i in range(400):
             bench.impact = 60.0 if i % 90 == 89 else 0.0
             bench.step(pilot)
         return [tuple(map(repr, row)) for row in np.array(bench.rows).tolist()]
