@@ -71,7 +71,7 @@ class Lockstep:
         self.board = session.board(create=True)
         surrogate, world = manifest.surrogate, load_world(session.world)
         self.twin: Twin = make_twin(spec, world, session.generator("plant"), surrogate, truth)
-        rig = Rig(spec, self.twin, session.generator("emulators"), delays=surrogate.delays)
+        rig = Rig(surrogate.own(spec), self.twin, session.generator("emulators"), delays=surrogate.delays)
         ports = rig.ports(self.clock)
         drivers = [make_driver(spec, device, ports[device.name]) for device in spec.devices]
         self.guardian = make_guardian(session, drivers, self.board, self.clock)
