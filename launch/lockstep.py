@@ -20,7 +20,7 @@ from launch.clearance import told
 from launch.manifest import ALONE
 from launch.manifest import FILE as MANIFEST
 from launch.operator import Operator, SimulatedOperator, StartLine
-from launch.processes import make_guardian, make_pilot, make_player, make_policies, server_config
+from launch.parts import make_guardian, make_pilot, make_player, make_policies, server_config
 from launch.replay.placing import PlacingOperator
 from launch.session import Session
 from launch.smoke_gate import SmokeProcess

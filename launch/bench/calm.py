@@ -18,7 +18,7 @@ import numpy as np
 
 from launch.manifest import Setup
 from launch.operator import SimulatedOperator
-from launch.processes import make_guardian, make_policies
+from launch.parts import make_guardian, make_policies
 from launch.session import Session, create_session
 from robot.clock import SimulatedClock
 from robot.interface import Array, make_driver
