@@ -26,6 +26,9 @@ from sim.fleet_drive import FleetDrive
 from sim.log_windows import Recording
 from sim.replay import HALL, Replayed
 
+# What all of them look at takes seconds to drive: one process has it.
+pytestmark = pytest.mark.xdist_group("identification")
+
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
 ERRORS = load_errors(SPEC)
 TRUTH = {"command_delay": 0.005, "servo_gain": -1.28, "servo_offset": 0.538, "wheel_radius": 0.0487}

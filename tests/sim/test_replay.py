@@ -19,6 +19,9 @@ from sim.speed_memory import speed_memory
 from sim.validation.targets import Targets
 from sim.validation.twin_validity import divergence, estimate_errors, growth, twin_validity_gate
 
+# What all of them look at takes seconds to drive: one process has it.
+pytestmark = pytest.mark.xdist_group("replayed_windows")
+
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
 ERRORS = load_errors(SPEC)
 PERIOD_NS = 10_000_000
