@@ -48,6 +48,8 @@ NEAR = 0.1
 """Step of derivatives in time [slots]."""
 EXACT = 1e-4
 """Of a slot: what times are rounded by."""
+HARDLY_S = 0.1
+"""Of a chunk's shortest part may be unanswered by the motor's controller [s]."""
 GAP = 3.0
 """Without an answer for so many slots the motor controller's mean says too little."""
 EVERY = 2
@@ -85,8 +87,8 @@ def chunks_of(spec: RobotSpec, errors: EstimateErrors, drives: Sequence[Drive], 
     )
     if len(every) < FEWEST:
         raise CalibrationError(
-            f"the logs have {len(every)} stretches of {LEAST_S:g} s and more in which the robot drove and "
-            f"touched nothing; at least {FEWEST} are needed: drive for a minute or two"
+            f"the logs have {len(every)} stretches of {LEAST_S:g} s and more in which the robot drove, "
+            f"touched nothing and did not spin; at least {FEWEST} are needed: drive for a minute or two"
         )
     if len(every) <= most:
         return every
@@ -142,7 +144,9 @@ def chunks_in(spec: RobotSpec, errors: EstimateErrors, drive: Drive) -> Chunks:
     columns[-1] += HALF_VOLT_STEP
     measured = np.where(known[..., None], np.stack(columns, axis=-1), np.nan)
     measured[:, ends <= FORGETS_S * spec.rates.guardian_hz] = np.nan
-    return Chunks(windows, measured, np.where(heard, since, ends - 1.0), np.where(heard, until, ends))
+    found = Chunks(windows, measured, np.where(heard, since, ends - 1.0), np.where(heard, until, ends))
+    told_s = np.isfinite(measured).all(axis=-1).sum(axis=1) * EVERY / spec.rates.guardian_hz
+    return found.take(np.flatnonzero(told_s > LEAST_S - FORGETS_S - HARDLY_S))
 
 
 def spun(states: Sequence[Array] | Array, rear_axle: float) -> NDArray[np.bool_]:

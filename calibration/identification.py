@@ -9,7 +9,7 @@ disagree: whatever the twin cannot explain widens the intervals.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
 from calibration.confidence import Resolved, marginalised, resolve, spread, trusted_information
 from calibration.noise_model import HANGS_TOGETHER, noise_of, nuisances, trust
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
+from calibration.twin_work import HERE, TwinWork
 from robot.errors import SandlotError
 from robot.spec import RobotSpec
 from sim.plant import Array
@@ -40,7 +41,6 @@ SHARES = (1.0, 0.5, 0.25)
 DIVERGED = 30.0
 """A residual of a replay whose physics diverged [standard deviations]."""
 
-Progress = Callable[[str], None]
 Car = tuple[dict[str, float], float]
 """Its parameters, and how long its commands are on the wire [ms]."""
 
@@ -76,18 +76,16 @@ class Fit:
 
 
 class Identification:
-    """``chunks`` of a log of the robot with this ``spec``. ``threads`` step the physics (0: all)."""
+    """``chunks`` of a log of the robot with this ``spec``."""
 
     def __init__(
         self,
         spec: RobotSpec,
         chunks: Chunks,
         parameters: tuple[TwinParameter, ...],
-        threads: int = 0,
-        progress: Progress = lambda _: None,
+        work: TwinWork = HERE,
     ) -> None:
-        self._spec, self._chunks, self._parameters = spec, chunks, parameters
-        self._threads, self._progress = threads, progress
+        self._spec, self._chunks, self._parameters, self._work = spec, chunks, parameters, work
         self._weights = 1.0 / (GUESSES * np.sqrt(HANGS_TOGETHER))
         self._trust: Array = np.ones((len(chunks), 1, 1))
         """In each chunk [1]."""
@@ -128,20 +126,24 @@ class Identification:
         self, chunks: Chunks, truths: list[dict[str, float]], delays_ms: Array, timestep: float
     ) -> Replayed:
         delays_s = np.repeat(1e-3 * delays_ms, len(truths) // len(delays_ms))
-        return replay_drive(self._spec, chunks.windows, truths, delays_s, timestep, self._threads)
+        if self._work.replays is not None:
+            return self._work.replays(self._spec, chunks.windows, truths, delays_s, timestep)
+        return replay_drive(
+            self._spec, chunks.windows, truths, delays_s, timestep, self._work.threads, held=False
+        )
 
     def fit(self) -> Fit:
         """Raises SandlotError if the twin cannot follow the log at all."""
         n = len(self._parameters)
         few = self._chunks.take(range(0, len(self._chunks), ROUGH))
-        rough = Identification(self._spec, few, self._parameters, self._threads, self._progress)
+        rough = Identification(self._spec, few, self._parameters, self._work)
         at, _ = rough._descend(*rough._begin(np.zeros(n)), ROUGH_ITERATIONS)
-        self._progress("roughly there")
+        self._work.progress("roughly there")
         at, left = self._begin(at[:n])
         noise, correlation = self._weigh(left)
         for iterations in ROUNDS:
             at, left = self._descend(at, left, iterations)
-            self._progress(f"objective {self._objective(left, at):.4g}")
+            self._work.progress(f"objective {self._objective(left, at):.4g}")
             noise, correlation = self._weigh(left)
         by_chunk, wrong = self._checked_jacobian(at)
         resolved = resolve(marginalised(trusted_information(by_chunk, wrong), n))
@@ -249,7 +251,7 @@ class Identification:
         steps = np.where(np.abs(at + steps) > MOST, -steps, steps)
         at = self._whole_delay(at)
         every = self.residuals(np.column_stack((at, at[:, None] + np.diag(steps))), COARSE)
-        self._progress("derivatives computed")
+        self._work.progress("derivatives computed")
         # Where the twin spins, as it may far from the truth, differences say nothing.
         model = np.moveaxis(every + self._chunks.measured, -1, 0)
         lost = spun(model[: len(STATES)], self._spec.scalar("rear_axle"))

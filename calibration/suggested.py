@@ -10,6 +10,7 @@ from calibration.manoeuvre import Leg, home
 from calibration.procedure import Estimate
 from calibration.suggestion import CANDIDATES
 from calibration.twin_procedure import TwinProcedure
+from calibration.twin_work import HERE, TwinWork
 from robot.errors import SandlotError, nearest
 from robot.spec import RobotSpec
 
@@ -28,14 +29,14 @@ class SuggestedProcedure:
     name = "twin"
     valid_days = TwinProcedure.valid_days
 
-    def __init__(self, manoeuvre: str) -> None:
+    def __init__(self, manoeuvre: str, work: TwinWork = HERE) -> None:
         if manoeuvre not in CANDIDATES:
             raise SandlotError(f"no manoeuvre {manoeuvre!r}; {nearest(manoeuvre, CANDIDATES)}")
         self.about = (
             f"The car drives {manoeuvre}, {ROUNDS} times, on 14 m x 14 m of free floor, and the twin is "
             "identified from that."
         )
-        self._legs = CANDIDATES[manoeuvre]
+        self._legs, self._work = CANDIDATES[manoeuvre], work
 
     def legs(self, spec: RobotSpec) -> tuple[Leg, ...]:
         found, driven = [Leg("stand", 1.0)], 0.0
@@ -49,4 +50,4 @@ class SuggestedProcedure:
         return (*found, home(HOME_SPEED), Leg("stand", 1.5))
 
     def estimate(self, drives: Sequence[Drive]) -> Estimate:
-        return TwinProcedure().estimate(drives)
+        return TwinProcedure(self._work).estimate(drives)

@@ -18,6 +18,7 @@ from calibration.identification import Identification
 from calibration.manoeuvre import Leg
 from calibration.rehearsal import rehearse
 from calibration.twin_parameters import OFFSETS, WIDE, TwinParameter, twin_parameters
+from calibration.twin_work import HERE, TwinWork
 from robot.spec import RobotSpec
 from sim.estimate_errors import load_errors
 from sim.plant import Array
@@ -74,7 +75,7 @@ def suggest(
     spec: RobotSpec,
     candidates: Mapping[str, tuple[Leg, ...]] = CANDIDATES,
     parameters: tuple[TwinParameter, ...] | None = None,
-    threads: int = 0,
+    work: TwinWork = HERE,
 ) -> list[Suggestion]:
     """Every candidate, the one that leaves least of the least certain parameter first."""
     ours = parameters or twin_parameters(spec)
@@ -82,7 +83,7 @@ def suggest(
     found = []
     for name, legs in candidates.items():
         chunks: Chunks = chunks_in(spec, errors, rehearse(spec, legs))
-        slopes = Identification(spec, chunks, ours, threads).derivatives(np.zeros(len(ours))) / NOISE
+        slopes = Identification(spec, chunks, ours, work).derivatives(np.zeros(len(ours))) / NOISE
         jacobian = np.nan_to_num(slopes).reshape(len(ours), -1).T
         after = np.linalg.inv(jacobian.T @ jacobian + np.diag(1.0 / now**2))
         left = np.sqrt(np.diag(after)) / now

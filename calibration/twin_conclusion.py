@@ -10,16 +10,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calibration.chunks import CHANNELS, EVERY, UNITS, Chunks, chunks_of
+from calibration.chunks import CHANNELS, EVERY, SECONDS, UNITS, Chunks, chunks_of
 from calibration.drive import Drive
 from calibration.entry import Check, Finding, Quantity
-from calibration.identification import Fit, Identification, Progress
+from calibration.identification import Fit, Identification
 from calibration.procedure import Array, Estimate, Panel, Series
 from calibration.twin_parameters import MOST, twin_parameters
+from calibration.twin_work import TwinWork
 from sim.estimate_errors import load_errors
 
-MOST_CHUNKS = 24
-"""Of 2 s each, taken evenly from the logs; a third of them is held out."""
 HELD_OUT = 3
 """Every so many-th chunk is."""
 MOST_HALF_WIDTH = 0.2
@@ -35,14 +34,17 @@ NAMED = 0.35
 """Loadings of a direction from which on a parameter is named with it [1]."""
 
 
-def estimate(drives: Sequence[Drive], threads: int, progress: Progress) -> Estimate:
+def estimate(drives: Sequence[Drive], work: TwinWork) -> Estimate:
     """Raises CalibrationError if there is too little to fit."""
     spec = drives[0].spec
-    chunks = chunks_of(spec, load_errors(spec), drives, MOST_CHUNKS)
+    chunks = chunks_of(spec, load_errors(spec), drives, work.most_chunks)
     kept, held = split(chunks)
     parameters = twin_parameters(spec)
-    fit = Identification(spec, kept, parameters, threads, progress).fit()
-    judge = Identification(spec, held, parameters, threads)
+    work.progress(
+        f"{len(chunks)} stretches of {SECONDS:g} s and {len(parameters)} parameters: a minute or two"
+    )
+    fit = Identification(spec, kept, parameters, work).fit()
+    judge = Identification(spec, held, parameters, work)
     before, after = judge.residuals(np.stack((np.zeros(len(parameters)), fit.deviates), axis=-1))
     return conclusion(fit, held, before, after)
 

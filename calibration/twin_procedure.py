@@ -7,11 +7,12 @@ The estimate is a distribution: values and their covariance, which validation dr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from calibration.drive import Drive
 from calibration.manoeuvre import Leg, home
 from calibration.procedure import Estimate
+from calibration.twin_work import HERE, TwinWork
 from robot.spec import RobotSpec
 
 CIRCLES = (
@@ -31,7 +32,7 @@ WEAVE_S = 0.8
 
 
 class TwinProcedure:
-    """Implements ``calibration.procedure.Procedure``. ``threads`` step the physics (0: all processors)."""
+    """Implements ``calibration.procedure.Procedure``."""
 
     name = "twin"
     about = (
@@ -40,8 +41,8 @@ class TwinProcedure:
     )
     valid_days = 14
 
-    def __init__(self, threads: int = 0, progress: Callable[[str], None] = lambda _: None) -> None:
-        self._threads, self._progress = threads, progress
+    def __init__(self, work: TwinWork = HERE) -> None:
+        self._work = work
 
     def legs(self, spec: RobotSpec) -> tuple[Leg, ...]:
         found = [Leg("stand", 1.0)]
@@ -60,4 +61,4 @@ class TwinProcedure:
         # Needs mujoco, which a robot that only drives the legs does without.
         from calibration.twin_conclusion import estimate
 
-        return estimate(drives, self._threads, self._progress)
+        return estimate(drives, self._work)

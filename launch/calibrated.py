@@ -10,8 +10,7 @@ from calibration.book import Book, robot_id
 from calibration.entry import calibrated
 from launch import catalogue
 from robot.spec import RobotSpec, load_spec
-from sim.car import CarParameters, car_parameters
-from sim.surrogate import Deviation, Surrogate, load_surrogate
+from sim.surrogate import Surrogate, load_surrogate
 
 
 def calibrated_spec(robot: str, surrogate: str | None = None) -> RobotSpec:
@@ -23,19 +22,10 @@ def calibrated_spec(robot: str, surrogate: str | None = None) -> RobotSpec:
 
 
 def unmoved(surrogate: Surrogate, file: RobotSpec, spec: RobotSpec) -> Surrogate:
-    """The surrogate of a robot's ``file``, said relative to its calibrated ``spec``: what it really is does
-    not change when somebody measures it. Raises SpecError for a parameter that no car has."""
-    if not surrogate.name:
+    """The surrogate of a robot's ``file``, described by its calibrated ``spec``."""
+    if not surrogate.name or file.calibration == spec.calibration:
         return surrogate
-    true = car_parameters(file, surrogate.truths(file))
-    believed = car_parameters(spec)
-    reasons = {change.parameter: change.reason for change in surrogate.truth}
-    absolute = tuple(
-        Deviation(name, reasons.get(name, "as in the robot's file"), 0.0, getattr(true, name))
-        for name in CarParameters.__dataclass_fields__
-        if getattr(true, name) != getattr(believed, name)
-    )
-    return msgspec.structs.replace(surrogate, truth=absolute)
+    return msgspec.structs.replace(surrogate, file=file.calibration)
 
 
 def expired(spec: RobotSpec, now: datetime.datetime) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from functools import partial
 
 from launch.conductor import Conductor, Ending, EventLog
 from launch.notes import SessionNotes
-from launch.processes import wired_estops
+from launch.parts import wired_estops
 from launch.session import Session
 from launch.session_view import session_view
 from launch.snapshot import Reader, Snapshot

@@ -20,7 +20,7 @@ from launch.clearance import told
 from launch.manifest import ALONE
 from launch.manifest import FILE as MANIFEST
 from launch.operator import Operator, SimulatedOperator, StartLine
-from launch.processes import make_guardian, make_pilot, make_player, make_policies, server_config
+from launch.parts import make_guardian, make_pilot, make_player, make_policies, server_config
 from launch.replay.placing import PlacingOperator
 from launch.session import Session
 from launch.smoke_gate import SmokeProcess
@@ -71,7 +71,7 @@ class Lockstep:
         self.board = session.board(create=True)
         surrogate, world = manifest.surrogate, load_world(session.world)
         self.twin: Twin = make_twin(spec, world, session.generator("plant"), surrogate, truth)
-        rig = Rig(spec, self.twin, session.generator("emulators"), delays=surrogate.delays)
+        rig = Rig(surrogate.own(spec), self.twin, session.generator("emulators"), delays=surrogate.delays)
         ports = rig.ports(self.clock)
         drivers = [make_driver(spec, device, ports[device.name]) for device in spec.devices]
         self.guardian = make_guardian(session, drivers, self.board, self.clock)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from launch.spread import Each, carry_out
+from launch.spread import Each
 from robot.errors import SandlotError
 
 
 class RayCluster:
     """``address`` as ``ray.init`` takes it (``auto``: the one that runs on this machine; ``local``: a new
-    one). Raises SandlotError if there is none."""
+    one); ``carry_out``: what a worker does with an order. Raises SandlotError if there is none."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, carry_out: Callable[[bytes], bytes]) -> None:
         try:
             import ray
         except ImportError:
@@ -38,7 +38,7 @@ class RayCluster:
                 try:
                     each(numbers[answer], ray.get(answer))
                 except ray.exceptions.RayError as error:
-                    raise SandlotError(f"episodes failed on the Ray cluster: {error}") from error
+                    raise SandlotError(f"work failed on the Ray cluster: {error}") from error
 
     def close(self) -> None:
         self._ray.shutdown()

@@ -225,8 +225,8 @@ def create_session(
     course_data = load_course(course_path)
     file = load_spec(catalogue.find("robots", robot))
     spec = at_site(calibrated_spec(robot, surrogate), course_data.file.site)
-    # An unknown parameter is refused here, not by a process that dies.
     stand_in = unmoved(stand_in, file, spec)
+    stand_in.truths(spec)  # an unknown parameter is refused here, not by a process that dies
     spec = put_down(spec, setup.start or course_data.start)
     if (attended or not twin) and spec.enable.source == "simulated_operator":
         raise SpecError(

@@ -23,7 +23,7 @@ from launch.manifest import git_revision
 from launch.options.validate import ValidateOptions
 from launch.parity import parity
 from launch.results import add_result, results_file
-from launch.spread import spread
+from launch.spread import carry_out, spread
 from launch.validation_page import page
 from robot.bundle import SUFFIX, read_bundle
 from robot.errors import SandlotError
@@ -106,7 +106,7 @@ def driven(ray: str | None) -> Iterator[Drive]:
         return
     from launch.ray_cluster import RayCluster
 
-    cluster = RayCluster(ray)
+    cluster = RayCluster(ray, carry_out)
     try:
         yield partial(spread, cluster)
     finally:

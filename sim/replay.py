@@ -1,7 +1,8 @@
 """Windows of a robot's log on the twin: started from the log, sent what the robot was sent, many at once.
 
 In a window's lead-in the twin is held to the log: every slot its pose and velocity are put where the log has
-them, while servo, motor, speed loop, wheels and suspension follow. Then it is let go, and nobody corrects.
+them, while servo, motor, speed loop, wheels and suspension follow. Then it is let go, and nobody corrects. Or
+it is let go at the lead-in's begin: whatever the log has wrong, it is forgotten by the window's.
 """
 
 from __future__ import annotations
@@ -56,8 +57,9 @@ def replay_drive(
     delays_s: Array | None = None,
     timestep: float = TIMESTEP,
     threads: int = 0,
+    held: bool = True,
 ) -> Replayed:
-    """What the twin makes of each window.
+    """What the twin makes of each window, held to the log in its lead-in or (``held`` False) not.
 
     ``truths``: for each window, values of ``sim.car.CarParameters`` that differ from the calibration;
     ``delays_s``: how long a command is on the wire [s], to the millisecond (None: as ``CONDITIONS`` has it).
@@ -77,7 +79,7 @@ def replay_drive(
     current = np.full((n, windows.slots, slot_ms), np.nan)
     voltage = current.copy()
     for slot in range(lead + windows.slots):
-        if slot <= lead:
+        if slot <= (lead if held else 0):
             fleet.seat(everyone, windows.states[:, slot, :3], windows.states[:, slot, 3:])
         if slot >= lead:
             found[:, slot - lead] = _state(fleet)

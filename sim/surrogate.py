@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from robot.errors import SpecError, nearest
 from robot.interface import load_class
 from robot.layout import Struct
 from robot.plain_data import decode_struct
-from robot.spec import RobotSpec
+from robot.spec import Calibration, RobotSpec
 from sim.car import car_parameters
 from sim.emulators.line import LineDelay
 from sim.plant import Twin, TwinFactory
@@ -35,24 +36,31 @@ class Deviation(Struct):
 
 
 class Surrogate(Struct):
-    """``twin``: the ``module:Class`` of its physics (empty: the robot's own twin). Without a name it is the
-    robot's twin itself, as calibrated."""
+    """``twin``: the ``module:Class`` of its physics (empty: the robot's own twin). ``file``: the
+    calibration of the robot's file, if the spec has measured values in its place; what it really is does not
+    change when somebody measures it. Without a name it is the robot's twin itself, as calibrated."""
 
     name: str = ""
     description: str = ""
     twin: str = ""
     truth: tuple[Deviation, ...] = ()
     delays: tuple[LineDelay, ...] = ()
+    file: dict[str, Calibration] = msgspec.field(default_factory=dict)
+
+    def own(self, spec: RobotSpec) -> RobotSpec:
+        """What its body and its sensors are made after."""
+        return msgspec.structs.replace(spec, calibration=self.file or spec.calibration)
 
     def truths(self, spec: RobotSpec) -> dict[str, float]:
-        """The true values of what deviates, by name. Raises SpecError for a parameter that no car has."""
-        believed = car_parameters(spec)
-        names, true = [field.name for field in fields(believed)], {}
+        """The true values of what is not as the spec says, by name. Raises SpecError for a parameter that no
+        car has."""
+        believed, made = asdict(car_parameters(spec)), asdict(car_parameters(self.own(spec)))
+        true = {name: value for name, value in made.items() if value != believed[name]}
         for change in self.truth:
             name = change.parameter
-            if name not in names:
-                raise SpecError(f"surrogate {self.name}: no car has {name!r}; {nearest(name, names)}")
-            true[name] = getattr(believed, name) * change.factor + change.offset
+            if name not in made:
+                raise SpecError(f"surrogate {self.name}: no car has {name!r}; {nearest(name, made)}")
+            true[name] = made[name] * change.factor + change.offset
         return true
 
     def lines(self, spec: RobotSpec) -> list[str]:
@@ -61,7 +69,8 @@ class Surrogate(Struct):
         if self.twin:
             told.append(f"physics: {self.twin}")
         for name, true in self.truths(spec).items():
-            reason = next(change.reason for change in self.truth if change.parameter == name)
+            reasons = [change.reason for change in self.truth if change.parameter == name]
+            reason = reasons[0] if reasons else "as in the robot's file"
             told.append(f"{name}: {true:.4g}, not {getattr(believed, name):.4g} ({reason})")
         for line in self.delays:
             told.append(f"{line.device} to {line.to}: {1e3 * line.seconds:g} ms later ({line.reason})")
@@ -90,4 +99,4 @@ def make_twin(
     surrogate's, over which they go. Raises SpecError."""
     where = f"surrogate {surrogate.name}" if surrogate.twin else spec.name
     make: TwinFactory = load_class(surrogate.twin or spec.twin, f"{where}: twin")
-    return make(spec, world, rng, surrogate.truths(spec) | dict(truth or {}))
+    return make(surrogate.own(spec), world, rng, surrogate.truths(spec) | dict(truth or {}))

@@ -22,8 +22,9 @@ from calibration.chunks import chunks_of
 from calibration.drive import read_drive
 from calibration.identification import Identification
 from calibration.procedure import CalibrationError
-from calibration.twin_conclusion import MOST_CHUNKS, error
+from calibration.twin_conclusion import error
 from calibration.twin_parameters import TwinParameter, twin_parameters
+from calibration.twin_work import MOST_CHUNKS, TwinWork
 from launch.bench.row_file import append, read
 from launch.catalogue import find
 from launch.lockstep import Lockstep
@@ -43,8 +44,8 @@ from sim.validation.twin_validity import divergence, growth, windows_of
 
 MOST_DEVIATES = 2.0
 """Truths are drawn from the priors, within so many standard deviations."""
-MOST_DELAY_S = 0.004
-"""Of commands, more than the wire's own [s]: with 8 ms a car no longer arms (sim/surrogates/late.toml)."""
+MOST_DELAY_MS = 4
+"""Of commands, more than the wire's own [ms]: with 8 ms a car no longer arms (sim/surrogates/late.toml)."""
 BICYCLE_EVERY = 4
 WITHOUT_TRUTH = {"sim.bicycle:Bicycle": ("tyre_slip_rate",)}
 """Parameters that have no counterpart in other physics."""
@@ -125,9 +126,10 @@ def hidden(spec: RobotSpec, number: int, seed: int) -> tuple[Surrogate, dict[str
     for p in twin_parameters(spec):
         deviate = float(np.clip(rng.standard_normal(), -MOST_DEVIATES, MOST_DEVIATES))
         truth[p.name] = p.at(deviate)
-    delay = round(float(rng.uniform(0.0, MOST_DELAY_S)), 4)
     # What keeps a command keeps the question for what the sensors say, whose time is taken to be known: in a
-    # log's own time commands arrive as ever.
+    # log's own time commands arrive as ever. The emulated firmware hears at whole milliseconds only: of
+    # fractions, command and question would each be rounded up.
+    delay = 1e-3 * float(rng.integers(0, MOST_DELAY_MS, endpoint=True))
     truth["command_delay"] = command_delay(spec)
     changes = tuple(
         Deviation(name, "drawn", 0.0, value) for name, value in truth.items() if name != "command_delay"
@@ -150,13 +152,13 @@ def identify(number: int, seconds: float, seed: int, threads: int) -> Iterator[R
     assert recorded is not None
     early = np.arange(len(recorded.usable)) < FITTED * len(recorded.usable)
     fitted, held = (replace(recorded, usable=recorded.usable & part) for part in (early, ~early))
-    errors, parameters = load_errors(spec), twin_parameters(spec)
+    errors, parameters, work = load_errors(spec), twin_parameters(spec), TwinWork(threads)
     began, began_cpu = time.perf_counter(), time.process_time()
     chunks = chunks_of(spec, errors, [replace(whole, recording=fitted)], 2 * MOST_CHUNKS // 3)
-    fit = Identification(spec, chunks, parameters, threads).fit()
+    fit = Identification(spec, chunks, parameters, work).fit()
     wall_s, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
     judged = chunks_of(spec, errors, [replace(whole, recording=held)], MOST_CHUNKS // 3)
-    judge = Identification(spec, judged, parameters, threads)
+    judge = Identification(spec, judged, parameters, work)
     before, after = judge.residuals(np.stack((np.zeros(len(parameters)), fit.deviates), axis=-1))
     values = fit.values()
     windows = windows_of(spec, errors, [held], HELD_WINDOWS)

@@ -18,7 +18,7 @@ import numpy as np
 
 from launch.manifest import Setup
 from launch.operator import SimulatedOperator
-from launch.processes import make_guardian, make_policies
+from launch.parts import make_guardian, make_policies
 from launch.session import Session, create_session
 from robot.clock import SimulatedClock
 from robot.interface import Array, make_driver
@@ -147,7 +147,9 @@ class CalmSession:
         self.board = session.board(create=True)
         surrogate, world = session.manifest.surrogate, load_world(session.world)
         self.twin: Twin = make_twin(spec, world, session.generator("plant"), surrogate, truth)
-        self.rig = Rig(spec, self.twin, session.generator("emulators"), delays=surrogate.delays)
+        self.rig = Rig(
+            surrogate.own(spec), self.twin, session.generator("emulators"), delays=surrogate.delays
+        )
         ports = self.rig.ports(self.clock)
         drivers = [make_driver(spec, device, ports[device.name]) for device in spec.devices]
         self.guardian = make_guardian(session, drivers, self.board, self.clock)

@@ -75,7 +75,7 @@ def drive(spec: RobotSpec, surrogate: Surrogate, seed: int = 0) -> Course:
     twin_rng, rig_rng = np.random.default_rng(seed).spawn(2)
     twin = make_twin(spec, world, twin_rng, surrogate)
     clock = SimulatedClock(0)
-    ports = Rig(spec, twin, rig_rng, delays=surrogate.delays).ports(clock)
+    ports = Rig(surrogate.own(spec), twin, rig_rng, delays=surrogate.delays).ports(clock)
     device = next(d for d in spec.devices if d.name == spec.actuators[0].device)
     driver, measurements = make_driver(spec, device, ports[device.name]), Measurements(spec)
     period_ns, setpoint = round(1e9 / spec.rates.guardian_hz), np.zeros(2)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from calibration.book import Book, robot_id, stamp
 from calibration.drive import log_hash, read_drive
 from calibration.entry import Check, Entry, Finding, Quantity
 from calibration.procedure import CalibrationError, Estimate, Procedure
+from calibration.twin_work import MOST_CHUNKS, TwinWork
 from launch.calibrate.follow import follow
 from launch.calibrate.offline import VALID_DAYS, estimate, files_hash, source_of
 from launch.calibrate.procedures import PROCEDURES, SUGGESTED, named, names_for
@@ -36,6 +38,8 @@ from sim.surrogate import load_surrogate
 
 FAILED = 3
 """Exit code: it was measured, and is not good enough to be used."""
+MOST_CHUNKS_SPREAD = 10 * MOST_CHUNKS
+"""Stretches of the logs that are used when many machines replay them."""
 SPARE = 2.0
 """How many times as long as its legs a manoeuvre may take before the session ends by itself."""
 
@@ -84,17 +88,39 @@ def calibrate(options: CalibrateOptions) -> int:
 def _measure(console: Console, options: CalibrateOptions, names: Sequence[str]) -> int:
     """Drive what each needs, unless there is a log, and conclude."""
     failed, done = [], []
-    for name in names:
-        procedure = named(name)
-        console.print(f"[bold]{procedure.name}[/] {procedure.about}", highlight=False)
-        paths = options.log or (drive(console, options, name),)
-        entry = conclude(console, procedure, paths)
-        done.append(msgspec.to_builtins(entry))
-        if not entry.passed:
-            failed.append(procedure.name)
+    with identifying(console, options.ray) as work:
+        for name in names:
+            procedure = named(name, work)
+            console.print(f"[bold]{procedure.name}[/] {procedure.about}", highlight=False)
+            paths = options.log or (drive(console, options, name),)
+            entry = conclude(console, procedure, paths)
+            done.append(msgspec.to_builtins(entry))
+            if not entry.passed:
+                failed.append(procedure.name)
     if options.json:
         print(json.dumps({"entries": done, "failed": failed}))
     return FAILED if failed else 0
+
+
+@contextlib.contextmanager
+def identifying(console: Console, ray: str | None) -> Iterator[TwinWork]:
+    """How the twin is identified: told line by line, here or on the Ray cluster at an address. Raises
+    SandlotError if there is none."""
+
+    def tell(line: str) -> None:
+        console.print(f"  {line}", highlight=False, style="dim")
+
+    if ray is None:
+        yield TwinWork(progress=tell)
+        return
+    from launch.ray_cluster import RayCluster
+    from launch.spread_replays import SpreadReplays, carry_out
+
+    cluster = RayCluster(ray, carry_out)
+    try:
+        yield TwinWork(progress=tell, replays=SpreadReplays(cluster), most_chunks=MOST_CHUNKS_SPREAD)
+    finally:
+        cluster.close()
 
 
 def _id(spec: RobotSpec, options: CalibrateOptions) -> str:

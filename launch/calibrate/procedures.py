@@ -7,6 +7,7 @@ from typing import Final
 
 from calibration.jointed import joints_of
 from calibration.procedure import Procedure
+from calibration.twin_work import HERE, TwinWork
 from robot.errors import SandlotError, nearest
 from robot.interface import load_class
 from robot.spec import RobotSpec
@@ -34,15 +35,16 @@ def names_for(spec: RobotSpec) -> tuple[str, ...]:
     return tuple(name for name in PROCEDURES if (name in JOINTED) == jointed)
 
 
-def named(name: str) -> Procedure:
-    """``twin: quick weave`` is a suggested manoeuvre, from which the twin is identified. Raises SandlotError
-    with the nearest names."""
+def named(name: str, work: TwinWork = HERE) -> Procedure:
+    """``work``: how the twin is identified, if it is. ``twin: quick weave`` is a suggested manoeuvre, from
+    which the twin is identified. Raises SandlotError with the nearest names."""
     if name.startswith(SUGGESTED):
         suggested: Procedure = load_class(
             "calibration.suggested:SuggestedProcedure", f"calibration procedure {name}"
-        )(name.removeprefix(SUGGESTED))
+        )(name.removeprefix(SUGGESTED), work)
         return suggested
     if name not in PROCEDURES:
         raise SandlotError(f"no procedure {name!r}; {nearest(name, PROCEDURES)}")
-    procedure: Procedure = load_class(PROCEDURES[name], f"calibration procedure {name}")()
+    make = load_class(PROCEDURES[name], f"calibration procedure {name}")
+    procedure: Procedure = make(work) if name == "twin" else make()
     return procedure

@@ -27,6 +27,8 @@ class CalibrateOptions:
 
     The twin's parameters, from any driving: sandlot calibrate racer twin --log runs/racer/latest
 
+    From hours of driving, on a Ray cluster: sandlot calibrate racer twin --log runs/racer/* --ray auto
+
     A camera: sandlot calibrate racer camera --images pictures --board 8x6:0.03:0.022
 
     Mass and friction, from readings: sandlot calibrate racer mass --readings scales.toml
@@ -63,6 +65,8 @@ class CalibrateOptions:
     """For hand-eye: a TOML file of [[poses]], each hand and board a 4 x 4 matrix (docs/CALIBRATION.md)."""
     readings: Path | None = None
     """For mass and friction: a TOML file of what scales, rulers and boards showed (docs/CALIBRATION.md)."""
+    ray: str | None = None
+    """For twin: the Ray cluster that makes the replays (address, or auto); more of long logs is used then."""
     surrogate: str | None = None
     """Another robot than the twin, with entries of its own: a name (sim/surrogates) or a TOML file."""
     realtime: bool = False

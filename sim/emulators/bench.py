@@ -165,5 +165,5 @@ def run_bench(
         stop = partial(bool, asked)
     twin_rng, rig_rng = np.random.default_rng(seed).spawn(2)
     twin = make_twin(spec, world, twin_rng, surrogate)
-    rig = Rig(spec, twin, rig_rng, delays=surrogate.delays)
+    rig = Rig(surrogate.own(spec), twin, rig_rng, delays=surrogate.delays)
     Bench(rig, twin, directory, MonotonicClock(), twin.place).run(stop)

@@ -10,13 +10,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from calibration.chunks import CHANNELS, SECONDS, Chunks, chunks_of, modelled, spun
+from calibration.chunks import CHANNELS, SECONDS, Chunks, chunks_in, chunks_of, modelled, spun
 from calibration.drive import Drive, Samples
 from calibration.identification import Identification
 from calibration.noise_model import noise_of, trust
 from calibration.procedure import CalibrationError
 from calibration.twin_conclusion import conclusion
 from calibration.twin_parameters import TwinParameter, twin_parameters
+from calibration.twin_work import TwinWork
 from robot.spec import Calibration, load_spec
 from sim.car import car_parameters
 from sim.estimate_errors import load_errors
@@ -29,6 +30,7 @@ SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
 ERRORS = load_errors(SPEC)
 TRUTH = {"command_delay": 0.005, "servo_gain": -1.28, "servo_offset": 0.538, "wheel_radius": 0.0487}
 NAMES = tuple(TRUTH)
+ONE = TwinWork(threads=1)
 
 
 def parameters() -> tuple[TwinParameter, ...]:
@@ -86,7 +88,7 @@ def chunks(drive: Drive) -> Chunks:
 @pytest.mark.slow
 def test_hidden_parameters_are_found_and_a_held_out_stretch_is_explained(chunks: Chunks) -> None:
     kept, held = chunks.take(range(5)), chunks.take(range(5, 7))
-    fit = Identification(SPEC, kept, parameters(), threads=1).fit()
+    fit = Identification(SPEC, kept, parameters(), ONE).fit()
     values = fit.values()
     close = {"command_delay": 0.2, "servo_gain": 0.01, "servo_offset": 0.003, "wheel_radius": 0.004}
     for row, p in enumerate(fit.parameters):
@@ -94,7 +96,7 @@ def test_hidden_parameters_are_found_and_a_held_out_stretch_is_explained(chunks:
         slack = 5e-4 * abs(TRUTH[p.name])  # the lead-in's, which noise hides in other logs
         assert low - slack <= TRUTH[p.name] <= high + slack, p.name
         assert values[p.name] == pytest.approx(TRUTH[p.name], rel=close[p.name]), p.name
-    judge = Identification(SPEC, held, parameters(), threads=1)
+    judge = Identification(SPEC, held, parameters(), ONE)
     before, after = judge.residuals(np.stack((np.zeros(len(NAMES)), fit.deviates), axis=-1))
     found = conclusion(fit, held, before, after)
     assert all(check.passed for check in found.checks)
@@ -110,7 +112,7 @@ def test_hidden_parameters_are_found_and_a_held_out_stretch_is_explained(chunks:
 def test_at_the_truth_nothing_is_left_but_noise(chunks: Chunks) -> None:
     ours = parameters()
     at = np.array([p.deviate(TRUTH[p.name]) for p in ours])
-    left = Identification(SPEC, chunks.take([0, 3]), ours, threads=1).residuals(at[:, None])[0]
+    left = Identification(SPEC, chunks.take([0, 3]), ours, ONE).residuals(at[:, None])[0]
     noise, _ = noise_of(left)
     for channel, sigma, found in zip(CHANNELS, (0.0045, 0.004, 0.004, 0.3, 0.03), noise, strict=True):
         assert found < 2.5 * sigma, channel
@@ -167,6 +169,16 @@ def test_what_an_entry_measured_is_as_certain_as_it_says() -> None:
     before, after = ({p.name: p for p in twin_parameters(s)}["mass"] for s in (SPEC, spec))
     assert (before.value, before.sigma) == (car_parameters(SPEC).mass, 0.08)
     assert (after.value, after.sigma) == (3.9, pytest.approx(0.02 / 3.9))
+
+
+def test_a_stretch_that_only_spins_is_not_compared(drive: Drive, chunks: Chunks) -> None:
+    assert drive.recording is not None
+    states, layout = drive.recording.states.copy(), SPEC.state_layout
+    states[(drive.time_s > 6.0) & (drive.time_s < 8.5), layout.index("velocity_body_y")] -= 1.5
+    spins = replace(drive, recording=replace(drive.recording, states=states))
+    found = chunks_in(SPEC, ERRORS, spins)
+    assert 0 < len(found) < len(chunks)
+    assert (np.isfinite(found.measured).all(axis=-1).sum(axis=1) > 20).all()
 
 
 def test_too_little_driving_is_refused(drive: Drive) -> None:

@@ -11,6 +11,7 @@ import pytest
 from calibration.manoeuvre import Leg
 from calibration.suggestion import least_certain, present, suggest
 from calibration.twin_parameters import twin_parameters
+from calibration.twin_work import TwinWork
 from robot.spec import Calibration, load_spec
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
@@ -38,7 +39,7 @@ def test_turning_tells_the_steering_s_gain_and_driving_straight_does_not() -> No
         "straight": (Leg("go", 3.2, 1.5, 0.0),),
         "circle": (Leg("go", 3.2, 1.5, 0.2),),
     }
-    best, other = suggest(SPEC, candidates, ours, threads=1)
+    best, other = suggest(SPEC, candidates, ours, TwinWork(threads=1))
     assert (best.manoeuvre, other.manoeuvre) == ("circle", "straight")
     assert best.left["servo_gain"] < 0.2 < 0.9 < other.left["servo_gain"]
     assert max(best.left["wheel_radius"], other.left["wheel_radius"]) < 0.5

@@ -30,8 +30,12 @@ def entry(robot: str, days: int = 30) -> Entry:
         software="test",
         log_sha256="00",
         source="here",
-        quantities=(Quantity("servo_gain", "1/rad", -1.3), Quantity("steering_backlash", "rad", 0.03)),
-        covariance=((1e-4, 0.0), (0.0, 1e-6)),
+        quantities=(
+            Quantity("servo_gain", "1/rad", -1.3),
+            Quantity("steering_backlash", "rad", 0.03),
+            Quantity("gnss_antenna_x", "m", 0.02),
+        ),
+        covariance=((1e-4, 0.0, 0.0), (0.0, 1e-6, 0.0), (0.0, 0.0, 1e-6)),
         checks=(Check("residual", "m", 0.5, 1.0),),
     )
 
@@ -50,6 +54,8 @@ def test_measuring_a_surrogate_does_not_change_it(folder: Path) -> None:
     before = car_parameters(file, worn.truths(file))
     assert car_parameters(spec, unmoved(worn, file, spec).truths(spec)) == before
     assert car_parameters(spec, worn.truths(spec)) != before
+    sensed = unmoved(worn, file, spec).own(spec)
+    assert sensed.vector("gnss_antenna") == file.vector("gnss_antenna") != spec.vector("gnss_antenna")
 
 
 def test_the_twin_has_what_the_robot_s_entries_say(folder: Path) -> None:

@@ -30,8 +30,8 @@ from launch.options.keys import KeysShowOptions, KeysSigningOptions, KeysTrustOp
 from launch.options.onboard import OnboardOptions
 from launch.options.practice import PracticeOptions
 from launch.options.run import RunOptions
+from launch.parts import make_policies
 from launch.practice import onboard, practise
-from launch.processes import make_policies
 from launch.report import cards
 from launch.results import COLUMNS
 from launch.run import run

@@ -78,7 +78,7 @@ def test_two_workers_of_a_ray_cluster_give_the_same_results(
 
     machines = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     machines.add_node(num_cpus=1)
-    cluster = RayCluster(machines.address)
+    cluster = RayCluster(machines.address, spread.carry_out)
     try:
         shared = spread.spread(cluster, policy, setting, draws, lambda share, driving: None)
     finally:
@@ -91,4 +91,4 @@ def test_two_workers_of_a_ray_cluster_give_the_same_results(
 def test_no_cluster_is_told_with_what_to_do() -> None:
     pytest.importorskip("ray")
     with pytest.raises(SandlotError, match="`ray start --head` starts one"):
-        RayCluster("auto")
+        RayCluster("auto", spread.carry_out)

@@ -9,7 +9,7 @@ import pytest
 
 from launch.catalogue import find
 from launch.operator import SimulatedOperator
-from launch.processes import make_guardian
+from launch.parts import make_guardian
 from launch.session import create_session
 from robot.clock import SimulatedClock
 from robot.interface import make_driver

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from sim.estimate_errors import load_errors
 from sim.fleet import CarFleet
 from sim.fleet_drive import FleetDrive
 from sim.log_windows import ELEMENTS, Recording, Windows, cut, join
-from sim.replay import HALL, replay
+from sim.replay import HALL, replay, replay_drive
 from sim.speed_memory import speed_memory
 from sim.validation.targets import Targets
 from sim.validation.twin_validity import divergence, estimate_errors, growth, twin_validity_gate
@@ -96,6 +97,24 @@ def test_a_window_alone_is_what_it_is_among_others(own: tuple[Recording, np.ndar
     changed = replay(SPEC, join([several, several]), [{}] * 2 + [{"mass": 4.5}] * 2, threads=1)
     np.testing.assert_array_equal(changed[:2], together)
     assert np.abs(changed[2:] - together).max() > 1e-3
+
+
+def test_a_twin_that_is_let_go_at_once_forgets_what_the_log_has_wrong(
+    own: tuple[Recording, np.ndarray],
+) -> None:
+    right = windows(own[0]).take([0, 4])
+    faster = right.states.copy()
+    faster[:, :, 3] *= 1.02
+    faster[:, 1:, 5] += 0.1  # nobody looks there
+    wrong = replace(right, states=faster)
+
+    def apart(held: bool) -> np.ndarray:
+        one, other = (replay_drive(SPEC, w, threads=1, held=held).states for w in (right, wrong))
+        return np.abs(one - other)[:, 40:, 3:].max(axis=(0, 1))
+
+    free, held = apart(held=False), apart(held=True)
+    np.testing.assert_array_less(free, [0.002, 0.0005, 0.002])  # of 0.04 m/s
+    assert held[0] > 3.0 * free[0]
 
 
 def test_windows_end_where_the_robot_was_stopped_or_ticks_were_lost(
