@@ -19,7 +19,7 @@ class ValidateOptions:
 
     After a new calibration, in two minutes: sandlot validate racer.bundle --gate smoke
 
-    On a course of one's own: sandlot validate runs/racer/latest --course car-park.toml --world oval
+    On a course of one's own: sandlot validate runs/racer/latest --course mine.toml --world oval
 
     Against what is deployed: sandlot validate new.onnx --against deployed.onnx
 
