@@ -33,3 +33,12 @@ def find(kind: str, name: str) -> Path:
     if path.is_file():
         return path
     raise SpecError(f"no {kind.removesuffix('s')} {name!r}; {nearest(name, names(kind))}")
+
+
+def world(name: str | None, course: str) -> Path:
+    """The file of the twin's surroundings: as named, else as the course is called. Raises SpecError."""
+    try:
+        return find("worlds", name or course)
+    except SpecError as error:
+        hint = "" if name else f"; the twin needs surroundings for course {course!r}: name them with --world"
+        raise SpecError(f"{error}{hint}") from None

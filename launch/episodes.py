@@ -1,4 +1,4 @@
-"""Where episodes of the batched twin take place, by name: robot, course and the room of the same name."""
+"""Where episodes of the batched twin take place, by name: robot, course and the room around it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ from sim.world import load_world
 
 
 def course_setting(
-    robot: str, course: str, seconds: float | None = None, timestep: float = TIMESTEP, threads: int = 0
+    robot: str,
+    course: str,
+    seconds: float | None = None,
+    timestep: float = TIMESTEP,
+    threads: int = 0,
+    world: str | None = None,
 ) -> Setting:
     """The setting of a robot on a course of the catalogue. ``seconds``: how long an episode may last (None:
-    as the task's success says). Raises SandlotError with the nearest names."""
+    as the task's success says); ``world``: its surroundings (None: named like the course). Raises
+    SandlotError with the nearest names."""
     path = catalogue.find("courses", course)
     found = load_course(path)
     spec = at_site(calibrated_spec(robot), found.file.site)
@@ -23,7 +29,7 @@ def course_setting(
         spec=spec,
         contract=contract_of(spec, make_task(spec, found)),
         course=found,
-        world=load_world(catalogue.find("worlds", path.stem)),
+        world=load_world(catalogue.world(world, path.stem)),
         make_task=lambda: make_task(spec, found),
         seconds=seconds,
         timestep=timestep,

@@ -216,7 +216,7 @@ def create_session(
     setup asks for it, the robot has reduced authority. Its description is as calibrated.
     Raises SpecError for an unknown robot, course, surrogate or cost."""
     course_path = catalogue.find("courses", course)
-    world_path = _world(world, course_path.stem) if twin else None
+    world_path = catalogue.world(world, course_path.stem) if twin else None
     setup = setup or Setup()
     stand_in = Surrogate() if surrogate is None else load_surrogate(catalogue.find("surrogates", surrogate))
     if stand_in.name and not twin:
@@ -288,15 +288,6 @@ def _on_the_bench(spec: RobotSpec, person: bool) -> RobotSpec:
             "--bench-override and in calibration a person holds enable all the time: held_key or transmitter"
         )
     return reduced(spec)
-
-
-def _world(name: str | None, course: str) -> Path:
-    """The twin's surroundings: as named, else as the course is called."""
-    try:
-        return catalogue.find("worlds", name or course)
-    except SpecError as error:
-        hint = "" if name else f"; the twin needs surroundings for course {course!r}: name them with --world"
-        raise SpecError(f"{error}{hint}") from None
 
 
 def make_task(spec: RobotSpec, course: Course) -> Task:

@@ -58,10 +58,11 @@ def validate(options: ValidateOptions) -> int:
         episodes = FULL_EPISODES if options.gate == "full" else SMOKE_EPISODES
     if episodes < 1:
         raise SandlotError(f"--episodes {episodes}: at least 1 was expected")
-    setting = course_setting(options.robot, options.course, threads=options.threads)
+    setting = course_setting(options.robot, options.course, threads=options.threads, world=options.world)
     data = policy_bytes(options.source)
     digest = sha256(data)
-    name = f"{setting.spec.name}-{setting.course.name}-{options.gate}-{digest[:12]}"
+    place = setting.course.name if options.world is None else f"{setting.course.name}-in-{setting.world.name}"
+    name = f"{setting.spec.name}-{place}-{options.gate}-{digest[:12]}"
     folder = options.out or Path("validation") / name
     folder.mkdir(parents=True, exist_ok=True)
     policy = folder / "policy.onnx"
@@ -73,7 +74,8 @@ def validate(options: ValidateOptions) -> int:
     results = results_file(options.results, setting.spec.name, options.surrogate or "")
     crosschecks = TwinAndRobot(setting, logs_of(options.source, options.logs), results, digest)
     console.print(
-        f"{options.gate} gate of {options.source} on {setting.spec.name}, course {setting.course.name}",
+        f"{options.gate} gate of {options.source} on {setting.spec.name}, course {setting.course.name}, "
+        f"world {setting.world.name}",
         highlight=False,
     )
     with ProgressView(console) as view, driven(options.ray) as drive:

@@ -15,6 +15,7 @@ from sim.randomisation import Draws
 
 Cars = NDArray[np.intp]
 _UNFINISHED = 255
+_REDUCED = int(SafetyState.REDUCED)
 
 
 class EpisodeTally:
@@ -28,10 +29,12 @@ class EpisodeTally:
         self.rows = np.zeros(n, episode_dtype(len(draws.names), len(spec.safety.limits)))
         self.rows["number"], self.rows["draws"] = draws.numbers, draws.values
         self.rows["ending"], self.rows["limit"] = _UNFINISHED, -1
-        self.rows["best_cycle"], self.rows["margin"] = np.inf, np.inf
+        self.rows["best_cycle"] = np.inf
         self.ticks: NDArray[np.int64] = np.zeros(n, np.int64)
         self.start_cycles: Array = np.zeros(n)
         self.cycles: Array = np.zeros(n)
+        self._margin: Array = np.full(self.rows["margin"].shape, np.inf)
+        self._violated: NDArray[np.bool_] = np.zeros(self.rows["violated"].shape, bool)
         self._altered: NDArray[np.int64] = np.zeros(n, np.int64)
         self._reduced: NDArray[np.int64] = np.zeros(n, np.int64)
         self._touched: NDArray[np.int64] = np.zeros(n, np.int64)
@@ -48,13 +51,13 @@ class EpisodeTally:
     ) -> None:
         """A tick of these cars. ``requests`` and ``margins``: what each limit says of the truth, shape
         (n, n_limits)."""
-        rows = self.rows
-        rows["margin"][cars] = np.fmin(rows["margin"][cars], margins[cars])
-        rows["violated"][cars] |= requests[cars] != 0
-        self.ticks[cars] += 1
-        self._altered[cars] += guardian.altered[cars]
-        self._reduced[cars] += guardian.state[cars] == SafetyState.REDUCED
-        self._touched[cars] += senses.touched[cars]
+        some = cars if len(cars) < len(self.rows) else slice(None)
+        self._margin[some] = np.fmin(self._margin[some], margins[some])
+        self._violated[some] |= requests[some] != 0
+        self.ticks[some] += 1
+        self._altered[some] += guardian.altered[some]
+        self._reduced[some] += guardian.state[some] == _REDUCED
+        self._touched[some] += senses.touched[some]
 
     def acted(self, cars: Cars, action: Array, previous: Array) -> None:
         """A policy step of these cars: their executed actions now and before, shape (n, n_actions)."""
@@ -82,6 +85,7 @@ class EpisodeTally:
         """The episode is over."""
         row, ticks = self.rows[car], max(int(self.ticks[car]), 1)
         row["ending"], row["success"] = ending, ending == Ending.FINISHED
+        row["margin"], row["violated"] = self._margin[car], self._violated[car]
         row["duration"] = (ticks - 1) * self._period_ns * 1e-9
         row["cycles"] = self.cycles[car] - self.start_cycles[car]
         row["speed"] = row["cycles"] * self._length / max(float(row["duration"]), self._period_ns * 1e-9)

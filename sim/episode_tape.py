@@ -70,7 +70,7 @@ class EpisodeTape:
         made["altered"] = np.where(driving, guardian.altered[rows], guardian.valid[rows])
         made["request"] = guardian.request[rows]
         made["devices"] = DeviceFlag.OPEN | DeviceFlag.PROVEN
-        made["margin"] = guardian.monitors.margin[rows]
+        made["margin"] = guardian.monitors.margin[0, rows]
         made["requested"] = np.where(driving[:, None], guardian.requested[rows], guardian.setpoint[rows])
         made["allowed"] = np.where(driving[:, None], allowed[rows], guardian.sent[rows])
         made["sent"] = guardian.sent[rows]

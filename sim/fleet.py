@@ -27,7 +27,7 @@ Numbers = NDArray[np.intp]
 TYRES = 4
 """Contacts of a car that touches nothing but the floor it stands on."""
 
-DIVERGED = [int(getattr(mujoco.mjtWarning, f"mjWARN_BAD{what}")) for what in ("QPOS", "QVEL", "QACC")]
+DIVERGED = slice(int(mujoco.mjtWarning.mjWARN_BADQPOS), int(mujoco.mjtWarning.mjWARN_BADQACC) + 1)
 """Warnings after which MuJoCo has put a simulation back to its beginning."""
 
 
@@ -63,10 +63,13 @@ class CarFleet:
         self.motor = FleetMotor(self.cars, timestep)
         wheels = [base.joint(name).dofadr[0] for name in WHEELS]
         self._wheel_speeds = [batch.qvel[:, w] for w in wheels]
+        self._wheel_speed: Array = np.zeros(self.size)
+        """Mean of the four wheels [rad/s]."""
         self._wheel_places = [base.joint(name).qposadr[0] for name in WHEELS]
         self._wheels = wheels
-        quaternions = batch.expand("body_quat")
-        self._hubs = [quaternions[:, base.body(f"wheel_{name}").id] for name in WHEELS[:2]]
+        left, right = (base.body(f"wheel_{name}").id for name in WHEELS[:2])
+        self._hubs = batch.expand("body_quat")[:, left : right + 1 : right - left, ::3]
+        """Of the frames of the steered wheels, left and right, the quaternion's w and z, shape (n, 2, 2)."""
         self._position, self._velocity = batch.qpos, batch.qvel
         self._acceleration = batch.bind("qacc")
         self._rotation = batch.bind("xmat").reshape(self.size, -1, 3, 3)[:, base.body("car").id]
@@ -75,8 +78,8 @@ class CarFleet:
         self._up = np.array([0.0, 0.0, GRAVITY])
         self._imu = np.array(spec.vector("imu_position"))
         self._off_centre = bool(self._imu.any())
-        self.diverged: NDArray[np.bool_] = np.zeros(self.size, bool)
-        """Whose physics has failed; its values mean nothing."""
+        self._failed: NDArray[np.bool_] = np.zeros(self.size, bool)
+        """In whose physics MuJoCo has raised an error."""
         self.steering: Array = np.zeros(self.size)
         """The angles that the wheels have really reached [rad], left positive."""
         self._wanted: Array = np.zeros(self.size)
@@ -86,9 +89,11 @@ class CarFleet:
         self._gear = self._each("gear_ratio")
         self._limit, self._radius = self._each("steering_limit"), self._each("wheel_radius")
         self._wheelbase = np.array([car.front_axle + car.rear_axle for car in self.cars])
-        self._half_track = self._each("track_width") / 2
+        half = self._each("track_width") / 2
+        self._sides = np.stack((-half, half))
         self._lag = np.array([1.0 - math.exp(-timestep / car.steering_time_constant) for car in self.cars])
         self._turn = self._each("steering_rate") * timestep
+        self._turn_back = -self._turn
         self._play = self._each("steering_backlash") / 2
         everyone = np.arange(self.size)
         self._steer(everyone, np.zeros(self.size))
@@ -105,37 +110,45 @@ class CarFleet:
 
     def step(self, cars: Numbers | None = None) -> None:
         """One timestep of the cars with these sorted numbers, or of all; the others stand still in time."""
-        speeds = self._wheel_speeds
-        self._torque[:] = self.motor.step(0.25 * (speeds[0] + speeds[1] + speeds[2] + speeds[3]))
+        self._torque[:] = self.motor.step(self._wheel_speed)
         change = self._lag * (self._wanted - self._servo)
-        if change.any():
-            servo = self._servo = self._servo + np.minimum(np.maximum(change, -self._turn), self._turn)
+        if np.count_nonzero(change):
+            servo = self._servo = self._servo + np.minimum(np.maximum(change, self._turn_back), self._turn)
             angle = np.minimum(np.maximum(self.steering, servo - self._play), servo + self._play)
-            turning = np.flatnonzero(angle != self.steering)
-            self._steer(turning, angle[turning])
+            (turning,) = (angle != self.steering).nonzero()
+            if len(turning):
+                self._steer(turning, angle[turning])
         self._advance(cars, 1)
 
     def _advance(self, cars: Numbers | None, steps: int) -> None:
         try:
             self.batch.step(cars, steps)
         except SimulationError as error:
-            self.diverged[error.ids] = True
+            self._failed[error.ids] = True
+        self._read_wheels()
+
+    def _read_wheels(self) -> None:
+        a, b, c, d = self._wheel_speeds
+        self._wheel_speed = 0.25 * (a + b + c + d)
+
+    @property
+    def diverged(self) -> NDArray[np.bool_]:
+        """Whose physics has failed since it was placed, shape (n,); its values mean nothing."""
         bad = self.batch.warning[:, DIVERGED, 1].any(axis=1)
-        self.diverged |= bad | ~np.isfinite(self._position[:, 0])
+        return np.asarray(self._failed | bad | ~np.isfinite(self._position[:, 0]))
 
     # What the sensors feel, and the truth.
 
     @property
     def motor_speed(self) -> Array:
         """Mechanical speed of the motors [rad/s], shape (n,)."""
-        speeds = self._wheel_speeds
-        mean = 0.25 * (speeds[0] + speeds[1] + speeds[2] + speeds[3])
-        return np.asarray(mean * self._gear)
+        return np.asarray(self._wheel_speed * self._gear)
 
     @property
     def specific_force(self) -> Array:
         """What ideal accelerometers read [m/s^2], body frame, shape (n, 3)."""
-        force = np.einsum("ni,nij->nj", self._acceleration[:, :3] + self._up, self._rotation)
+        upward = self._acceleration[:, :3] + self._up
+        force = (upward[:, None] @ self._rotation)[:, 0]
         if self._off_centre:
             spin, spin_up = self._velocity[:, 3:6], self._acceleration[:, 3:6]
             force += np.cross(spin_up, self._imu) + np.cross(spin, np.cross(spin, self._imu))
@@ -145,6 +158,11 @@ class CarFleet:
     def angular_velocity(self) -> Array:
         """What ideal gyroscopes read [rad/s], body frame, shape (n, 3)."""
         return np.array(self._velocity[:, 3:6])
+
+    def inertial(self) -> Array:
+        """What an ideal inertial measurement unit reads: ``specific_force``, then ``angular_velocity``, shape
+        (n, 6)."""
+        return np.concatenate((self.specific_force, self._velocity[:, 3:6]), axis=1)
 
     @property
     def position(self) -> Array:
@@ -171,7 +189,8 @@ class CarFleet:
     def touching(self) -> NDArray[np.bool_]:
         """Whether there are more contacts than four tyres have, shape (n,): with a wall, or with the floor in
         a flip. A car that leans on a wall with a wheel in the air has no more."""
-        return np.asarray(self._contacts > TYRES)
+        touching: NDArray[np.bool_] = self._contacts > TYRES
+        return touching
 
     def place(self, cars: Numbers, poses: Array, speeds: Array | None = None) -> None:
         """Set cars down on their wheels, steering straight, motor off and cold: ``poses`` x, y [m], yaw
@@ -190,13 +209,14 @@ class CarFleet:
         batch.ctrl[cars] = 0.0
         batch.qacc_warmstart[cars] = 0.0
         batch.warning[cars] = 0
-        self.diverged[cars] = False
+        self._failed[cars] = False
         batch.forward(cars)
         if speeds is not None:
             yaw = poses[:, 2]
             batch.qvel[cars, 0], batch.qvel[cars, 1] = speeds * np.cos(yaw), speeds * np.sin(yaw)
             for wheel in self._wheels:
                 batch.qvel[cars, wheel] = speeds / self._radius[cars]
+        self._read_wheels()
 
     def seat(self, cars: Numbers, poses: Array, velocities: Array) -> None:
         """Move driving cars: ``poses`` x, y [m], yaw [rad], and ``velocities`` forward, leftward [m/s], yaw
@@ -217,15 +237,14 @@ class CarFleet:
     def _steer(self, cars: Numbers, angles: Array) -> None:
         """Turn front wheels' hinge frames as ``sim.car.ackermann`` says. The C library's functions, not
         numpy's, which may differ from them in the last bit."""
-        self.steering[cars] = angles
-        length, half = self._wheelbase[cars], self._half_track[cars]
-        tangent = np.array(list(map(math.tan, angles.tolist())))
-        reach = length * tangent
-        for hub, side in zip(self._hubs, (-half, half), strict=True):
-            turns = np.array(list(map(math.atan, (reach / (length + side * tangent)).tolist())))
-            halves = (turns / 2).tolist()
-            hub[cars, 0] = list(map(math.cos, halves))
-            hub[cars, 3] = list(map(math.sin, halves))
+        some = cars if len(cars) < self.size else slice(None)
+        self.steering[some] = angles
+        length = self._wheelbase[some]
+        tangent = np.array([*map(math.tan, angles.tolist())])
+        turns = length * tangent / (length + self._sides[:, some] * tangent)
+        halves = [math.atan(turn) / 2 for turn in turns.ravel().tolist()]
+        w_and_z = np.array([*map(math.cos, halves), *map(math.sin, halves)])
+        self._hubs[some] = w_and_z.reshape(2, 2, -1).T
 
     def _settled(self, like: Sequence[int], steps: int) -> Array:
         """Generalised position of every car at rest on its tyres, shape (n, nq); cars of equal parameters

@@ -28,6 +28,8 @@ from sim.fleet import CarFleet, Numbers
 from sim.plant import Array
 
 DT = STEP_NS * 1e-9
+RAMP_STEP = SPEED_RAMP * DT
+"""Of the speed loop's target [1/min]."""
 WAITING = 128
 """Setpoints that may be on their way at once: at 100 Hz a delay of more than a second."""
 _NEVER = np.iinfo(np.int64).max
@@ -83,13 +85,19 @@ class FleetDrive:
         self._steps: Array = np.zeros((WAITING, n))
         self._put: NDArray[np.int64] = np.zeros(n, np.int64)
         self._taken: NDArray[np.int64] = np.zeros(n, np.int64)
+        self._due: NDArray[np.int64] = np.full(n, _NEVER, np.int64)
+        """When the oldest that waits arrives [ms]."""
         self._next_ms = _NEVER
         self._latest: NDArray[np.int64] = np.zeros(n, np.int64)
         self._everyone = np.arange(n)
         # The firmware's own.
         self._driving: NDArray[np.bool_] = np.zeros(n, bool)
+        self._all_drive = False
+        self._erpm: Array = np.zeros(n)
         self._target, self._ramped, self._error = np.zeros(n), np.zeros(n), np.zeros(n)
         self._integral, self._derivative = np.zeros(n), np.zeros(n)
+        self._gathered = self._integral
+        """The integral before the newest step, which its output goes by."""
         self._current_sum: Array = np.zeros(n)
         self._current_count = 0
 
@@ -105,7 +113,10 @@ class FleetDrive:
         self._integral[cars] = integral
         self._arrives[:, cars] = _NEVER
         self._put[cars] = self._taken[cars] = self._latest[cars] = 0
-        self._look_ahead()
+        self._due[cars] = _NEVER
+        self._next_ms = int(self._due.min())
+        self._all_drive = bool(self._driving.all())
+        self._erpm = self.erpm()
         self._servo[cars] = self._servo_steps(np.zeros(1))[0]
         self._pulses[cars] = self._servo[cars] / 1e3
         self._fleet.servo(self._pulses)
@@ -124,7 +135,8 @@ class FleetDrive:
         self._asked[slot, self._everyone] = np.where(erpm == 0.0, np.nan, erpm)
         self._steps[slot, self._everyone] = self._servo
         self._put += 1
-        self._look_ahead()
+        self._due = np.minimum(self._due, self._latest)
+        self._next_ms = int(self._due.min())
         return np.stack(
             (erpm / self._gain, (self._servo / SERVO_STEPS - self._servo_offset) / self._servo_gain), -1
         )
@@ -135,16 +147,16 @@ class FleetDrive:
         self.time_ms += 1
         if self.time_ms % self._physics_ms == 0:
             fleet.step(cars)
+            self._erpm = self.erpm()
+        erpm = self._erpm
         self._current_sum += fleet.motor.current
         self._current_count += 1
-        erpm = fleet.motor_speed * self._erpm_per_rad_s
         while self.time_ms >= self._next_ms:
             self._arrive(erpm)
-        amperes = self._speed_loop(erpm)
-        limit = np.where(amperes * erpm >= 0.0, self._limit, self._brake_limit)
-        limited = np.minimum(np.maximum(amperes, -limit), limit)
-        fleet.motor.wanted = np.where(self._driving, limited, min(self._stop_current, self._brake_limit))
-        fleet.motor.braking = ~self._driving
+        slow = self._speed_loop(erpm)
+        if (self.time_ms + 1) % self._physics_ms == 0:  # between two of its steps nobody asks
+            fleet.motor.wanted = self._amperes(erpm, slow)
+            fleet.motor.braking = ~self._driving
 
     def mean_current(self) -> Array:
         """Of the motors since the last call [A], as the controller reports it, shape (n,)."""
@@ -163,38 +175,52 @@ class FleetDrive:
 
     def _arrive(self, erpm: Array) -> None:
         """Let every controller obey the oldest command that has arrived."""
-        slot = self._taken % WAITING
-        here = self._arrives[slot, self._everyone] <= self.time_ms
-        asked, steps = self._asked[slot, self._everyone], self._steps[slot, self._everyone]
-        drives = here & np.isfinite(asked)
+        (cars,) = (self._due <= self.time_ms).nonzero()
+        slot = self._taken[cars] % WAITING
+        asked = self._asked[slot, cars]
+        drives = np.isfinite(asked)
         # The ramp starts from where the motor is, and the loop from rest.
-        begins = drives & ~self._driving
-        np.copyto(self._ramped, erpm, where=begins)
+        begins = cars[drives & ~self._driving[cars]]
+        self._ramped[begins] = erpm[begins]
         for values in (self._integral, self._derivative, self._error):
             values[begins] = 0.0
-        np.copyto(self._target, asked, where=drives)
-        self._driving = np.where(here, drives, self._driving)
-        np.copyto(self._pulses, steps / 1e3, where=here)
+        self._target[cars[drives]] = asked[drives]
+        self._driving[cars] = drives
+        self._all_drive = bool(self._driving.all())
+        self._pulses[cars] = self._steps[slot, cars] / 1e3
         self._fleet.servo(self._pulses)
-        self._arrives[slot[here], self._everyone[here]] = _NEVER
-        self._taken += here
-        self._look_ahead()
+        self._arrives[slot, cars] = _NEVER
+        self._taken[cars] += 1
+        self._due[cars] = self._arrives[self._taken[cars] % WAITING, cars]
+        self._next_ms = int(self._due.min())
 
-    def _look_ahead(self) -> None:
-        """When the next command of all arrives."""
-        self._next_ms = int(self._arrives[self._taken % WAITING, self._everyone].min())
-
-    def _speed_loop(self, erpm: Array) -> Array:
-        """Current [A] that the speed controller asks for (``VescDevice._speed_loop``)."""
-        step = SPEED_RAMP * DT
-        self._ramped += np.minimum(np.maximum(self._target - self._ramped, -step), step)
+    def _speed_loop(self, erpm: Array) -> NDArray[np.bool_] | None:
+        """A step of the speed controllers (``VescDevice._speed_loop``). Whose motor is so slow that it is
+        released, if any's is."""
+        self._ramped += np.minimum(np.maximum(self._target - self._ramped, -RAMP_STEP), RAMP_STEP)
         error = self._ramped - erpm
-        slow = np.abs(self._ramped) < SPEED_MINIMUM
         change = SPEED_KD_FILTER * ((error - self._error) * (SPEED_KD / DT / 20.0) - self._derivative)
-        self._derivative += np.where(slow, 0.0, change)
-        self._error = error
-        output = error * (SPEED_KP / 20.0) + self._integral + self._derivative
-        integral = np.minimum(np.maximum(self._integral + error * (SPEED_KI * DT / 20.0), -1.0), 1.0)
-        self._integral = np.where(slow, 0.0, integral)
-        asked = np.minimum(np.maximum(output, -1.0), 1.0) * self._limit
-        return np.where(slow, 0.0, asked)
+        slow = np.abs(self._ramped) < SPEED_MINIMUM
+        any_slow = np.count_nonzero(slow)
+        if any_slow:
+            change[slow] = 0.0
+        self._derivative += change
+        self._error, self._gathered = error, self._integral
+        self._integral = np.minimum(np.maximum(self._integral + error * (SPEED_KI * DT / 20.0), -1.0), 1.0)
+        if not any_slow:
+            return None
+        self._integral[slow] = 0.0
+        return slow
+
+    def _amperes(self, erpm: Array, slow: NDArray[np.bool_] | None) -> Array:
+        """What the controllers ask of their motors [A]; of a braking one its magnitude."""
+        output = self._error * (SPEED_KP / 20.0) + self._gathered + self._derivative
+        amperes = np.minimum(np.maximum(output, -1.0), 1.0) * self._limit
+        if slow is not None:
+            amperes[slow] = 0.0
+        if self._brake_limit < self._limit:
+            limit = np.where(amperes * erpm >= 0.0, self._limit, self._brake_limit)
+            amperes = np.minimum(np.maximum(amperes, -limit), limit)
+        if not self._all_drive:
+            amperes[~self._driving] = min(self._stop_current, self._brake_limit)
+        return np.asarray(amperes)

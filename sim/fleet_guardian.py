@@ -28,22 +28,28 @@ from sim.plant import Array
 
 Flags = NDArray[np.bool_]
 _TIMED = (SafetyState.ACTIVE, SafetyState.REDUCED, SafetyState.HOLD)
+# Plain numbers: numpy takes ten times as long to compare with an enumeration's member.
+_ACTIVE, _REDUCED = int(SafetyState.ACTIVE), int(SafetyState.REDUCED)
+_NONE, _NO_CAUSE = int(Request.NONE), int(Cause.NONE)
 _NEVER = np.iinfo(np.int64).max
 
 
 class FleetMonitors:
     """``robot.safety.monitors.Monitors`` for ``size`` robots: freshness of the required sensors, then the
-    spec's limits. ``margin``: to each limit, shape (size, n_limits)."""
+    spec's limits. ``views``: of how many states of each robot they are asked, such as what it believes and
+    what is true. ``margin``: to each limit, shape (views, size, n_limits)."""
 
-    def __init__(self, spec: RobotSpec, size: int) -> None:
+    def __init__(self, spec: RobotSpec, size: int, views: int = 1) -> None:
         layout = self.layout = ElementLayout(spec)
-        self.elements: Array = np.full((size, layout.size), np.nan)
-        self.elements[:, layout.heartbeats] = 0.0
-        self.elements[:, layout.novelty] = 0.0
+        self.elements: Array = np.full((views, size, layout.size), np.nan)
+        self.elements[..., layout.heartbeats] = 0.0
+        self.elements[..., layout.novelty] = 0.0
         self.freshness = Freshness(spec, (size,))
+        stale = self.freshness.stale  # filled anew in place
+        self._stale = np.broadcast_to(stale, (views, *stale.shape))
         self.fence = None if spec.safety.fence is None else Fence(spec, spec.safety.fence)
-        self._signals = Signals(spec, layout, (size,))
-        self.limits = Limits(spec, layout, (size,))
+        self._signals = Signals(spec, layout, (views, size))
+        self.limits = Limits(spec, layout, (views, size))
 
     @property
     def margin(self) -> Array:
@@ -58,40 +64,41 @@ class FleetMonitors:
     def update(
         self,
         now_ns: int,
-        state: Array,
-        deviation: Array,
+        states: Array,
+        deviations: Array,
         sensors: Array,
         sent: Array,
         times_ns: Times,
         sequences: Counts,
         moving: Flags,
     ) -> tuple[NDArray[np.int64], Flags]:
-        """What each limit requests, shape (size, n_limits), and which sensors are of no use, shape
-        (size, n_sensors)."""
+        """What each limit requests, shape (views, size, n_limits), and which sensors are of no use, shape
+        (size, n_sensors). ``states``, ``deviations``: shape (views, size, n_state)."""
         layout, elements, fresh = self.layout, self.elements, self.freshness
-        elements[:, layout.state], elements[:, layout.deviation] = state, deviation
-        elements[:, layout.sensors], elements[:, layout.sent] = sensors, sent
+        elements[..., layout.state], elements[..., layout.deviation] = states, deviations
+        elements[..., layout.sensors], elements[..., layout.sent] = sensors, sent
         with np.errstate(invalid="ignore", over="ignore"):  # of a robot whose physics has diverged
             fresh.update(now_ns, times_ns, sequences, sensors)
             dead = fresh.stale | (fresh.frozen & moving[:, None])
             bad = fresh.required & (dead | ~fresh.finite)
             if self.fence is not None and layout.fence is not None:
-                elements[:, layout.fence] = self.fence.margin(state, deviation)
+                elements[..., layout.fence] = self.fence.margin(states, deviations)
             self._signals.update(now_ns, elements)
-            requests = self.limits.update(now_ns, elements, fresh.stale)
+            requests = self.limits.update(now_ns, elements, self._stale)
         return requests, bad
 
 
 class FleetGuardian:
     """Guards ``size`` robots. Once a tick: ``offer`` the pilots' commands, ``tick``, send what it allows, and
-    tell it with ``went`` what was sent.
+    tell it with ``went`` what was sent. It acts on the first of ``views`` states of each robot; what the
+    limits say of the others is there to be read: ``requests``, shape (views, size, n_limits).
 
     ``state``, ``cause``: of each robot's kernel (``SafetyState``, ``Cause`` values), ``limit``: which limit
     asked for the worst (its number, -1: none), shape (size,). ``altered``: whether the newest command was.
     """
 
-    def __init__(self, spec: RobotSpec, size: int) -> None:
-        self.monitors = FleetMonitors(spec, size)
+    def __init__(self, spec: RobotSpec, size: int, views: int = 1) -> None:
+        self.monitors = FleetMonitors(spec, size, views)
         self._spec = spec
         self._timing = Timing.of(spec)
         self._barrier = Barrier(spec, self.monitors.fence)
@@ -120,6 +127,7 @@ class FleetGuardian:
         self.limit: NDArray[np.int64] = np.full(size, -1, np.int64)
         self.request: NDArray[np.int64] = np.zeros(size, np.int64)
         """The worst that was asked for in the newest tick (``Request`` values)."""
+        self.requests: NDArray[np.int64] = np.zeros(self.monitors.margin.shape, np.int64)
         self.altered: Flags = np.zeros(size, bool)
         self.requested: Array = self._anchor.copy()
         """What was asked of the drives in the newest tick, on the way to the command [actuator units]."""
@@ -128,7 +136,7 @@ class FleetGuardian:
     @property
     def authority(self) -> Flags:
         """Whose pilot's commands are actuated, if there are any, shape (size,)."""
-        return np.asarray((self.state == SafetyState.ACTIVE) | (self.state == SafetyState.REDUCED))
+        return np.asarray((self.state == _ACTIVE) | (self.state == _REDUCED))
 
     def start(self, now_ns: int, setpoint: Array) -> None:
         """All robots are active from now on, with these setpoints in force, shape (size, n_actuators)."""
@@ -142,7 +150,7 @@ class FleetGuardian:
 
     def offer(self, now_ns: int, spoken: Flags, time_ns: NDArray[np.int64], setpoint: Array) -> None:
         """New commands of the robots in ``spoken``: when they were written [ns], and what they ask for."""
-        if not spoken.any():
+        if not np.count_nonzero(spoken):
             return
         late = spoken & ((now_ns - time_ns > self._timeout_ns) | (self.valid & (time_ns < self._time_ns)))
         finite = np.isfinite(setpoint).all(axis=1)
@@ -161,21 +169,22 @@ class FleetGuardian:
     def tick(
         self,
         now_ns: int,
-        state: Array,
-        deviation: Array,
+        states: Array,
+        deviations: Array,
         sensors: Array,
         times_ns: Times,
         sequences: Counts,
     ) -> tuple[Array, Flags]:
         """Judge, and say what goes to the drives: setpoints, shape (size, n_actuators), and who brakes
-        instead, shape (size,)."""
+        instead, shape (size,). ``states``, ``deviations``: shape (views, size, n_state)."""
+        state = states[0]
         slow = np.abs(state[:, self._standstill]) < self._slow_below
-        requests, bad = self.monitors.update(
-            now_ns, state, deviation, sensors, self.sent, times_ns, sequences, ~slow
+        self.requests, bad = self.monitors.update(
+            now_ns, states, deviations, sensors, self.sent, times_ns, sequences, ~slow
         )
         self._stand(now_ns, slow & self.monitors.dependable)
-        self._judge(now_ns, state, requests, bad)
-        return self._act(state, deviation)
+        self._judge(now_ns, state, self.requests[0], bad)
+        return self._act(state, deviations[0])
 
     def went(self, sent: Array) -> None:
         """What the drives were sent in this tick, after quantisation; NaN where nothing went out."""
@@ -189,16 +198,19 @@ class FleetGuardian:
 
     def _stand(self, now_ns: int, slow: Flags) -> None:
         self._slow_since[~slow] = _NEVER
-        np.minimum(self._slow_since, np.where(slow, now_ns, _NEVER), out=self._slow_since)
+        self._slow_since[slow] = np.minimum(self._slow_since[slow], now_ns)
         self.still = slow & (now_ns - self._slow_since >= STILL_NS)
 
     def _judge(self, now_ns: int, state: Array, requests: NDArray[np.int64], bad: Flags) -> None:
         """The worst of what is asked for, the first of equals, and a step of the state machines concerned."""
-        lost = ~np.isfinite(state).all(axis=1)
-        request = np.where(lost, Request.CATEGORY1, Request.NONE).astype(np.int64)
-        cause = np.where(lost, Cause.ESTIMATOR, Cause.NONE).astype(np.int64)
-        limit = np.full(len(request), -1, np.int64)
-        if bad.any():
+        request = np.full(len(state), _NONE, np.int64)
+        cause = np.full(len(state), _NO_CAUSE, np.int64)
+        limit = np.full(len(state), -1, np.int64)
+        finite = np.isfinite(state)
+        if np.count_nonzero(finite) < finite.size:
+            lost = ~finite.all(axis=1)
+            request[lost], cause[lost] = Request.CATEGORY1, Cause.ESTIMATOR
+        if np.count_nonzero(bad):
             first = bad.argmax(axis=1)
             rows = np.arange(len(bad))
             fresh = self.monitors.freshness
@@ -206,13 +218,13 @@ class FleetGuardian:
             why = np.where(infinite, Cause.SENSOR_NOT_FINITE, Cause.SENSOR_STALE)
             worse = bad.any(axis=1) & (request < Request.CATEGORY2)
             request[worse], cause[worse] = Request.CATEGORY2, why[worse]
-        if requests.any():
+        if np.count_nonzero(requests):
             first = requests.argmax(axis=1)
             asked = requests[np.arange(len(requests)), first]
             worse = asked > request
             request[worse], cause[worse], limit[worse] = asked[worse], Cause.LIMIT, first[worse]
         silent = now_ns - self._time_ns > self._timeout_ns
-        if silent.any() or self._not_finite.any():
+        if np.count_nonzero(silent) or np.count_nonzero(self._not_finite):
             broken = self._not_finite >= NOT_FINITE_LIMIT
             silent &= np.isin(self.state, _TIMED) & ~broken
             for mask, asked_for, why in (
@@ -222,7 +234,7 @@ class FleetGuardian:
                 worse = mask & (request < asked_for)
                 request[worse], cause[worse], limit[worse] = asked_for, why[worse], -1
         self.request = request
-        for robot in np.flatnonzero((request != Request.NONE) | (self.state != SafetyState.ACTIVE)).tolist():
+        for robot in np.flatnonzero((request != _NONE) | (self.state != _ACTIVE)).tolist():
             before = self.kernels[robot]
             after = step(
                 before,
@@ -247,8 +259,8 @@ class FleetGuardian:
         with np.errstate(invalid="ignore"):
             safe = self._barrier.filter(requested, self._anchor, state, deviation)
         allowed = self._projection.project(safe, self._anchor, 1.0, self._before)
-        reduced = self.state == SafetyState.REDUCED
-        if reduced.any():
+        reduced = self.state == _REDUCED
+        if np.count_nonzero(reduced):
             scale = self._spec.safety.reduced_scale
             anchor, before = self._anchor[reduced], self._before[reduced]
             allowed[reduced] = self._projection.project(safe[reduced], anchor, scale, before)

@@ -57,11 +57,15 @@ class FleetSenses:
         self.deviation: Array = np.tile(errors.deviation, (n, 1))
         self._period_ns = round(1e9 / spec.rates.guardian_hz)
         self._heading, self._impact = layout.index("heading"), layout.index("impact")
-        force = layout["specific_force"]
+        self._position, self._velocity = layout["position_world"], layout["velocity_body"]
+        self._yaw_rate, self._upright = layout["yaw_rate"], layout["upright"]
+        force = self._specific_force = layout["specific_force"]
         self._force = slice(force.start, force.start + 2)
         ticks = errors.lag_s * spec.rates.guardian_hz
         self._whole = np.minimum(ticks.astype(np.intp), HISTORY - 2)
-        self._part = np.minimum(ticks - self._whole, 1.0)
+        part = np.minimum(ticks - self._whole, 1.0)
+        self._parts = np.stack((1.0 - part, part))[:, None]
+        """Of the tick before the lag and of the one before that, shape (2, 1, n_state)."""
         self._elements = np.arange(layout.size)
         self._history: Array = np.zeros((HISTORY, n, layout.size))
         """Of tick k at k modulo its length."""
@@ -73,7 +77,7 @@ class FleetSenses:
         self._drift: Array = np.zeros((n, layout.size))
         with np.errstate(divide="ignore"):
             self._kept = np.exp(-1.0 / (spec.rates.guardian_hz * errors.drift_time_s))
-        self._fresh = np.sqrt(1.0 - self._kept**2)
+        self._grown = np.sqrt(1.0 - self._kept**2) * errors.drift
         self._imu: Array = np.zeros((n, 6))
         self._imu_gain = 1.0 - math.exp(-2.0 * math.pi * IMU_BANDWIDTH_HZ * IMU_STEP_NS * 1e-9)
         self._imu_ms = IMU_STEP_NS // STEP_NS
@@ -99,8 +103,7 @@ class FleetSenses:
 
     def start(self) -> None:
         """All cars begin from where they stand or roll now, with an estimate that has settled."""
-        self._imu[:, :3] = self._fleet.specific_force
-        self._imu[:, 3:] = self._fleet.angular_velocity
+        self._imu = self._fleet.inertial()
         self._imu[:, :2] = 0.0  # set down: what the springs feel in the first step is no blow
         self._observe(self.truth)
         self._history[:] = self.truth
@@ -113,9 +116,7 @@ class FleetSenses:
     def step(self) -> None:
         """A millisecond has passed."""
         if self._drive.time_ms % self._imu_ms == 0:
-            fleet = self._fleet
-            self._imu[:, :3] += self._imu_gain * (fleet.specific_force - self._imu[:, :3])
-            self._imu[:, 3:] += self._imu_gain * (fleet.angular_velocity - self._imu[:, 3:])
+            self._imu += self._imu_gain * (self._fleet.inertial() - self._imu)
         self.touched |= self._fleet.touching
 
     def tick(self, now_ns: int) -> None:
@@ -133,14 +134,14 @@ class FleetSenses:
         self._impacts(self._blows, self.truth)
 
         newer = (self._ticks - self._whole) % HISTORY
-        older = history[newer, :, self._elements].T
-        oldest = history[newer - 1, :, self._elements].T
-        back, further = older - self.truth, oldest - self.truth
-        for change in (back, further):
-            change[:, self._heading] = np.remainder(change[:, self._heading] + np.pi, 2 * np.pi) - np.pi
-        self._drift = self._kept * self._drift + self._fresh * self._errors.drift * draws[:, size : 2 * size]
+        then = history[np.stack((newer, newer - 1)), :, self._elements].transpose(0, 2, 1)
+        changes = then - self.truth
+        turns = changes[:, :, self._heading]
+        changes[:, :, self._heading] = np.remainder(turns + np.pi, 2 * np.pi) - np.pi
+        back, further = changes * self._parts
+        self._drift = self._kept * self._drift + self._grown * draws[:, size : 2 * size]
         error = self._drift + self._errors.noise * draws[:, :size]
-        estimate = self.truth + (1.0 - self._part) * back + self._part * further + self._scale * error
+        estimate = self.truth + back + further + self._scale * error
         estimate[:, self._heading] = np.remainder(estimate[:, self._heading] + np.pi, 2 * np.pi) - np.pi
         self.estimate = estimate
         self._impacts(self._seen_blows, estimate)
@@ -149,22 +150,19 @@ class FleetSenses:
 
     def _impacts(self, blows: Array, state: Array) -> None:
         """The largest horizontal specific force of the last tenth of a second, into the state."""
-        blows[1:] = blows[:-1]
-        blows[0] = np.hypot(*state[:, self._force].T)
+        blows[self._ticks % len(blows)] = np.hypot(*state[:, self._force].T)
         state[:, self._impact] = blows.max(axis=0)
 
     def _observe(self, state: Array) -> None:
-        """The truth now, in the state layout; ``impact`` is left."""
-        fleet, layout = self._fleet, self._layout
-        rotation, spin = fleet.attitude(), fleet.angular_velocity
-        velocity = np.einsum("nij,ni->nj", rotation, fleet.velocity)
-        state[:, layout["position_world"]] = fleet.position[:, :2]
+        """The truth now, in the state layout; ``impact`` is left, and ``gyro_bias`` is zero as it was."""
+        fleet, rotation = self._fleet, self._fleet.attitude()
+        velocity = (fleet.velocity[:, None] @ rotation)[:, 0]
+        state[:, self._position] = fleet.position[:, :2]
         state[:, self._heading] = np.arctan2(rotation[:, 1, 0], rotation[:, 0, 0])
-        state[:, layout["velocity_body"]] = velocity[:, :2]
-        state[:, layout["yaw_rate"]] = spin[:, 2:]
-        state[:, layout["gyro_bias"]] = 0.0
-        state[:, layout["specific_force"]] = self._imu[:, :3]
-        state[:, layout["upright"]] = rotation[:, 2, 2, None]
+        state[:, self._velocity] = velocity[:, :2]
+        state[:, self._yaw_rate] = fleet.angular_velocity[:, 2:]
+        state[:, self._specific_force] = self._imu[:, :3]
+        state[:, self._upright] = rotation[:, 2, 2, None]
 
     def _sense(self, now_ns: int, draws: Array) -> None:
         fleet, values = self._fleet, self.sensors
@@ -185,11 +183,11 @@ class FleetSenses:
 
     def _fix(self, values: Array, noise: Array) -> None:
         """A satellite fix of some ticks ago: position, velocity (x, y, z each), accuracies, carrier fixed."""
-        layout, then = self._layout, self._history[(self._ticks - self._fix_lag) % HISTORY]
+        then = self._history[(self._ticks - self._fix_lag) % HISTORY]
         heading = then[:, self._heading]
-        vx, vy = then[:, layout["velocity_body"]].T
+        vx, vy = then[:, self._velocity].T
         cosine, sine = np.cos(heading), np.sin(heading)
-        values[:, :2] = then[:, layout["position_world"]] + noise[:, :2]
+        values[:, :2] = then[:, self._position] + noise[:, :2]
         values[:, 3] = cosine * vx - sine * vy + noise[:, 2]
         values[:, 4] = sine * vx + cosine * vy + noise[:, 3]
         values[:, 6:10] = 0.014, 0.05, 3.0, 2.0

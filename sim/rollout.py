@@ -23,7 +23,7 @@ from sim.episode_tape import EpisodeTape
 from sim.estimate_errors import EstimateErrors, load_errors
 from sim.fleet import CarFleet
 from sim.fleet_drive import FleetDrive, period_ms
-from sim.fleet_guardian import FleetGuardian, FleetMonitors
+from sim.fleet_guardian import FleetGuardian
 from sim.fleet_judge import FleetJudge
 from sim.fleet_pilots import Pilots
 from sim.fleet_senses import FleetSenses
@@ -93,9 +93,10 @@ class Rollout:
             spec, self.fleet, self._drive, self._errors, self._generators, draws.column("estimate_error")
         )
         self._lateness = Lateness(spec, draws, self._generators)
-        self._guardian = FleetGuardian(spec, n)
-        self._true_monitors = FleetMonitors(spec, n)
-        self._certain = np.zeros_like(self._senses.deviation)
+        self._guardian = FleetGuardian(spec, n, views=2)
+        deviation = self._senses.deviation
+        self._deviations = np.stack((deviation, np.zeros_like(deviation)))
+        """Of what the robots believe, and of what is true."""
         names = [a.name for a in spec.actuators]
         self._map = ActionMap(setting.contract.actions, setting.contract.policy_hz)
         self._index = np.array([names.index(t.actuator) for t in setting.contract.actions])
@@ -176,14 +177,13 @@ class Rollout:
         guardian.offer(now, self._spoken, self._spoken_ns, self._command)
         self._tape.offered(self._spoken, self._spoken_ns, self._command)
         self._spoken[:] = False
-        sent_before = guardian.sent.copy()
+        states = np.stack((senses.estimate, senses.truth))
         allowed, brakes = guardian.tick(
-            now, senses.estimate, senses.deviation, senses.sensors, senses.times_ns, senses.sequences
+            now, states, self._deviations, senses.sensors, senses.times_ns, senses.sequences
         )
         sent = self._drive.command(allowed, self._lateness.on_the_wire_ms(), brakes)
         guardian.went(sent)
-        requests, margins = self._judge_limits(now, sent_before)
-        self._tally.ticked(driving, guardian, senses, requests, margins)
+        self._tally.ticked(driving, guardian, senses, guardian.requests[1], guardian.monitors.margin[1])
         senses.touched[:] = False
         self._tape.record(tick, now, senses, guardian, allowed, self._action)
         for car in driving[self.fleet.diverged[driving]].tolist():
@@ -194,15 +194,6 @@ class Rollout:
             # What the kernel stopped may have been a crash already.
             failure = self._judge.failure(car, now, senses.truth)
             self._end(car, Ending.STOPPED if failure is None else failure)
-
-    def _judge_limits(self, now: int, sent: Array) -> tuple[NDArray[np.int64], Array]:
-        """What the limits ask for of the truth, and how far it is from each, shape (n, n_limits)."""
-        senses, monitors = self._senses, self._true_monitors
-        moving = np.ones(len(self._draws), bool)
-        requests, _ = monitors.update(
-            now, senses.truth, self._certain, senses.sensors, sent, senses.times_ns, senses.sequences, moving
-        )
-        return requests, monitors.margin
 
     def _step(self, tick: int) -> None:
         """A policy step: judge what came of the last one, then look and act."""

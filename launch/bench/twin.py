@@ -206,7 +206,7 @@ def _guarded(setting: Setting, fleet: CarFleet, draws: Draws, seconds: float) ->
     senses.start()
     setpoint, delay = np.tile([SPEED, 0.0], (n, 1)), np.full(n, 3)
     guardian.start(START_NS, setpoint)
-    everyone = np.ones(n, bool)
+    everyone, deviations = np.ones(n, bool), senses.deviation[None]
     period_ns = round(1e9 / spec.rates.guardian_hz)
     for tick in range(round(seconds * spec.rates.guardian_hz)):
         now = START_NS + tick * period_ns
@@ -214,7 +214,7 @@ def _guarded(setting: Setting, fleet: CarFleet, draws: Draws, seconds: float) ->
         if tick % spec.ticks_per_step == 0:
             guardian.offer(now, everyone, np.full(n, now), setpoint)
         allowed, brakes = guardian.tick(
-            now, senses.estimate, senses.deviation, senses.sensors, senses.times_ns, senses.sequences
+            now, senses.estimate[None], deviations, senses.sensors, senses.times_ns, senses.sequences
         )
         guardian.went(drive.command(allowed, delay, brakes))
         for _ in range(period_ns // 1_000_000):

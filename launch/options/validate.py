@@ -19,6 +19,8 @@ class ValidateOptions:
 
     After a new calibration, in two minutes: sandlot validate racer.bundle --gate smoke
 
+    On a course of one's own: sandlot validate runs/racer/latest --course mine.toml --world oval
+
     Against what is deployed: sandlot validate new.onnx --against deployed.onnx
 
     Exit code 0 if it passed, 1 if not. The report is what sandlot bundle signs.
@@ -30,6 +32,8 @@ class ValidateOptions:
     """A robot's name (launch/robots) or its TOML file."""
     course: str = "oval"
     """A course's name (launch/courses) or its TOML file."""
+    world: str | None = None
+    """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
     gate: Literal["smoke", "full"] = "full"
     """How much is tried: everything, or what only the measured values can have changed."""
     episodes: int | None = None

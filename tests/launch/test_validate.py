@@ -10,11 +10,13 @@ import pytest
 from swerving_policy import swerving_policy
 
 from launch.bundle import read_report
+from launch.catalogue import find
 from launch.episodes import course_setting
 from launch.options.validate import ValidateOptions
 from launch.validate import validate
-from robot.errors import SandlotError
+from robot.errors import SandlotError, SpecError
 from robot.plain_data import sha256
+from sim.world import load_world
 
 
 @pytest.fixture
@@ -34,6 +36,22 @@ def test_a_file_that_is_no_policy_is_refused_at_the_contract(
     assert report.policy_sha256 == sha256(swerving.read_bytes())
     assert capsys.readouterr().out.strip().splitlines()[-1].startswith("FAIL (G0 contract): ")
     assert "May not drive racer" in (out / "report.html").read_text()
+
+
+def test_a_course_of_one_s_own_is_validated_in_the_world_that_is_named(
+    swerving: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    swerving.write_bytes(swerving.read_bytes()[:-100])  # refused before it drives
+    mine = tmp_path / "mine.toml"
+    mine.write_text(find("courses", "oval").read_text().replace('name = "oval"', 'name = "mine"'))
+    with pytest.raises(SpecError, match=r"no world 'mine'.*name them with --world"):
+        validate(ValidateOptions(swerving, course=str(mine)))
+    assert validate(ValidateOptions(swerving, course=str(mine), world="kidney")) == 1
+    assert "course mine, world kidney" in " ".join(capsys.readouterr().out.split())
+    (report,) = tmp_path.glob("validation/racer-mine-in-kidney-full-*/report.json")
+    assert read_report(report).course == "mine"
+    assert course_setting("racer", str(mine), world="kidney").world == load_world(find("worlds", "kidney"))
 
 
 def test_no_episode_is_no_examination(tmp_path: Path) -> None:

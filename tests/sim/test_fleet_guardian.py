@@ -32,7 +32,8 @@ def senses(spec: RobotSpec, row: Any) -> tuple[np.ndarray, ...]:
     values = np.concatenate([np.atleast_1d(measured[s.name]["values"]) for s in spec.sensors])
     times = np.array([measured[s.name]["time_ns"] for s in spec.sensors], np.int64)
     sequences = np.array([measured[s.name]["sequence"] for s in spec.sensors], np.uint64)
-    return tuple(np.tile(a, (COPIES, 1)) for a in (row["state"], row["deviation"], values, times, sequences))
+    seen = (row["state"][None], row["deviation"][None], values, times, sequences)
+    return tuple(np.tile(a[..., None, :], (COPIES, 1)) for a in seen)
 
 
 @pytest.mark.parametrize("name", ["normal", "bump", "impact", "flip", "lost_sensor", "emergency_stop"])
@@ -49,9 +50,9 @@ def test_a_fleet_is_judged_as_the_robot_was(name: str) -> None:
             break
         went = np.tile(row["sent"], (COPIES, 1))
         if at <= first:
-            slow = np.abs(seen[0][:, guardian._standstill]) < spec.stop.standstill_below
-            state_, deviation, values, times, sequences = seen
-            guardian.monitors.update(now, state_, deviation, values, sent, times, sequences, ~slow)
+            slow = np.abs(seen[0][0, :, guardian._standstill]) < spec.stop.standstill_below
+            states, deviations, values, times, sequences = seen
+            guardian.monitors.update(now, states, deviations, values, sent, times, sequences, ~slow)
             guardian._stand(now, slow & guardian.monitors.dependable)
             np.copyto(sent, went, where=np.isfinite(went))
             sequence = int(row["command"]["sequence"])
@@ -66,12 +67,14 @@ def test_a_fleet_is_judged_as_the_robot_was(name: str) -> None:
                 int(row["read_ns"]), spoken, time_ns, np.tile(row["command"]["setpoint"], (COPIES, 1))
             )
         monitors = guardian.monitors
-        monitors.elements[:, monitors.layout.heartbeats] = row["silence"]  # nobody falls silent in a fleet
+        monitors.elements[..., monitors.layout.heartbeats] = row["silence"]  # nobody falls silent in a fleet
         allowed, brakes = guardian.tick(now, *seen)
         np.testing.assert_array_equal(guardian.state, int(state), err_msg=f"{name}, tick {at}")
         np.testing.assert_array_equal(guardian.cause, int(row["cause"]), err_msg=f"{name}, tick {at}")
         np.testing.assert_array_equal(guardian.request, int(row["request"]), err_msg=f"{name}, tick {at}")
-        np.testing.assert_allclose(guardian.monitors.margin, np.tile(row["margin"], (COPIES, 1)), 1e-9, 1e-9)
+        np.testing.assert_allclose(
+            guardian.monitors.margin[0], np.tile(row["margin"], (COPIES, 1)), 1e-9, 1e-9
+        )
         if state in AUTHORITY and guardian.valid.all():
             assert not brakes.any()
             np.testing.assert_allclose(allowed, np.tile(row["allowed"], (COPIES, 1)), 1e-9, 1e-9)
