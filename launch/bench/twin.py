@@ -29,6 +29,9 @@ from sim.fleet_pilots import PolicyFile, PolicyPilots
 from sim.fleet_senses import FleetSenses
 from sim.randomisation import Draws, draw, randomised
 from sim.rollout import SETTLE_STEPS, START_NS, Rollout, Setting, rollout
+from sim.validation.smoke import EPISODES as TRIAL_EPISODES
+from sim.validation.smoke import SECONDS as TRIAL_SECONDS
+from sim.validation.smoke import SmokeGate
 
 ROBOT = "racer"
 UNITS = 256
@@ -48,7 +51,8 @@ def run(
     timestep: float,
     processors: int,
 ) -> dict[str, float]:
-    """Flat figures: shares of the bare physics' speed [1], steps a second, and episodes a minute."""
+    """Flat figures: shares of the bare physics' speed [1], steps a second, episodes a minute, and what
+    it costs to try a policy during practice, in a few short episodes."""
     setting = course_setting(ROBOT, course, seconds, timestep, threads=1)
     draws = draw(randomised(setting.spec, setting.course.length), episodes, seed=0)
     pilots = _pilots(setting, policy)
@@ -73,6 +77,7 @@ def run(
         guarded.append(_share(fleet, lambda: _guarded(setting, fleet, draws, seconds))[1])
         whole.append(closed(1))
         spread.append(closed(processors))
+    tried = _trial_cpu_s(setting, policy, repeats)
     cpu = min(w[0] for w in whole)
     wall, wall_spread = min(w[1] for w in whole), min(w[1] for w in spread)
     control = setting.contract.policy_hz * timestep
@@ -86,6 +91,8 @@ def run(
         "control_steps_per_s": control / wall_spread,
         "times_real_time": timestep / wall_spread,
         "episodes_per_minute": 60.0 * timestep / wall_spread / TYPICAL_S,
+        "smoke_gate_cpu_s": tried,
+        "smoke_gate_over_bare_physics": tried / (TRIAL_EPISODES * TRIAL_SECONDS / timestep * min(bare)),
         "processors": float(processors),
         "speed_up_over_one_thread": wall / wall_spread,
         "bit_identical": float(len({w[3] for w in (*whole, *spread)}) == 1),
@@ -143,6 +150,18 @@ def follower(contract: TaskContract, path: Path) -> Path:
     ]
     path.write_bytes(policy_file(contract, nodes, constants, contract.action_size, "", 1))
     return path
+
+
+def _trial_cpu_s(setting: Setting, policy: Path | None, repeats: int) -> float:
+    """What the smoke gate of practice takes for one candidate [processor seconds]."""
+    with tempfile.TemporaryDirectory() as folder:
+        onnx = (policy or follower(setting.contract, Path(folder) / "follower.onnx")).read_bytes()
+    gate, taken = SmokeGate(setting, seed=0), []
+    for _ in range(repeats):
+        began = time.process_time()
+        gate.judge(onnx)
+        taken.append(time.process_time() - began)
+    return min(taken)
 
 
 def _fleet(setting: Setting, draws: Draws) -> CarFleet:

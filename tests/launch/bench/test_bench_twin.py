@@ -13,3 +13,4 @@ def test_shares_are_of_the_bare_physics() -> None:
     shares = [figures[f"share_with_{what}"] for what in ("firmware", "safety_kernel", "policy")]
     assert all(0.0 < share < 1.0 for share in shares)
     assert figures["control_steps_per_s"] == pytest.approx(20.0 * figures["times_real_time"])
+    assert figures["smoke_gate_over_bare_physics"] > 1.0
