@@ -23,7 +23,7 @@ from robot.spec import RobotSpec
 from sim.estimate_errors import load_errors
 from sim.plant import Array
 
-NOISE = np.array([0.005, 0.013, 0.017, 0.5, 0.04]) * np.sqrt([10.0, 15.0, 35.0, 2.0, 1.0])
+NOISE = np.array([0.003, 0.014, 0.017, 0.3, 0.04]) * np.sqrt([10.0, 15.0, 35.0, 1.0, 1.0])
 """By channel, standard deviation times the root of its autocorrelation time, as identification finds them on
 the twin."""
 
