@@ -2,28 +2,66 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 from calibration.drive import read_drive
 from calibration.watch import watch
 from launch.session import Session
 from robot.errors import SandlotError
+from robot.log_reader import Log
+from robot.spec import RobotSpec
+
+REPLAYED: Final = 12
+"""Windows of a log that the twin replays: a few seconds of one processor."""
 
 
 def consistency(session: Session) -> Iterator[str]:
     """Lines for a person: nothing if there is nothing to say, and never an error: the session is over."""
+    manifest = session.manifest
+    name = manifest.surrogate.name
+    again, who = f"sandlot calibrate {manifest.robot}", f" --surrogate {name}" if name else ""
     try:
-        found = watch(read_drive(session.directory)[0])
+        drive, log = read_drive(session.directory)
+        found = watch(drive)
     except (SandlotError, KeyError, ValueError) as error:
         yield f"calibration not checked: {error}"
         return
-    for one in found:
-        if one.drifted:
-            name = session.manifest.surrogate.name
-            who = f" --surrogate {name}" if name else ""
-            yield (
-                f"calibration: {one.words()}; measure again: "
-                f"sandlot calibrate {session.manifest.robot} {one.procedure}{who}"
-            )
-    if found and not any(one.drifted for one in found):
+    drifted = [one for one in found if one.drifted]
+    for one in drifted:
+        yield f"calibration: {one.words()}; measure again: {again} {one.procedure}{who}"
+    if found and not drifted:
         yield "calibration agrees with the drive: " + ", ".join(one.what for one in found)
+    if importlib.util.find_spec("mujoco") is None:
+        return  # a robot's own computer has no twin; ``sandlot replay RUN --twin`` asks elsewhere
+    try:
+        parted = twin_parts(drive.spec, log, session.directory)
+    except SandlotError as error:
+        yield f"the twin was not held against the drive: {error}"
+        return
+    if parted is not None:
+        times, most = parted
+        if times <= most:
+            yield f"the twin does what the robot did, to {times:.1f} noise floors of the estimate"
+        else:
+            yield (
+                f"the twin parts from the robot by {times:.1f} noise floors ({most:g} are tolerated); "
+                f"identify it again: {again} twin --log {session.directory}"
+            )
+
+
+def twin_parts(spec: RobotSpec, log: Log, path: Path) -> tuple[float, float] | None:
+    """How many times the noise floor twin and log part, at worst, and how many are tolerated (gate G2, on few
+    windows). None if the log has too little driving. Raises SandlotError."""
+    from launch.replay.recording import recording, room_of
+    from sim.estimate_errors import load_errors
+    from sim.validation.targets import targets_of
+    from sim.validation.twin_validity import divergence, growth, twin_validity_gate, windows_of
+
+    room, name = room_of(log, path)
+    errors = load_errors(spec)
+    windows = windows_of(spec, errors, [recording(spec, log, room)], REPLAYED)
+    gate = twin_validity_gate(growth(divergence(spec, errors, windows, threads=1)), targets_of(spec), name)
+    return None if gate.measured is None or gate.limit is None else (gate.measured, gate.limit)
