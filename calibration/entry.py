@@ -101,6 +101,11 @@ class Entry(Struct):
         return found
 
 
+def with_unit(value: str, unit: str) -> str:
+    """For a person, to whom a pure number needs no unit."""
+    return value if unit == "1" else f"{value} {unit}"
+
+
 def vector_of(values: Mapping[str, Calibration], name: str) -> tuple[str, tuple[float, ...], int] | None:
     """The vector that a name with _x, _y or _z is an element of, what it is now, and which element; None if
     it is a name of its own."""

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from calibration.book import Book, robot_id, stamp
 from calibration.drive import log_hash, read_drive
-from calibration.entry import Check, Entry, Finding, Quantity
+from calibration.entry import Check, Entry, Finding, Quantity, with_unit
 from calibration.procedure import CalibrationError, Estimate, Procedure
 from calibration.twin_work import MOST_CHUNKS, TwinWork
 from launch.calibrate.follow import follow
@@ -219,19 +219,17 @@ def show(console: Console, estimate: Estimate, entry: Entry) -> None:
     for line in estimate.lines:
         say(line)
     for row, quantity in enumerate(entry.quantities):
-        say(f"{quantity.name} = {quantity.value:.6g} ± {entry.sigma(row):.2g} {quantity.unit}")
+        say(with_unit(f"{quantity.name} = {quantity.value:.6g} ± {entry.sigma(row):.2g}", quantity.unit))
     for finding in entry.findings:
         around = f" ± {finding.sigma:.2g}" if finding.sigma else ""
-        say(f"({finding.name} {finding.value:.5g}{around} {finding.unit})")
+        say(f"({with_unit(f'{finding.name} {finding.value:.5g}{around}', finding.unit)})")
     for what in entry.frozen:
         say(f"not told by these data: {what}")
     for check in entry.checks:
         verdict = "[green]pass[/]" if check.passed else "[red]fail[/]"
         bound = "at least" if check.least else "at most"
-        console.print(
-            f"  {verdict} {check.rule}: {check.measured:.3g} {check.unit}, {bound} {check.limit:g}",
-            highlight=False,
-        )
+        measured = with_unit(f"{check.measured:.3g}", check.unit)
+        console.print(f"  {verdict} {check.rule}: {measured}, {bound} {check.limit:g}", highlight=False)
 
 
 def drive(console: Console, options: CalibrateOptions, name: str) -> Path:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from calibration.drive import Drive, read_drive
-from calibration.entry import Finding
+from calibration.entry import Finding, with_unit
 from calibration.procedure import Procedure
 from robot.errors import SandlotError
 
@@ -67,6 +67,6 @@ def so_far(procedure: Procedure, drive: Drive) -> str:
         Finding(q.name, q.unit, q.value, sigma) for q, sigma in zip(estimate.quantities, sigmas, strict=True)
     ]
     known += [finding for finding in estimate.findings if finding.sigma and not known]
-    shown = ", ".join(f"{f.name} {f.value:.5g} ± {f.sigma:.2g} {f.unit}" for f in known[:SHOWN])
+    shown = ", ".join(with_unit(f"{f.name} {f.value:.5g} ± {f.sigma:.2g}", f.unit) for f in known[:SHOWN])
     failed = [check.rule for check in estimate.checks if not check.passed]
     return shown + (f"; not good enough: {', '.join(failed)}" if failed else "; good enough")

@@ -54,7 +54,7 @@ def test_a_line_is_renewed_until_the_drive_is_over() -> None:
     assert lines[1].startswith("10 s: not yet: 1 straight passes from rest to rest forward and 0 in reverse")
     # Nothing new is said once.
     assert len(lines) == 4
-    early, late = (re.search(r"rolling_resistance (\S+) ± (\S+) 1,", line) for line in lines[2:])
+    early, late = (re.search(r"rolling_resistance (\S+) ± (\S+),", line) for line in lines[2:])
     assert early is not None and late is not None
     assert float(late[2]) < float(early[2]) < 0.003
     assert lines[3].endswith("; good enough")
