@@ -22,7 +22,7 @@ from calibration.chunks import chunks_of
 from calibration.drive import read_drive
 from calibration.identification import Identification
 from calibration.procedure import CalibrationError
-from calibration.twin_conclusion import error
+from calibration.twin_conclusion import conclusion, error
 from calibration.twin_parameters import TwinParameter, twin_parameters
 from calibration.twin_work import MOST_CHUNKS, TwinWork
 from launch.bench.row_file import append, read
@@ -67,9 +67,10 @@ class Practitioner(Demonstrator):
 
 @dataclass(frozen=True)
 class Row:
-    """One parameter of one robot. ``told``: the data say more of it than the prior; ``held_before``,
-    ``held_after``: errors of held-out chunks in residual standard deviations; ``floor_before``,
-    ``floor_after``: of held-out replays, in noise floors (``sandlot replay --twin``)."""
+    """One parameter of one robot. ``accepted``: ``sandlot calibrate`` would use what was found of the robot;
+    ``told``: the data say more of the parameter than the prior; ``held_before``, ``held_after``: errors of
+    held-out chunks in residual standard deviations; ``floor_before``, ``floor_after``: of held-out replays,
+    in noise floors (``sandlot replay --twin``)."""
 
     robot: int
     physics: str
@@ -79,6 +80,7 @@ class Row:
     estimate: float
     low: float
     high: float
+    accepted: int
     told: int
     deviates: float
     held_before: float
@@ -167,6 +169,7 @@ def identify(number: int, seconds: float, seed: int, threads: int) -> Iterator[R
         told = growth(divergence(spec, errors, windows, threads=threads, truth=car))
         floors.append(max((float(found.ratio.max()) for found in told), default=math.nan))
     remaining = fit.resolved.remaining()
+    accepted = all(check.passed for check in conclusion(fit, judged, before, after).checks)
     for row, p in enumerate(parameters):
         if p.name in truth:
             low, high = fit.interval(row)
@@ -179,6 +182,7 @@ def identify(number: int, seconds: float, seed: int, threads: int) -> Iterator[R
                 estimate=values[p.name],
                 low=low,
                 high=high,
+                accepted=int(accepted),
                 told=int(remaining[row] < TOLD),
                 deviates=_deviates(p, truth[p.name], float(fit.deviates[row]), float(remaining[row])),
                 held_before=error(before, fit.noise),
@@ -225,6 +229,11 @@ def drive(folder: Path, surrogate: Surrogate, seconds: float, seed: int) -> Path
     return session.directory
 
 
+def agrees(inside: int, intervals: int) -> float:
+    """Two-sided binomial test of so many intervals that hold against 95 %: its p."""
+    return float(binomtest(inside, intervals, 0.95).pvalue) if intervals else math.nan
+
+
 def figures(rows: list[Row]) -> dict[str, float]:
     """Coverage and errors, the twin's own physics and the other apart. Errors are relative, of parameters
     that the data told."""
@@ -235,8 +244,8 @@ def figures(rows: list[Row]) -> dict[str, float]:
     ):
         if not physics:
             continue
-        told = [r for r in physics if r.told]
-        inside = sum(row.holds for row in physics)
+        told, used = [r for r in physics if r.told], [r for r in physics if r.accepted]
+        inside, right = (sum(row.holds for row in some) for some in (physics, used))
         robots = {r.robot: r for r in physics}.values()
 
         def middle(column: str, some: list[Row]) -> float:
@@ -246,10 +255,14 @@ def figures(rows: list[Row]) -> dict[str, float]:
         before: Array = np.array([abs(r.file / r.truth - 1.0) for r in told])
         found |= {
             f"{name}_robots": len(robots),
+            f"{name}_robots_accepted": len({r.robot for r in used}),
+            f"{name}_accepted_intervals": len(used),
+            f"{name}_accepted_intervals_hold": right,
+            f"{name}_accepted_coverage_p": agrees(right, len(used)),
             f"{name}_intervals": len(physics),
             f"{name}_intervals_hold": inside,
             f"{name}_coverage_ratio": inside / len(physics),
-            f"{name}_coverage_p": float(binomtest(inside, len(physics), 0.95).pvalue),
+            f"{name}_coverage_p": agrees(inside, len(physics)),
             f"{name}_told_ratio": len(told) / len(physics),
             f"{name}_median_error_before_ratio": float(np.median(before)) if len(before) else math.nan,
             f"{name}_median_error_after_ratio": float(np.median(relative)) if len(relative) else math.nan,
