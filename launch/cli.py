@@ -131,6 +131,7 @@ EXTRAS = {
     "torch": "learn",
     "onnx": "learn",
     "mujoco": "twin",
+    "scipy": "twin",
     "cv2": "camera",
     "matplotlib": "report",
     "gymnasium": "gym",

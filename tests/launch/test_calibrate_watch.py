@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from calibration.drive import Drive, read_drive
 from launch.calibrate import watch
 from launch.calibrate.watch import consistency
 from launch.session import Session, create_session
@@ -32,10 +33,22 @@ def test_of_a_few_seconds_of_driving_the_twin_is_not_asked(session: Session) -> 
 def test_a_twin_that_parts_is_to_be_identified_again(
     session: Session, times: float, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "twin_parts", lambda spec, log, path: (times, 2.0))
+    monkeypatch.setattr(watch, "twin_parts", lambda spec, recorded: (times, 2.0))
     *_, last = consistency(session)
     assert said in last
     assert ("sandlot calibrate racer twin --log" in last) == (times > 2.0)
+
+
+def test_what_the_car_does_that_hits_something_does_not_count(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(GOLDEN / "bump.mcap", session.log)
+    judged: list[Drive] = []
+    monkeypatch.setattr(watch, "watch", lambda drive: judged.append(drive) or [])
+    list(consistency(session))
+    driven = read_drive(session.directory)[0]
+    assert 0 < judged[0].free.sum() < driven.free.sum()
+    assert not (judged[0].free & ~driven.free).any()
 
 
 def test_a_log_that_cannot_be_read_is_no_error(session: Session) -> None:
