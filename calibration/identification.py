@@ -9,8 +9,9 @@ disagree: whatever the twin cannot explain widens the intervals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from calibration.twin_work import HERE, TwinWork
 from robot.errors import SandlotError
 from robot.spec import RobotSpec
+from sim.log_windows import Windows
 from sim.plant import Array
 from sim.randomisation import command_delay
 from sim.replay import TIMESTEP, Replayed, replay_drive
@@ -43,6 +45,19 @@ DIVERGED = 30.0
 
 Car = tuple[dict[str, float], float]
 """Its parameters, and how long its commands are on the wire [ms]."""
+
+
+def replay_freely(
+    spec: RobotSpec,
+    windows: Windows,
+    truths: Sequence[Mapping[str, float]],
+    delays_s: Array,
+    timestep: float,
+    threads: int,
+) -> Replayed:
+    """The replays of an identification, on this machine: the twin is put where each window's lead-in begins,
+    and drives on its own from there (``calibration.chunks.FORGETS_S``)."""
+    return replay_drive(spec, windows, truths, delays_s, timestep, threads, held=False)
 
 
 @dataclass(frozen=True)
@@ -126,11 +141,8 @@ class Identification:
         self, chunks: Chunks, truths: list[dict[str, float]], delays_ms: Array, timestep: float
     ) -> Replayed:
         delays_s = np.repeat(1e-3 * delays_ms, len(truths) // len(delays_ms))
-        if self._work.replays is not None:
-            return self._work.replays(self._spec, chunks.windows, truths, delays_s, timestep)
-        return replay_drive(
-            self._spec, chunks.windows, truths, delays_s, timestep, self._work.threads, held=False
-        )
+        make = self._work.replays or partial(replay_freely, threads=self._work.threads)
+        return make(self._spec, chunks.windows, truths, delays_s, timestep)
 
     def fit(self) -> Fit:
         """Raises SandlotError if the twin cannot follow the log at all."""

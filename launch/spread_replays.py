@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from calibration.identification import replay_freely
 from launch.spread import Workers
 from robot.errors import SandlotError
 from robot.layout import Struct
@@ -20,7 +21,7 @@ from robot.plain_data import decode_struct
 from robot.spec import RobotSpec
 from sim.log_windows import Windows
 from sim.plant import Array
-from sim.replay import Replayed, replay_drive
+from sim.replay import Replayed
 
 PART: Final = 64
 """Windows of a part: enough for the batched physics, few enough that all workers end together."""
@@ -96,14 +97,13 @@ def carry_out(order: bytes) -> bytes:
     """Make the replays of a part, on one processor."""
     what = msgspec.msgpack.decode(order, type=ReplayOrder)
     arrays = unpacked(what.arrays)
-    found = replay_drive(
+    found = replay_freely(
         decode_struct(what.spec, RobotSpec, "order"),
         Windows(what.lead, *(arrays[name] for name in WINDOWS)),
         [dict(zip(what.names, row, strict=True)) for row in arrays["truths"].tolist()],
         arrays["delays_s"],
         what.timestep,
         threads=1,
-        held=False,
     )
     return packed({name: getattr(found, name) for name in REPLAYED})
 

@@ -36,7 +36,7 @@ class Lateness:
         self._block: Array = np.zeros((0, 0, 0))
         self._thrown = 0
         self._chances: Array = np.zeros((len(draws), WIRE + 1))
-        self._wire_ms: NDArray[np.int64] = np.zeros(len(draws), np.int64)
+        self._wire_ms = self._whole_ms()
 
     def remember(self, tick: int, estimates: Array) -> None:
         """The estimates of this tick, shape (n, n_state)."""
@@ -50,9 +50,7 @@ class Lateness:
             self._block = np.stack([g.random(shape) for g in self._generators])
         self._chances = self._block[:, at]
         self._thrown += 1
-        delay = self._draws.column("command_delay")
-        delay = delay + self._draws.column("command_jitter") * self._chances[:, WIRE]
-        self._wire_ms = np.rint(delay * 1e3).astype(np.int64)
+        self._wire_ms = self._whole_ms()
 
     def seen(self, tick: int, cars: Cars) -> tuple[Cars, Array]:
         """Which of these cars' pilots see something that they may act on, and what, shape (n, n_state). An
@@ -78,3 +76,9 @@ class Lateness:
     def on_the_wire_ms(self) -> NDArray[np.int64]:
         """How long this step's commands take to the drives [ms], shape (n,)."""
         return self._wire_ms
+
+    def _whole_ms(self) -> NDArray[np.int64]:
+        jitter = self._draws.column("command_jitter") * self._chances[:, WIRE]
+        delay = self._draws.column("command_delay") + jitter
+        milliseconds: NDArray[np.int64] = np.rint(delay * 1e3).astype(np.int64)
+        return milliseconds
