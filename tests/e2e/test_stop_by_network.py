@@ -13,6 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from test_practice_session import COMMAND, end, process_of, session_of, start, wait_for
+from undisturbed import undisturbed
 
 from launch.catalogue import find
 from launch.free_ports import free_ports
@@ -42,16 +43,22 @@ def moving(now) -> bool:  # type: ignore[no-untyped-def]
 
 
 def test_sandlot_stop_stops_and_a_courier_that_cannot_is_a_stop_too(tmp_path: Path) -> None:
+    undisturbed(silence_and_stop, tmp_path)
+
+
+def silence_and_stop(folder: Path) -> None:
     port = free_ports()
-    process = drive(tmp_path, robot_with_stop(tmp_path, port))
+    process = drive(folder, robot_with_stop(folder, port))
     try:
-        session = session_of(tmp_path / "runs")
+        session = session_of(folder / "runs")
         wait_for(session, moving, 120)
         # A courier that is gone hears no stop: the robot does not drive on without one.
         courier = process_of(session, "courier")
         os.kill(courier, signal.SIGSTOP)
-        wait_for(session, lambda now: now.cause == Cause.ESTOP_SILENT, 30)
-        os.kill(courier, signal.SIGCONT)
+        try:
+            wait_for(session, lambda now: now.cause == Cause.ESTOP_SILENT, 30)
+        finally:
+            os.kill(courier, signal.SIGCONT)  # it has the log to write, whatever came of it
         wait_for(session, moving, 120)
         command = (*COMMAND, "stop", f"127.0.0.1:{port}", "--reason", "a dog")
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -66,9 +73,13 @@ def test_sandlot_stop_stops_and_a_courier_that_cannot_is_a_stop_too(tmp_path: Pa
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
 def test_a_guardian_that_is_told_to_end_stands_before_it_does(tmp_path: Path, number: signal.Signals) -> None:
-    process = drive(tmp_path, find("robots", "racer"))
+    undisturbed(lambda folder: told_to_end(folder, number), tmp_path)
+
+
+def told_to_end(folder: Path, number: signal.Signals) -> None:
+    process = drive(folder, find("robots", "racer"))
     try:
-        session = session_of(tmp_path / "runs")
+        session = session_of(folder / "runs")
         wait_for(session, moving, 120)
         os.kill(process_of(session, "guardian"), number)
         wait_for(session, lambda now: now.cause == Cause.SHUTDOWN, 30)
