@@ -24,8 +24,8 @@ from sim.replay import Replayed
 
 SECONDS = 2.0
 """Of a chunk: four times its lead-in [s]."""
-FORGETS_S = 0.4
-"""After the lead-in nothing is compared for so long [s]: the estimate that the twin was held to is off by a
+FORGETS_S = 0.6
+"""After the lead-in nothing is compared for so long [s]: the estimate that the twin began with is off by a
 centimetre a second or two, and while the speed loop makes up for it the current tells of that alone."""
 LEAST_S = 1.0
 """A chunk that a crash cuts off is used if so much of it is left [s]."""

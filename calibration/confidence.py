@@ -67,21 +67,6 @@ def marginalised(information: Array, n: int) -> Array:
     return np.asarray(np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T)
 
 
-def trusted_information(jacobian: Array, wrong: Array) -> Array:
-    """The information in a ``jacobian`` by chunks, shape (N, m, k), of whose first n columns ``wrong``, shape
-    (N, m, n), is the error; shape (k, k).
-
-    Like noise in what one regresses on, errors of derivatives look like information (Fuller 1987,
-    "Measurement Error Models"): a replay that jumps, because a wheel lifts or the rear lets go, has
-    derivatives as large as their steps are small, and seems to tell everything. What such errors could make
-    up is left out.
-    """
-    n = wrong.shape[-1]
-    found = np.einsum("cmk,cml->kl", jacobian, jacobian)
-    found[:n, :n] -= np.einsum("cmk,cml->kl", wrong, wrong)
-    return np.asarray(found)
-
-
 def resolve(jacobian: Array) -> Resolved:
     """From the Jacobian of residuals that are white with variance 1, in deviates whose prior is a standard
     normal, shape (m, n). Along a singular direction the posterior variance is 1 / (1 + s^2) (Gauss-Newton);

@@ -9,14 +9,16 @@ disagree: whatever the twin cannot explain widens the intervals.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
-from calibration.confidence import Resolved, marginalised, resolve, spread, trusted_information
+from calibration.confidence import Resolved, marginalised, resolve, spread
 from calibration.noise_model import HANGS_TOGETHER, noise_of, nuisances, trust
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from calibration.twin_work import HERE, TwinWork
@@ -33,13 +35,17 @@ ROUGH, ROUGH_ITERATIONS = 3, 4
 """Far from the end every so many-th chunk tells enough, with guessed noise, for so many iterations."""
 ROUNDS = (6, 3)
 """Iterations, at most, with what the residuals say of the noise."""
-NEARBY = 0.4
-"""Derivatives are computed anew once a parameter is so many deviates from where they were."""
+NEARBY, AT_LAST = 0.8, 0.2
+"""Derivatives are computed anew once a parameter is so many deviates from where they were; before a descent
+ends, already at so many."""
 ENOUGH = 0.02
 """Of the objective [1], which is a log-likelihood: a step that promises less is a fifth of a standard
 deviation, and the last."""
 SHARES = (1.0, 0.5, 0.25)
 """Of a step, tried in turn."""
+JUMP = 0.1
+"""The twin jumps where the mean of replays with a parameter a step higher and lower is farther than this from
+the replay between them [standard deviations of white noise], and than half of what either differs from it."""
 DIVERGED = 30.0
 """A residual of a replay whose physics diverged [standard deviations]."""
 
@@ -104,6 +110,9 @@ class Identification:
         self._weights = 1.0 / (GUESSES * np.sqrt(HANGS_TOGETHER))
         self._trust: Array = np.ones((len(chunks), 1, 1))
         """In each chunk [1]."""
+        self._smooth: Array = np.ones(chunks.measured.shape)
+        """0 for samples in which the twin jumps: the motor's controller goes from driving to braking a
+        millisecond sooner or later, and a derivative there is as large as its step is small."""
         self._derivatives: tuple[Array, Array] | None = None
         """Where, shape (n,), and of the residuals in their units, shape (n, N, T, 5)."""
         self._nuisances: Array = np.zeros((0, *chunks.measured.shape))
@@ -157,8 +166,10 @@ class Identification:
             at, left = self._descend(at, left, iterations)
             self._work.progress(f"objective {self._objective(left, at):.4g}")
             noise, correlation = self._weigh(left)
-        by_chunk, wrong = self._checked_jacobian(at)
-        resolved = resolve(marginalised(trusted_information(by_chunk, wrong), n))
+        if self._moved(at) > AT_LAST:
+            self._differentiate(at)
+        by_chunk = self._jacobian(at)[: -len(at)].reshape(len(left), -1, len(at))
+        resolved = resolve(marginalised(np.einsum("cmk,cml->kl", by_chunk, by_chunk), n))
         wider = spread(by_chunk, self._weighted(left, at)[: -len(at)].reshape(len(left), -1))[:n]
         resolved = resolved.widened(np.maximum(wider, 1.0))
         return Fit(self._parameters, at[:n], resolved, noise, correlation, left)
@@ -171,8 +182,9 @@ class Identification:
         truth, delay_ms = self._car(deviates)
         replayed = self._replayed(self._chunks, [truth] * len(self._chunks), np.rint([delay_ms]), COARSE)
         model, slope = modelled(self._chunks, replayed), slopes(self._chunks, replayed)
-        self._nuisances = nuisances(*map(np.nan_to_num, (model, slope * self._spec.rates.guardian_hz)))
-        self._derivatives = None
+        found = nuisances(*map(np.nan_to_num, (model, slope * self._spec.rates.guardian_hz)))
+        self._nuisances = np.where(np.isnan(self._chunks.measured), 0.0, found)
+        self._derivatives, self._smooth = None, np.ones_like(self._smooth)
         return np.concatenate((deviates, np.zeros(len(self._nuisances)))), left
 
     def _weigh(self, left: Array) -> tuple[Array, Array]:
@@ -180,7 +192,7 @@ class Identification:
         if not np.isfinite(left[~np.isnan(left)]).all():
             raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
         self._trust = trust(left)
-        noise, correlation = noise_of(left * self._trust)
+        noise, correlation = noise_of(np.where(self._smooth > 0.0, left * self._trust, np.nan))
         self._weights = 1.0 / (noise * np.sqrt(correlation))
         return noise, correlation
 
@@ -190,35 +202,31 @@ class Identification:
         Not ``mujoco.minimize``: its search for a damping factor asks for up to 140 replays once derivatives,
         which come from a coarser twin, no longer tell the last digits; here such a step is the last one.
         """
-        objective = self._objective(left, at)
         for _ in range(iterations):
-            jacobian = self._jacobian(at)
-            slope = jacobian.T @ self._weighted(left, at)
-            step = -np.linalg.solve(jacobian.T @ jacobian, slope)
-            if -0.5 * float(slope @ step) < ENOUGH:
-                break
-            for share in SHARES:
-                trial = np.clip(at + share * step, -MOST, MOST)
-                there = self._left(trial)
-                self._learn(trial - at, there - left)
-                found = self._objective(there, trial)
-                if found < objective:
-                    at, left, objective = trial, there, found
-                    break
+            if self._moved(at) > NEARBY:
+                self._differentiate(at)
+            better = self._step(at, left)
+            if better is not None:
+                at, left = better
+            elif self._moved(at) > AT_LAST:
+                self._differentiate(at)
             else:
                 break
         return at, left
 
-    def _learn(self, step: Array, change: Array) -> None:
-        """What a step did to the residuals corrects the derivatives along it (Broyden 1965)."""
-        if self._derivatives is None:
-            return
-        where, derivatives = self._derivatives
-        n = len(where)
-        wrong = change - np.tensordot(step, np.concatenate((derivatives, self._nuisances)), 1)
-        wrong[~np.isfinite(wrong)] = 0.0
-        square = max(float(step[:n] @ step[:n]), 1e-12)
-        self._derivatives = where, derivatives + step[:n, None, None, None] * (wrong / square)
+    def _step(self, at: Array, left: Array) -> tuple[Array, Array] | None:
+        """Where one step ends, and the residuals there; None if no step is worth it."""
+        jacobian, objective = self._jacobian(at), self._objective(left, at)
+        slope = jacobian.T @ self._weighted(left, at)
+        step = -np.linalg.solve(jacobian.T @ jacobian, slope)
+        if -0.5 * float(slope @ step) < ENOUGH:
+            return None
+        for share in SHARES:
+            trial = np.clip(at + share * step, -MOST, MOST)
+            there = self._left(trial)
+            if self._objective(there, trial) < objective:
+                return trial, there
+        return None
 
     def _left(self, at: Array) -> Array:
         """Residuals with the sensors' share, for parameters and nuisances ``at``, shape (N, T, 5)."""
@@ -227,49 +235,56 @@ class Identification:
 
     def _weighted(self, left: Array, at: Array) -> Array:
         """Residuals in standard deviations, the priors' last, shape (m + n + k,)."""
-        scaled = np.nan_to_num(
-            left * (self._weights * self._trust), nan=0.0, posinf=DIVERGED, neginf=-DIVERGED
-        )
+        scaled = np.nan_to_num(left * self._scale(), nan=0.0, posinf=DIVERGED, neginf=-DIVERGED)
         return np.concatenate((scaled.ravel(), at))
 
     def _objective(self, left: Array, at: Array) -> float:
         weighted = self._weighted(left, at)
         return 0.5 * float(weighted @ weighted)
 
+    def _scale(self) -> Array:
+        """What residuals in their units are multiplied by, shape (N, T, 5)."""
+        return np.asarray(self._weights * self._trust * self._smooth)
+
+    def _moved(self, at: Array) -> float:
+        """How far the derivatives are from here [deviates]; infinite if there are none."""
+        if self._derivatives is None:
+            return math.inf
+        where, _ = self._derivatives
+        return float(np.abs(at[: len(where)] - where).max())
+
+    def _differentiate(self, at: Array) -> None:
+        """Derivatives, and where the twin is smooth, at the parameters ``at``."""
+        here = at[: len(self._parameters)].copy()
+        derivatives, jumps = self.derivatives(here)
+        self._derivatives, self._smooth = (here, derivatives), np.where(jumps, 0.0, 1.0)
+
     def _jacobian(self, at: Array) -> Array:
         """Of ``_weighted``, shape (m + n + k, n + k)."""
-        here = at[: len(self._parameters)]
-        if self._derivatives is None or np.abs(here - self._derivatives[0]).max() > NEARBY:
-            self._derivatives = (here.copy(), self.derivatives(here))
-        every = np.concatenate((self._derivatives[1], self._nuisances)) * (self._weights * self._trust)
+        assert self._derivatives is not None
+        every = np.concatenate((self._derivatives[1], self._nuisances)) * self._scale()
         scaled = np.nan_to_num(every, nan=0.0, posinf=0.0, neginf=0.0)
         return np.concatenate((scaled.reshape(len(at), -1).T, np.eye(len(at))))
 
-    def _checked_jacobian(self, at: Array) -> tuple[Array, Array]:
-        """Of each chunk, from differences both ways, shape (N, m, n + k); and half of what those differ in,
-        which is curvature and whatever jumps, shape (N, m, n)."""
-        n = len(self._parameters)
-        ways = [self.derivatives(at[:n], way) for way in (1.0, -1.0)]
-        self._derivatives = (at[:n].copy(), (ways[0] + ways[1]) / 2.0)
-        wrong = (ways[0] - ways[1]) / 2.0 * (self._weights * self._trust)
-        wrong = np.nan_to_num(wrong, nan=0.0, posinf=0.0, neginf=0.0)
-        by_chunk = self._jacobian(at)[: -len(at)].reshape(len(self._chunks), -1, len(at))
-        return by_chunk, np.moveaxis(wrong.reshape(n, len(self._chunks), -1), 0, -1)
-
-    def derivatives(self, at: Array, way: float = 1.0) -> Array:
-        """Differences of ``residuals`` in the coarse twin, forward or (``way`` -1) backward, at the whole
-        millisecond of delay that is nearest, shape (n, N, T, 5)."""
-        steps = way * np.array([p.step for p in self._parameters])
-        steps = np.where(np.abs(at + steps) > MOST, -steps, steps)
-        at = self._whole_delay(at)
-        every = self.residuals(np.column_stack((at, at[:, None] + np.diag(steps))), COARSE)
+    def derivatives(self, at: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """Central differences of ``residuals`` in the coarse twin, at the whole millisecond of delay that is
+        nearest, shape (n, N, T, 5), and the samples in which the twin jumps with any parameter, shape
+        (N, T, 5)."""
+        n = len(at)
+        steps = np.array([p.step for p in self._parameters])
+        at, change = self._whole_delay(np.clip(at, steps - MOST, MOST - steps)), np.diag(steps)
+        every = self.residuals(np.column_stack((at, at[:, None] + change, at[:, None] - change)), COARSE)
         self._work.progress("derivatives computed")
         # Where the twin spins, as it may far from the truth, differences say nothing.
         model = np.moveaxis(every + self._chunks.measured, -1, 0)
         lost = spun(model[: len(STATES)], self._spec.scalar("rear_axle"))
+        lost = lost[0] | lost[1 : n + 1] | lost[n + 1 :]
         with np.errstate(invalid="ignore"):
-            found = (every[1:] - every[0]) / steps[:, None, None, None]
-        return np.where((lost[1:] | lost[0])[..., None], 0.0, found)
+            ahead, behind = every[1 : n + 1] - every[0], every[0] - every[n + 1 :]
+            mean, bend = ((ahead + behind) / 2.0, (ahead - behind) / 2.0)
+        mean, bend = (np.where(lost[..., None], 0.0, one) for one in (mean, bend))
+        jumps = np.abs(bend) > np.maximum(JUMP / self._weights, np.abs(mean) / 2.0)
+        return mean / steps[:, None, None, None], jumps.any(axis=0)
 
     def _whole_delay(self, at: Array) -> Array:
         found = at.copy()

@@ -83,8 +83,8 @@ def suggest(
     found = []
     for name, legs in candidates.items():
         chunks: Chunks = chunks_in(spec, errors, rehearse(spec, legs))
-        slopes = Identification(spec, chunks, ours, work).derivatives(np.zeros(len(ours))) / NOISE
-        jacobian = np.nan_to_num(slopes).reshape(len(ours), -1).T
+        slopes, _ = Identification(spec, chunks, ours, work).derivatives(np.zeros(len(ours)))
+        jacobian = np.nan_to_num(slopes / NOISE).reshape(len(ours), -1).T
         after = np.linalg.inv(jacobian.T @ jacobian + np.diag(1.0 / now**2))
         left = np.sqrt(np.diag(after)) / now
         seconds = sum(leg.seconds for leg in legs)

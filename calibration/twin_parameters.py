@@ -30,7 +30,7 @@ class TwinParameter:
     sigma: float
     reason: str
     offset: bool = False
-    step: float = 0.05
+    step: float = 0.2
 
     def at(self, deviate: float) -> float:
         """The value for a deviate."""
