@@ -44,8 +44,9 @@ has half of it. What a spinning one does hangs on trifles, the twin's too: repla
 apart, so their differences say nothing of a parameter."""
 SLOW = 0.3
 """Below this speed a slip angle is not told [m/s]."""
-NEAR = 0.1
-"""Step of derivatives in time [slots]."""
+NEAR = 0.2
+"""Step of derivatives in time [slots]: as wide as that of a command's delay, so that the delay and sensors
+that are all late are told apart by their priors alone."""
 EXACT = 1e-4
 """Of a slot: what times are rounded by."""
 HARDLY_S = 0.1

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
 from calibration.confidence import Resolved, marginalised, resolve, spread
-from calibration.noise_model import HANGS_TOGETHER, noise_of, nuisances, trust
+from calibration.noise_model import HANGS_TOGETHER, SENSOR_ERRORS, noise_of, nuisances, trust
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from calibration.twin_work import HERE, TwinWork
 from robot.errors import SandlotError
@@ -43,6 +43,9 @@ ENOUGH = 0.02
 deviation, and the last."""
 SHARES = (1.0, 0.5, 0.25)
 """Of a step, tried in turn."""
+SIGMAS, FARTHEST = 2.0, 1.0
+"""In the end derivatives are differences over so many standard deviations of what is not known, and no more
+than so many deviates, to either side."""
 JUMP = 0.1
 """The twin jumps where the mean of replays with a parameter a step higher and lower is farther than this from
 the replay between them [standard deviations of white noise], and than half of what either differs from it."""
@@ -96,6 +99,19 @@ class Fit:
         return min(low, high), max(low, high)
 
 
+@dataclass(frozen=True)
+class Linear:
+    """The twin near ``at``, shape (n,). ``columns``: what residuals change by in their units, for a deviate
+    of each parameter and for a standard deviation of each sensor's error, shape (n + k, N, T, 5); 0 where
+    nothing was measured. ``smooth``: 0 for samples in which the twin jumps, shape (N, T, 5): the motor's
+    controller goes from driving to braking a millisecond sooner or later, and a derivative is as large as its
+    step is small."""
+
+    at: Array
+    columns: Array
+    smooth: Array
+
+
 class Identification:
     """``chunks`` of a log of the robot with this ``spec``."""
 
@@ -110,13 +126,10 @@ class Identification:
         self._weights = 1.0 / (GUESSES * np.sqrt(HANGS_TOGETHER))
         self._trust: Array = np.ones((len(chunks), 1, 1))
         """In each chunk [1]."""
-        self._smooth: Array = np.ones(chunks.measured.shape)
-        """0 for samples in which the twin jumps: the motor's controller goes from driving to braking a
-        millisecond sooner or later, and a derivative there is as large as its step is small."""
-        self._derivatives: tuple[Array, Array] | None = None
-        """Where, shape (n,), and of the residuals in their units, shape (n, N, T, 5)."""
-        self._nuisances: Array = np.zeros((0, *chunks.measured.shape))
-        """What the sensors add to the residuals at one standard deviation, shape (k, N, T, 5)."""
+        self._axes: Array = np.diag([p.step for p in parameters])
+        """Along what derivatives are taken, and how far to either side: columns of deviates."""
+        self._linear: Linear | None = None
+        """Where it was last computed."""
 
     def residuals(self, deviates: Array, timestep: float = TIMESTEP) -> Array:
         """Twin less log in the channels' units, for columns of deviates (n, m): shape (m, N, T, 5); NaN where
@@ -161,38 +174,46 @@ class Identification:
         at, _ = rough._descend(*rough._begin(np.zeros(n)), ROUGH_ITERATIONS)
         self._work.progress("roughly there")
         at, left = self._begin(at[:n])
-        noise, correlation = self._weigh(left)
+        noise, correlation = self._weigh(left, at)
         for iterations in ROUNDS:
             at, left = self._descend(at, left, iterations)
             self._work.progress(f"objective {self._objective(left, at):.4g}")
-            noise, correlation = self._weigh(left)
-        if self._moved(at) > AT_LAST:
-            self._differentiate(at)
-        by_chunk = self._jacobian(at)[: -len(at)].reshape(len(left), -1, len(at))
-        resolved = resolve(marginalised(np.einsum("cmk,cml->kl", by_chunk, by_chunk), n))
+            noise, correlation = self._weigh(left, at)
+            by_chunk = self._jacobian(at)[: -len(at)].reshape(len(left), -1, len(at))
+            resolved = resolve(marginalised(np.einsum("cmk,cml->kl", by_chunk, by_chunk), n))
+            self._axes = self._principal_axes(resolved.covariance)
         wider = spread(by_chunk, self._weighted(left, at)[: -len(at)].reshape(len(left), -1))[:n]
         resolved = resolved.widened(np.maximum(wider, 1.0))
         return Fit(self._parameters, at[:n], resolved, noise, correlation, left)
 
-    def _begin(self, deviates: Array) -> tuple[Array, Array]:
-        """Sensors' shares and trust as of ``deviates``, shape (n,); returns them with nuisances of 0, and the
-        residuals there."""
-        left = self.residuals(deviates[:, None])[0]
-        self._trust = trust(left)
-        truth, delay_ms = self._car(deviates)
-        replayed = self._replayed(self._chunks, [truth] * len(self._chunks), np.rint([delay_ms]), COARSE)
-        model, slope = modelled(self._chunks, replayed), slopes(self._chunks, replayed)
-        found = nuisances(*map(np.nan_to_num, (model, slope * self._spec.rates.guardian_hz)))
-        self._nuisances = np.where(np.isnan(self._chunks.measured), 0.0, found)
-        self._derivatives, self._smooth = None, np.ones_like(self._smooth)
-        return np.concatenate((deviates, np.zeros(len(self._nuisances)))), left
+    def _principal_axes(self, covariance: Array) -> Array:
+        """Of what is not known: along them the twin is as good as linear as far as the truth may be. Changed
+        one by one as far as that, mass and friction throw a car off its line that together keep it there. A
+        delay has an axis of its own."""
+        covariance = covariance.copy()
+        steps = np.array([p.step for p in self._parameters])
+        own = [row for row, p in enumerate(self._parameters) if p.name == "command_delay"]
+        for row in own:
+            covariance[row, :] = covariance[:, row] = 0.0
+        variances, axes = np.linalg.eigh(covariance)
+        axes = axes * np.minimum(SIGMAS * np.sqrt(np.maximum(variances, 0.0)), FARTHEST)
+        for row in own:
+            axes[:, 0], axes[row, 0] = 0.0, steps[row]
+        return np.asarray(axes)
 
-    def _weigh(self, left: Array) -> tuple[Array, Array]:
+    def _begin(self, deviates: Array) -> tuple[Array, Array]:
+        """Trust as of ``deviates``, shape (n,); they, with sensors' errors of 0, and the residuals there."""
+        left = self.residuals(deviates[:, None])[0]
+        self._trust, self._linear = trust(left), None
+        return np.concatenate((deviates, np.zeros(SENSOR_ERRORS))), left
+
+    def _weigh(self, left: Array, at: Array) -> tuple[Array, Array]:
         """Weights from what residuals say of the noise; noise and correlation. Raises SandlotError."""
         if not np.isfinite(left[~np.isnan(left)]).all():
             raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
+        left, smooth = self._corrected(left, at), self._smooth()
         self._trust = trust(left)
-        noise, correlation = noise_of(np.where(self._smooth > 0.0, left * self._trust, np.nan))
+        noise, correlation = noise_of(np.where(smooth > 0.0, left * self._trust, np.nan))
         self._weights = 1.0 / (noise * np.sqrt(correlation))
         return noise, correlation
 
@@ -202,15 +223,13 @@ class Identification:
         Not ``mujoco.minimize``: its search for a damping factor asks for up to 140 replays once derivatives,
         which come from a coarser twin, no longer tell the last digits; here such a step is the last one.
         """
+        self._linear = self._linearised(at)
         for _ in range(iterations):
-            if self._moved(at) > NEARBY:
-                self._differentiate(at)
             better = self._step(at, left)
-            if better is not None:
-                at, left = better
-            elif self._moved(at) > AT_LAST:
-                self._differentiate(at)
-            else:
+            at, left = better or (at, left)
+            if self._moved(at) > (NEARBY if better else AT_LAST):
+                self._linear = self._linearised(at)
+            elif not better:
                 break
         return at, left
 
@@ -223,57 +242,67 @@ class Identification:
             return None
         for share in SHARES:
             trial = np.clip(at + share * step, -MOST, MOST)
-            there = self._left(trial)
+            there = self.residuals(trial[: len(self._parameters), None])[0]
             if self._objective(there, trial) < objective:
                 return trial, there
         return None
 
-    def _left(self, at: Array) -> Array:
-        """Residuals with the sensors' share, for parameters and nuisances ``at``, shape (N, T, 5)."""
+    def _corrected(self, left: Array, at: Array) -> Array:
+        """Residuals with the sensors' errors ``at``, shape (N, T, 5)."""
+        if self._linear is None:
+            return left
         n = len(self._parameters)
-        return np.asarray(self.residuals(at[:n, None])[0] + np.tensordot(at[n:], self._nuisances, 1))
+        return np.asarray(left + np.tensordot(at[n:], self._linear.columns[n:], 1))
 
     def _weighted(self, left: Array, at: Array) -> Array:
-        """Residuals in standard deviations, the priors' last, shape (m + n + k,)."""
-        scaled = np.nan_to_num(left * self._scale(), nan=0.0, posinf=DIVERGED, neginf=-DIVERGED)
+        """Corrected residuals in standard deviations, the priors' last, shape (m + n + k,)."""
+        scaled = self._corrected(left, at) * self._scale()
+        scaled = np.nan_to_num(scaled, nan=0.0, posinf=DIVERGED, neginf=-DIVERGED)
         return np.concatenate((scaled.ravel(), at))
 
     def _objective(self, left: Array, at: Array) -> float:
         weighted = self._weighted(left, at)
         return 0.5 * float(weighted @ weighted)
 
+    def _smooth(self) -> Array:
+        return np.ones(self._chunks.measured.shape) if self._linear is None else self._linear.smooth
+
     def _scale(self) -> Array:
         """What residuals in their units are multiplied by, shape (N, T, 5)."""
-        return np.asarray(self._weights * self._trust * self._smooth)
-
-    def _moved(self, at: Array) -> float:
-        """How far the derivatives are from here [deviates]; infinite if there are none."""
-        if self._derivatives is None:
-            return math.inf
-        where, _ = self._derivatives
-        return float(np.abs(at[: len(where)] - where).max())
-
-    def _differentiate(self, at: Array) -> None:
-        """Derivatives, and where the twin is smooth, at the parameters ``at``."""
-        here = at[: len(self._parameters)].copy()
-        derivatives, jumps = self.derivatives(here)
-        self._derivatives, self._smooth = (here, derivatives), np.where(jumps, 0.0, 1.0)
+        return np.asarray(self._weights * self._trust * self._smooth())
 
     def _jacobian(self, at: Array) -> Array:
         """Of ``_weighted``, shape (m + n + k, n + k)."""
-        assert self._derivatives is not None
-        every = np.concatenate((self._derivatives[1], self._nuisances)) * self._scale()
-        scaled = np.nan_to_num(every, nan=0.0, posinf=0.0, neginf=0.0)
-        return np.concatenate((scaled.reshape(len(at), -1).T, np.eye(len(at))))
+        assert self._linear is not None
+        scaled = (self._linear.columns * self._scale()).reshape(len(at), -1)
+        return np.concatenate((scaled.T, np.eye(len(at))))
+
+    def _moved(self, at: Array) -> float:
+        """How far it is from where the twin was linearised [deviates]; infinite if it was not."""
+        if self._linear is None:
+            return math.inf
+        return float(np.abs(at[: len(self._parameters)] - self._linear.at).max())
+
+    def _linearised(self, at: Array) -> Linear:
+        """At the parameters ``at``."""
+        here, chunks = at[: len(self._parameters)].copy(), self._chunks
+        derivatives, jumps = self.derivatives(here)
+        truth, delay_ms = self._car(here)
+        replayed = self._replayed(chunks, [truth] * len(chunks), np.rint([delay_ms]), COARSE)
+        slope = slopes(chunks, replayed) * self._spec.rates.guardian_hz
+        columns = np.concatenate((derivatives, nuisances(modelled(chunks, replayed), slope)))
+        columns[:, np.isnan(chunks.measured)] = 0.0
+        columns = np.nan_to_num(columns, nan=0.0, posinf=0.0, neginf=0.0)
+        return Linear(here, columns, np.where(jumps, 0.0, 1.0))
 
     def derivatives(self, at: Array) -> tuple[Array, NDArray[np.bool_]]:
         """Central differences of ``residuals`` in the coarse twin, at the whole millisecond of delay that is
         nearest, shape (n, N, T, 5), and the samples in which the twin jumps with any parameter, shape
         (N, T, 5)."""
-        n = len(at)
-        steps = np.array([p.step for p in self._parameters])
-        at, change = self._whole_delay(np.clip(at, steps - MOST, MOST - steps)), np.diag(steps)
-        every = self.residuals(np.column_stack((at, at[:, None] + change, at[:, None] - change)), COARSE)
+        n, axes = len(at), self._axes
+        room = MOST - np.abs(axes).max(axis=1)
+        at = self._whole_delay(np.clip(at, -room, room))
+        every = self.residuals(np.column_stack((at, at[:, None] + axes, at[:, None] - axes)), COARSE)
         self._work.progress("derivatives computed")
         # Where the twin spins, as it may far from the truth, differences say nothing.
         model = np.moveaxis(every + self._chunks.measured, -1, 0)
@@ -284,7 +313,7 @@ class Identification:
             mean, bend = ((ahead + behind) / 2.0, (ahead - behind) / 2.0)
         mean, bend = (np.where(lost[..., None], 0.0, one) for one in (mean, bend))
         jumps = np.abs(bend) > np.maximum(JUMP / self._weights, np.abs(mean) / 2.0)
-        return mean / steps[:, None, None, None], jumps.any(axis=0)
+        return np.tensordot(np.linalg.inv(axes), mean, (0, 0)), jumps.any(axis=0)
 
     def _whole_delay(self, at: Array) -> Array:
         found = at.copy()
