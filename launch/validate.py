@@ -129,6 +129,7 @@ def report_of(findings: Findings, setting: Setting, plan: Plan, digest: str) -> 
         seed=plan.seed,
         gates=tuple(findings.gates),
         course=setting.course.name,
+        world=setting.world.name,
     )
 
 

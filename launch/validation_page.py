@@ -36,7 +36,8 @@ def page(report: ValidationReport, findings: Findings, setting: Setting, source:
         .replace(
             "{{subtitle}}",
             html.escape(
-                f"{report.gate} gate of {source}, {report.created[:16].replace('T', ' ')} UTC, "
+                f"{report.gate} gate of {source} in world {report.world}, "
+                f"{report.created[:16].replace('T', ' ')} UTC, "
                 f"{report.episodes} nominal and as many randomised episodes, seed {report.seed}"
             ),
         )

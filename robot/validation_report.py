@@ -40,7 +40,7 @@ class GateResult(Struct):
 class ValidationReport(Struct):
     """``policy_sha256``: of the ONNX file's bytes. ``gate``: how much was tried; ``full`` is what a robot
     asks for, ``smoke`` is enough once only the measured values have changed since. ``created``: UTC, ISO
-    8601. ``course``: the one it drove (empty: any)."""
+    8601. ``course``, ``world``: the line it drove and the walls it drove between (empty: any)."""
 
     policy_sha256: str
     contract_hash: str
@@ -55,6 +55,7 @@ class ValidationReport(Struct):
     seed: int
     gates: tuple[GateResult, ...]
     course: str = ""
+    world: str = ""
     schema: int = 1
 
     def failed(self) -> tuple[str, ...]:

@@ -68,9 +68,10 @@ def run(
         key = (environment, case, str(seed))
         if any((row["environment"], row["case"], row["seed"]) == key for row in rows(csv_file)):
             continue
-        package = CASES[case].package
-        if package and find_spec(package) is None:
-            progress(f"{case} is left out: {package} is not installed")
+        suite = environment.rpartition("/")[0]
+        absent = [name for name in (suite, CASES[case].package) if name and find_spec(name) is None]
+        if absent:
+            progress(f"{environment}, {case} is left out: {absent[0]} is not installed")
             continue
         found = measure(
             environment, CASES[case], seed, csv_file.with_suffix("") / "_".join(key).replace("/", "_")

@@ -50,7 +50,7 @@ def test_a_course_of_one_s_own_is_validated_in_the_world_that_is_named(
     assert validate(ValidateOptions(swerving, course=str(mine), world="kidney")) == 1
     assert "course mine, world kidney" in " ".join(capsys.readouterr().out.split())
     (report,) = tmp_path.glob("validation/racer-mine-in-kidney-full-*/report.json")
-    assert read_report(report).course == "mine"
+    assert (read_report(report).course, read_report(report).world) == ("mine", "kidney")
     assert course_setting("racer", str(mine), world="kidney").world == load_world(find("worlds", "kidney"))
 
 

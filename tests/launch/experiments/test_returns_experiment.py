@@ -32,7 +32,7 @@ def test_runs_are_made_once_and_judged_in_the_same_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr(returns, "ENVIRONMENTS", ("sandlot/SwingUp-v0",))
+    monkeypatch.setattr(returns, "ENVIRONMENTS", ("no_such_suite/SwingUp-v0", "sandlot/SwingUp-v0"))
     monkeypatch.setattr(returns, "EVALUATE_EVERY", STEPS)
     monkeypatch.setattr(returns, "EVALUATIONS", 1)
     monkeypatch.setattr(returns, "WARMUP", STEPS)
@@ -54,7 +54,8 @@ def test_runs_are_made_once_and_judged_in_the_same_places(
         returns.run(tmp_path / "returns.csv", seeds, said.append, only)
         if only:
             assert {case for case, _ in made} == {short["sac"]}
-    assert any("no_such_package is not installed" in line for line in said)
+    for absent in ("no_such_suite", "no_such_package"):
+        assert any(f"{absent} is not installed" in line for line in said)
     assert len(made) == len(set(made))
     with (tmp_path / "returns.csv").open(newline="") as file:
         found = list(csv.DictReader(file))
