@@ -123,6 +123,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "experiment offline": Command(experiment.ExperimentOfflineOptions, "launch.experiments.command:offline"),
     "experiment prior": Command(experiment.ExperimentPriorOptions, "launch.experiments.command:prior"),
+    "experiment reality-gap": Command(
+        experiment.ExperimentRealityGapOptions, "launch.experiments.command:reality_gap"
+    ),
     "experiment returns": Command(experiment.ExperimentReturnsOptions, "launch.experiments.command:returns"),
 }
 

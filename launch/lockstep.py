@@ -36,10 +36,11 @@ from robot.frame_file import DiskFullError
 from robot.interface import make_driver
 from robot.messages import Event, PilotPhase, SafetyState
 from robot.teleop.hand import HandFeeder
+from sim.drawn_cars import DrawnCars, cars
 from sim.emulators.rig import Rig
 from sim.plant import Twin
 from sim.surrogate import make_twin
-from sim.world import load_world
+from sim.world import World, load_world
 
 if TYPE_CHECKING:
     from learners.server import LearnerServer
@@ -70,7 +71,7 @@ class Lockstep:
         self.clock = SimulatedClock(START_NS)
         self.board = session.board(create=True)
         surrogate, world = manifest.surrogate, load_world(session.world)
-        self.twin: Twin = make_twin(spec, world, session.generator("plant"), surrogate, truth)
+        self.twin = self._car(world, truth)
         rig = Rig(surrogate.own(spec), self.twin, session.generator("emulators"), delays=surrogate.delays)
         ports = rig.ports(self.clock)
         drivers = [make_driver(spec, device, ports[device.name]) for device in spec.devices]
@@ -111,6 +112,13 @@ class Lockstep:
         self._status = StatusLog(session.directory / STATUS)
         self.practised_s = 0.0
         """Time since the robot was first free to move [s]."""
+
+    def _car(self, world: World, truth: dict[str, float] | None) -> Twin:
+        session = self.session
+        spec, manifest, hand = session.spec, session.manifest, session.generator("plant")
+        make = partial(make_twin, spec, world, hand, manifest.surrogate)
+        redraw_s = manifest.setup.redraw_s
+        return DrawnCars(make, cars(spec, manifest.seed), redraw_s) if redraw_s else make(truth)
 
     def _learner(self, link: DirectLearnerLink) -> LearnerServer:
         """Needs torch, which a session in which nobody learns does without."""

@@ -62,7 +62,8 @@ class Setup(Struct):
     somebody asked for that authority. ``teleop``: the input device a person drives with (``launch.teleop``),
     empty for none; ``takes``: how it is recorded; ``operator``: who drives, ``task``: what they do, in words.
     ``start``: x, y [m], yaw [rad], where the robot is put down if not on the course's start line.
-    ``procedure``: the calibration procedure that drives.
+    ``procedure``: the calibration procedure that drives. ``redraw_s``: on simulated time, how often the twin
+    becomes another car that the calibration allows [s] (0: never).
     """
 
     address: str = "127.0.0.1:5588"
@@ -93,6 +94,7 @@ class Setup(Struct):
     task: str = ""
     start: tuple[float, float, float] | None = None
     procedure: str = ""
+    redraw_s: float = 0.0
 
     def learner_config(self) -> LearnerConfig:
         """The learner's settings; an update ratio of 0 is the server's business, not theirs."""

@@ -65,6 +65,7 @@ def practise(options: PracticeOptions) -> int:
         resume=_path(options.resume, "resume"),
         bench_override=options.bench_override,
         teleop=_device(options),
+        redraw_s=_redraw_s(options),
     )
     session = create_session(
         options.robot,
@@ -89,6 +90,17 @@ def practise(options: PracticeOptions) -> int:
         return finish(session, run_fast(session, options.view), options.report, options.json)
     ending = conduct(session, options.view, with_learner=True)
     return finish(session, ending, options.report, options.json)
+
+
+def _redraw_s(options: PracticeOptions) -> float:
+    """Raises SandlotError where there is no car to draw."""
+    if options.redraw < 0.0:
+        raise SandlotError(f"--redraw {options.redraw:g}: more seconds than 0 were expected (0: never)")
+    if options.redraw and (not options.fast or options.surrogate):
+        raise SandlotError(
+            "--redraw draws the cars of the twin on simulated time: it needs --fast, and has no --surrogate"
+        )
+    return options.redraw
 
 
 def _device(options: PracticeOptions) -> str:

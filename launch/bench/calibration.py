@@ -19,7 +19,7 @@ import tomli_w
 from scipy.stats import binomtest
 
 from calibration.chunks import chunks_of
-from calibration.drive import read_drive
+from calibration.drive import Drive, read_drive
 from calibration.identification import Identification
 from calibration.procedure import CalibrationError
 from calibration.twin_conclusion import conclusion, error
@@ -147,13 +147,11 @@ def identify(number: int, seconds: float, seed: int, threads: int) -> Iterator[R
     spec = load_spec(find("robots", "racer"))
     surrogate, truth = hidden(spec, number, seed)
     with tempfile.TemporaryDirectory() as folder:
-        run = drive(Path(folder), surrogate, seconds, seed + number)
-        whole, log = read_drive(run)
-        whole = replace(whole, recording=recording(whole.spec, log, room_of(log, run)[0]))
-    recorded = whole.recording
-    assert recorded is not None
-    early = np.arange(len(recorded.usable)) < FITTED * len(recorded.usable)
-    fitted, held = (replace(recorded, usable=recorded.usable & part) for part in (early, ~early))
+        whole = recorded(drive(Path(folder), surrogate, seconds, seed + number))
+    log = whole.recording
+    assert log is not None
+    early = np.arange(len(log.usable)) < FITTED * len(log.usable)
+    fitted, held = (replace(log, usable=log.usable & part) for part in (early, ~early))
     errors, parameters, work = load_errors(spec), twin_parameters(spec), TwinWork(threads)
     began, began_cpu = time.perf_counter(), time.process_time()
     chunks = chunks_of(spec, errors, [replace(whole, recording=fitted)], 2 * MOST_CHUNKS // 3)
@@ -197,6 +195,12 @@ def identify(number: int, seconds: float, seed: int, threads: int) -> Iterator[R
 def _deviates(p: TwinParameter, truth: float, estimate: float, variance: float) -> float:
     """How many of its stated standard deviations the estimate is off."""
     return (estimate - p.deviate(truth)) / math.sqrt(variance)
+
+
+def recorded(run: Path) -> Drive:
+    """A run's driving, prepared for replay."""
+    found, log = read_drive(run)
+    return replace(found, recording=recording(found.spec, log, room_of(log, run)[0]))
 
 
 def drive(folder: Path, surrogate: Surrogate, seconds: float, seed: int) -> Path:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from launch.bench.practice import append, rows
 from launch.episodes import course_setting
-from launch.evaluation import evaluate
+from launch.evaluation import Evaluation, evaluate
 from launch.figures import GREEN, INK, RED, SOFT, STYLE, png
 from launch.lockstep import practise_lockstep
 from launch.manifest import Setup
@@ -108,28 +108,35 @@ def judge(study: Study, policy: Path) -> Mapping[str, object]:
 
 def drive(study: Study, policy: Path, surrogate: str, runs: Path) -> Mapping[str, object]:
     """What the policy does on a surrogate."""
+    judged = drive_policy(study.robot, study.course, policy, surrogate, study.minutes, study.seed, runs)
+    score = round(lap_score(judged.laps, judged.failures), 4)
+    return {"laps": judged.laps, "failures": judged.failures, "score": score, "g3": "", "g4": ""}
+
+
+def drive_policy(
+    robot: str, course: str, policy: Path, surrogate: str, minutes: float, seed: int, runs: Path
+) -> Evaluation:
+    """Drive a policy alone, as it is deployed, and judge it by the log, which is not kept."""
     setup = Setup(
         demonstration_laps=0, explore=False, evaluate_every=0, update_ratio=0, policy=str(policy.resolve())
     )
     session = create_session(
-        study.robot,
-        study.course,
+        robot,
+        course,
         role="run",
         runs=runs,
         twin=True,
         fast=True,
-        seed=study.seed,
-        minutes=study.minutes,
+        seed=seed,
+        minutes=minutes,
         setup=setup,
         surrogate=surrogate,
     )
     try:
         practise_lockstep(session)
-        judged = evaluate(RunData(session))
+        return evaluate(RunData(session))
     finally:
         shutil.rmtree(session.directory)
-    score = round(lap_score(judged.laps, judged.failures), 4)
-    return {"laps": judged.laps, "failures": judged.failures, "score": score, "g3": "", "g4": ""}
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,14 @@ def offline(options: ExperimentOptions) -> int:
     return 0
 
 
+def reality_gap(options: ExperimentOptions) -> int:
+    """What calibration is for."""
+    from launch.experiments import reality_gap as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
+
+
 def returns(options: ExperimentReturnsOptions) -> int:
     """SAC and DroQ, ours and others'."""
     from launch.experiments import returns as experiment

@@ -79,6 +79,16 @@ class ExperimentPriorOptions(ExperimentOptions):
 
 
 @dataclass(frozen=True)
+class ExperimentRealityGapOptions(ExperimentOptions):
+    """Policies that practised on the twin as the robot's file has it, on the twin identified from a log of
+    the robot, and on all cars that this calibration allows, driven on three robots whose parameters are
+    hidden: a row of a CSV each, a table and a picture; some five hours of a core for three seeds, resumable.
+
+    Example: sandlot experiment reality-gap --csv benchmarks/reality_gap.csv --seeds 0 1 2
+    """
+
+
+@dataclass(frozen=True)
 class ExperimentReturnsOptions(ExperimentOptions):
     """SAC, DroQ and ten critics, ours and others', on Hopper, HalfCheetah and cheetah-run: a row of a CSV for
     each evaluation, and a picture of each environment; many hours, resumable.

@@ -43,6 +43,9 @@ class PracticeOptions:
     surrogate: str | None = None
     """Drive another robot than the twin, which nothing onboard is told: a name (sim/surrogates: slippery,
     heavy, worn, late, bicycle, stranger) or a TOML file."""
+    redraw: float = 0.0
+    """With --fast: every so many seconds the twin becomes another car that the calibration allows, so that
+    the policy learns for all of them (0: never)."""
     demonstration_laps: int | None = None
     """Laps of the scripted slow driver before the policy drives; they are the prior data (None: 3, or none
     with --demo)."""

@@ -95,9 +95,8 @@ def test_hidden_parameters_are_found_and_a_held_out_stretch_is_explained(chunks:
     values = fit.values()
     close = {"command_delay": 0.2, "servo_gain": 0.01, "servo_offset": 0.003, "wheel_radius": 0.004}
     for row, p in enumerate(fit.parameters):
-        low, high = fit.interval(row, sigmas=3.5)
-        slack = 5e-4 * abs(TRUTH[p.name])  # the lead-in's, which noise hides in other logs
-        assert low - slack <= TRUTH[p.name] <= high + slack, p.name
+        low, high = fit.interval(row, sigmas=3.0)
+        assert low <= TRUTH[p.name] <= high, p.name
         assert values[p.name] == pytest.approx(TRUTH[p.name], rel=close[p.name]), p.name
     judge = Identification(SPEC, held, parameters(), ONE)
     before, after = judge.residuals(np.stack((np.zeros(len(NAMES)), fit.deviates), axis=-1))
