@@ -29,7 +29,7 @@ from launch.bench.row_file import append, read
 from launch.catalogue import find
 from launch.lockstep import Lockstep
 from launch.manifest import Setup
-from launch.replay.recording import recording, room_of
+from launch.replay.recording import replayable
 from launch.session import create_session
 from robot.practice.course import Course
 from robot.spec import RobotSpec, load_spec
@@ -199,8 +199,7 @@ def _deviates(p: TwinParameter, truth: float, estimate: float, variance: float) 
 
 def recorded(run: Path) -> Drive:
     """A run's driving, prepared for replay."""
-    found, log = read_drive(run)
-    return replace(found, recording=recording(found.spec, log, room_of(log, run)[0]))
+    return replayable(*read_drive(run), run)
 
 
 def drive(folder: Path, surrogate: Surrogate, seconds: float, seed: int) -> Path:

@@ -7,7 +7,6 @@ import datetime
 import json
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -29,7 +28,7 @@ from launch.conduct import conduct, run_fast
 from launch.installed import need
 from launch.manifest import Setup, git_revision, versions
 from launch.options.calibrate import CalibrateOptions
-from launch.replay.recording import recording, room_of
+from launch.replay.recording import replayable
 from launch.session import Session, create_session
 from robot.errors import SandlotError
 from robot.log_reader import Log
@@ -147,10 +146,7 @@ def conclude(console: Console, procedure: Procedure, paths: Sequence[Path]) -> E
     written."""
     logs = [read_drive(path) for path in paths]
     robot = _one_robot([(drive.spec, log) for drive, log in logs])
-    drives = [
-        replace(drive, recording=recording(drive.spec, log, room_of(log, path)[0]))
-        for (drive, log), path in zip(logs, paths, strict=True)
-    ]
+    drives = [replayable(*drive, path) for drive, path in zip(logs, paths, strict=True)]
     estimate = procedure.estimate(drives)
     hashes, source = (" ".join(map(f, paths)) for f in (log_hash, str))
     valid = datetime.timedelta(days=procedure.valid_days)

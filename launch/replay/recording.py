@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from calibration.drive import Drive
 from launch import catalogue
 from robot.errors import SandlotError, SpecError
 from robot.log_reader import Log
@@ -43,6 +45,11 @@ def recording(spec: RobotSpec, log: Log, room: World | None) -> Recording:
         erpm=_erpm(spec, log),
         usable=usable,
     )
+
+
+def replayable(drive: Drive, log: Log, path: Path) -> Drive:
+    """A drive with its recording, between the walls that its log, which lies at ``path``, names."""
+    return replace(drive, recording=recording(drive.spec, log, room_of(log, path)[0]))
 
 
 def room_of(log: Log, path: Path) -> tuple[World | None, str]:
