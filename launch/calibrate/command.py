@@ -79,6 +79,10 @@ def calibrate(options: CalibrateOptions) -> int:
             f"say what to calibrate: {', '.join((*names_for(spec), *VALID_DAYS))}, all; or --status"
         )
     every = names_for(spec) if options.procedure == "all" else (options.procedure,)
+    if options.ray is not None and "twin" not in every:
+        raise SandlotError(
+            f"--ray spreads the identification of the twin; {options.procedure} has none, leave it out"
+        )
     if options.procedure in VALID_DAYS:
         return _offline(console, options, options.procedure)
     return _measure(console, options, every)

@@ -146,3 +146,9 @@ def test_who_interrupts_a_procedure_gets_no_entry_of_it_and_no_next_one(
         main(["calibrate", "racer", "all", "--runs", str(tmp_path / "runs"), "--view", "none"])
     assert ended.value.code == 1 and "stopped by SIGINT: nothing is concluded" in capsys.readouterr().err
     assert len(driven) == 1
+
+
+def test_a_cluster_is_for_the_twin_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["calibrate", "racer", "speed", "--ray", "auto"])
+    assert "speed has none, leave it out" in " ".join(capsys.readouterr().err.split())
