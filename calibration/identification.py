@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
 from calibration.confidence import Resolved, marginalised, resolve, spread
-from calibration.noise_model import HANGS_TOGETHER, SENSOR_ERRORS, noise_of, nuisances, trust
+from calibration.noise_model import HANGS_TOGETHER, SENSOR_BIAS, SENSOR_ERRORS, noise_of, nuisances, trust
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from calibration.twin_work import HERE, TwinWork
 from robot.errors import SandlotError
@@ -128,6 +128,8 @@ class Identification:
         """In each chunk [1]."""
         self._axes: Array = np.diag([p.step for p in parameters])
         """Along what derivatives are taken, and how far to either side: columns of deviates."""
+        self._punctual = True
+        """Sensors are late by what is known of them, no more and no less."""
         self._linear: Linear | None = None
         """Where it was last computed."""
 
@@ -176,6 +178,7 @@ class Identification:
         at, left = self._begin(at[:n])
         noise, correlation = self._weigh(left, at)
         for iterations in ROUNDS:
+            self._punctual = iterations != ROUNDS[-1]
             at, left = self._descend(at, left, iterations)
             self._work.progress(f"objective {self._objective(left, at):.4g}")
             noise, correlation = self._weigh(left, at)
@@ -292,6 +295,8 @@ class Identification:
         slope = slopes(chunks, replayed) * self._spec.rates.guardian_hz
         columns = np.concatenate((derivatives, nuisances(modelled(chunks, replayed), slope)))
         columns[:, np.isnan(chunks.measured)] = 0.0
+        if self._punctual:
+            columns[-len(SENSOR_BIAS) :] = 0.0
         columns = np.nan_to_num(columns, nan=0.0, posinf=0.0, neginf=0.0)
         return Linear(here, columns, np.where(jumps, 0.0, 1.0))
 
