@@ -1,8 +1,8 @@
 """The twin's parameters from driving: all together, by nonlinear least squares on batched replays.
 
 Maximum a posteriori: residuals in channels of white noise, and a prior on each parameter and on each sensor's
-constant error and lateness, which are estimated along and marginalised (``nuisances``). Gauss-Newton; a
-Jacobian is one batch of replays, every chunk with every parameter changed. How noisy a channel is, and how
+bias, scale and lateness, which are estimated along and marginalised (``nuisances``). Gauss-Newton; a Jacobian
+is one batch of replays, every chunk with every parameter changed both ways. How noisy a channel is, and how
 far its neighbouring samples say the same, is taken from the residuals themselves, and so is how far chunks
 disagree: whatever the twin cannot explain widens the intervals.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
 from calibration.confidence import Resolved, marginalised, resolve, spread
-from calibration.noise_model import HANGS_TOGETHER, SENSOR_BIAS, SENSOR_ERRORS, noise_of, nuisances, trust
+from calibration.noise_model import HANGS_TOGETHER, SENSOR_ERRORS, noise_of, nuisances, trust
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from calibration.twin_work import HERE, TwinWork
 from robot.errors import SandlotError
@@ -33,8 +33,10 @@ COARSE = 0.002
 """Step of the physics for derivatives [s]: half the cost, and they need not be exact."""
 ROUGH, ROUGH_ITERATIONS = 3, 4
 """Far from the end every so many-th chunk tells enough, with guessed noise, for so many iterations."""
-ROUNDS = (6, 3)
-"""Iterations, at most, with what the residuals say of the noise."""
+ROUNDS = ((6, True), (3, False))
+"""Iterations, at most, with what the residuals say of the noise, and whether sensors are as late as is known
+and no later. They are until the twin is nearly there: what all of them are late by looks like a delay of the
+commands, and as much of both as nothing explains is a valley that ends elsewhere."""
 NEARBY, AT_LAST = 0.8, 0.2
 """Derivatives are computed anew once a parameter is so many deviates from where they were; before a descent
 ends, already at so many."""
@@ -129,7 +131,7 @@ class Identification:
         self._axes: Array = np.diag([p.step for p in parameters])
         """Along what derivatives are taken, and how far to either side: columns of deviates."""
         self._punctual = True
-        """Sensors are late by what is known of them, no more and no less."""
+        """Whether sensors are as late as is known."""
         self._linear: Linear | None = None
         """Where it was last computed."""
 
@@ -177,8 +179,7 @@ class Identification:
         self._work.progress("roughly there")
         at, left = self._begin(at[:n])
         noise, correlation = self._weigh(left, at)
-        for iterations in ROUNDS:
-            self._punctual = iterations != ROUNDS[-1]
+        for iterations, self._punctual in ROUNDS:
             at, left = self._descend(at, left, iterations)
             self._work.progress(f"objective {self._objective(left, at):.4g}")
             noise, correlation = self._weigh(left, at)
@@ -200,7 +201,7 @@ class Identification:
             covariance[row, :] = covariance[:, row] = 0.0
         variances, axes = np.linalg.eigh(covariance)
         axes = axes * np.minimum(SIGMAS * np.sqrt(np.maximum(variances, 0.0)), FARTHEST)
-        for row in own:
+        for row in own:  # its variance is the least now, and its axis the first
             axes[:, 0], axes[row, 0] = 0.0, steps[row]
         return np.asarray(axes)
 
@@ -292,11 +293,10 @@ class Identification:
         derivatives, jumps = self.derivatives(here)
         truth, delay_ms = self._car(here)
         replayed = self._replayed(chunks, [truth] * len(chunks), np.rint([delay_ms]), COARSE)
-        slope = slopes(chunks, replayed) * self._spec.rates.guardian_hz
-        columns = np.concatenate((derivatives, nuisances(modelled(chunks, replayed), slope)))
+        model, slope = modelled(chunks, replayed), slopes(chunks, replayed) * self._spec.rates.guardian_hz
+        errors = nuisances(model, np.zeros_like(slope) if self._punctual else slope)
+        columns = np.concatenate((derivatives, errors))
         columns[:, np.isnan(chunks.measured)] = 0.0
-        if self._punctual:
-            columns[-len(SENSOR_BIAS) :] = 0.0
         columns = np.nan_to_num(columns, nan=0.0, posinf=0.0, neginf=0.0)
         return Linear(here, columns, np.where(jumps, 0.0, 1.0))
 
