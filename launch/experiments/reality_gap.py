@@ -7,11 +7,9 @@ Resumable: identifications, policies and rows that are there are not made again.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -21,12 +19,13 @@ import tomli_w
 from rich.console import Console
 from rich.table import Table
 
-from calibration.book import ENVIRONMENT, Book, robot_id
+from calibration.book import Book, robot_id
 from calibration.twin_conclusion import estimate
 from calibration.twin_work import TwinWork
 from launch.bench.calibration import drive, hidden, recorded
 from launch.bench.crosscheck import drive_policy
 from launch.bench.practice import append, rows
+from launch.bench.procedures import calibrated_in
 from launch.bundle import policy_of
 from launch.calibrate.command import entry_of
 from launch.catalogue import find
@@ -50,6 +49,8 @@ MINUTES: Final = 8.0
 DRIVEN: Final = 2.0
 """Minutes of each policy on each robot."""
 REDRAW_S: Final = 20.0
+KNOWN, UNKNOWN = "calibration", "uncalibrated"
+"""A robot's folder of entries, and one that is never there."""
 VALID: Final = datetime.timedelta(days=3650)
 
 
@@ -90,17 +91,17 @@ def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None]) -
 
 def identified(home: Path, number: int, progress: Callable[[str], None]) -> Path:
     """Drive a hidden robot as its file has it and identify the twin from that: the folder with its
-    ``surrogate.toml``, and its entries below ``calibration``."""
+    ``surrogate.toml``, and its entries below ``KNOWN``."""
     file = home / "surrogate.toml"
     surrogate, _ = hidden(load_spec(find("robots", ROBOT)), number, HIDDEN_SEED)
-    entries = home / "calibration"
+    entries = home / KNOWN
     # Practice is on the robot's twin, which has the robot's entries.
     ids = (robot_id(ROBOT), robot_id(ROBOT, surrogate.name))
     if all(Book(name, entries).history("twin") for name in ids):
         return home
     home.mkdir(parents=True, exist_ok=True)
     write_atomically(file, tomli_w.dumps(msgspec.to_builtins(surrogate)).encode())
-    with tempfile.TemporaryDirectory(prefix="sandlot-gap-") as scratch, _entries(None):
+    with tempfile.TemporaryDirectory(prefix="sandlot-gap-") as scratch, calibrated_in(home / UNKNOWN):
         log = recorded(drive(Path(scratch), surrogate, LOG_S, HIDDEN_SEED))
         found = estimate([log], TwinWork())
     refused = [check.rule for check in found.checks if not check.passed]
@@ -117,9 +118,9 @@ def practised(home: Path, case: Case, number: int, seed: int, progress: Callable
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    entries = home / f"robot_{number}" / "calibration" if case.practice else None
+    entries = home / f"robot_{number}" / (KNOWN if case.practice else UNKNOWN)
     with tempfile.TemporaryDirectory(prefix="sandlot-gap-") as scratch:
-        with _entries(entries):
+        with calibrated_in(entries):
             session = create_session(
                 ROBOT,
                 COURSE,
@@ -139,23 +140,9 @@ def practised(home: Path, case: Case, number: int, seed: int, progress: Callable
 
 def driven(robot: Path, case: Case, policy: Path, seed: int) -> Evaluation:
     """What a policy does on a robot."""
-    known, surrogate = robot / "calibration" if case.onboard else None, str(robot / "surrogate.toml")
-    with tempfile.TemporaryDirectory(prefix="sandlot-gap-") as scratch, _entries(known):
+    surrogate, entries = str(robot / "surrogate.toml"), robot / (KNOWN if case.onboard else UNKNOWN)
+    with tempfile.TemporaryDirectory(prefix="sandlot-gap-") as scratch, calibrated_in(entries):
         return drive_policy(ROBOT, COURSE, policy, surrogate, DRIVEN, seed, Path(scratch))
-
-
-@contextlib.contextmanager
-def _entries(folder: Path | None) -> Iterator[None]:
-    """Sessions that are created inside find these entries, or none."""
-    before = os.environ.get(ENVIRONMENT)
-    with tempfile.TemporaryDirectory(prefix="sandlot-gap-") as nothing:
-        os.environ[ENVIRONMENT] = str(folder or nothing)
-        try:
-            yield
-        finally:
-            del os.environ[ENVIRONMENT]
-            if before is not None:
-                os.environ[ENVIRONMENT] = before
 
 
 def _table(csv_file: Path) -> Table:
