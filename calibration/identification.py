@@ -74,15 +74,12 @@ def replay_freely(
 @dataclass(frozen=True)
 class Fit:
     """``deviates`` of ``parameters``, shape (n,), and how certain they are; ``noise``: standard deviations of
-    the residuals by channel, ``correlation``: their autocorrelation times [samples], shape (5,) each;
-    ``residuals`` in the channels' units, shape (N, T, 5)."""
+    the residuals by channel in its unit, shape (5,)."""
 
     parameters: tuple[TwinParameter, ...]
     deviates: Array
     resolved: Resolved
     noise: Array
-    correlation: Array
-    residuals: Array
 
     def values(self) -> dict[str, float]:
         """By name, with what the data do not tell at its prior."""
@@ -178,17 +175,17 @@ class Identification:
         at, _ = rough._descend(*rough._begin(np.zeros(n)), ROUGH_ITERATIONS)
         self._work.progress("roughly there")
         at, left = self._begin(at[:n])
-        noise, correlation = self._weigh(left, at)
+        self._weigh(left, at)
         for iterations, self._punctual in ROUNDS:
             at, left = self._descend(at, left, iterations)
             self._work.progress(f"objective {self._objective(left, at):.4g}")
-            noise, correlation = self._weigh(left, at)
+            noise = self._weigh(left, at)
             by_chunk = self._jacobian(at)[: -len(at)].reshape(len(left), -1, len(at))
             resolved = resolve(marginalised(np.einsum("cmk,cml->kl", by_chunk, by_chunk), n))
             self._axes = self._principal_axes(resolved.covariance)
         wider = spread(by_chunk, self._weighted(left, at)[: -len(at)].reshape(len(left), -1))[:n]
         resolved = resolved.widened(np.maximum(wider, 1.0))
-        return Fit(self._parameters, at[:n], resolved, noise, correlation, left)
+        return Fit(self._parameters, at[:n], resolved, noise)
 
     def _principal_axes(self, covariance: Array) -> Array:
         """Of what is not known: along them the twin is as good as linear as far as the truth may be. Changed
@@ -211,15 +208,15 @@ class Identification:
         self._trust, self._linear = trust(left), None
         return np.concatenate((deviates, np.zeros(SENSOR_ERRORS))), left
 
-    def _weigh(self, left: Array, at: Array) -> tuple[Array, Array]:
-        """Weights from what residuals say of the noise; noise and correlation. Raises SandlotError."""
+    def _weigh(self, left: Array, at: Array) -> Array:
+        """Weights from what residuals say of the noise, and that noise. Raises SandlotError."""
         if not np.isfinite(left[~np.isnan(left)]).all():
             raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
         left, smooth = self._corrected(left, at), self._smooth()
         self._trust = trust(left)
         noise, correlation = noise_of(np.where(smooth > 0.0, left * self._trust, np.nan))
         self._weights = 1.0 / (noise * np.sqrt(correlation))
-        return noise, correlation
+        return noise
 
     def _descend(self, at: Array, left: Array, iterations: int) -> tuple[Array, Array]:
         """Gauss-Newton from ``at``, shape (n + k,), with the residuals there: where it ends, and those there.

@@ -54,6 +54,13 @@ def test_every_command_exists(name: str) -> None:
         (("onboard", "--learner", "10.1.2.3:5588", "--runs", "{tmp}"), 1, "both ends need keys"),
         (("onboard", "--attended", "--runs", "{tmp}"), 1, "beside the twin"),
         (("practice", "--attended", "--fast", "--runs", "{tmp}"), 1, "beside the twin"),
+        (("practice", "--redraw", "20", "--runs", "{tmp}"), 1, "it needs --fast"),
+        (
+            ("practice", "--redraw", "20", "--fast", "--surrogate", "worn", "--runs", "{tmp}"),
+            1,
+            "no --surrogate",
+        ),
+        (("practice", "--redraw", "-1", "--fast", "--runs", "{tmp}"), 1, "--redraw -1"),
         (("deploy",), 1, "sandlot bundle makes them"),
         (("deploy", "--list", "--rollback"), 1, "one at a time"),
         (("deploy", "/no/such.bundle", "--deployed", "{tmp}"), 1, "cannot read /no/such.bundle"),
