@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
 from calibration.confidence import Resolved, marginalised, resolve, spread
-from calibration.noise_model import HANGS_TOGETHER, SENSOR_ERRORS, noise_of, nuisances, trust
+from calibration.noise_model import HANGS_TOGETHER, LATENESS, SENSOR_ERRORS, noise_of, nuisances, trust
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from calibration.twin_work import HERE, TwinWork
 from robot.errors import SandlotError
@@ -73,12 +73,14 @@ def replay_freely(
 
 @dataclass(frozen=True)
 class Fit:
-    """``deviates`` of ``parameters``, shape (n,), and how certain they are; ``noise``: standard deviations of
-    the residuals by channel in its unit, shape (5,)."""
+    """``deviates`` of ``parameters``, shape (n,), and how certain they are; ``sensors``: how far theirs are
+    off (``noise_model.nuisances``) [standard deviations], shape (k,); ``noise``: standard deviations of the
+    residuals by channel in its unit, shape (5,)."""
 
     parameters: tuple[TwinParameter, ...]
     deviates: Array
     resolved: Resolved
+    sensors: Array
     noise: Array
 
     def values(self) -> dict[str, float]:
@@ -148,6 +150,12 @@ class Identification:
         found[np.isnan(found)] = np.inf
         return np.asarray(found - self._chunks.measured)
 
+    def unexplained(self, fit: Fit) -> Array:
+        """Residuals that are left of what a fit, of these chunks or others, found of car and sensors, shape
+        (N, T, 5)."""
+        left = self.residuals(fit.deviates[:, None])[0]
+        return np.asarray(left + np.tensordot(fit.sensors, self._sensors(fit.deviates, TIMESTEP), 1))
+
     def _car(self, deviates: Array) -> Car:
         truth = truth_of(self._parameters, deviates)
         return truth, max(1e3 * truth.pop("command_delay", command_delay(self._spec)), 0.0)
@@ -185,7 +193,7 @@ class Identification:
             self._axes = self._principal_axes(resolved.covariance)
         wider = spread(by_chunk, self._weighted(left, at)[: -len(at)].reshape(len(left), -1))[:n]
         resolved = resolved.widened(np.maximum(wider, 1.0))
-        return Fit(self._parameters, at[:n], resolved, noise)
+        return Fit(self._parameters, at[:n], resolved, at[n:], noise)
 
     def _principal_axes(self, covariance: Array) -> Array:
         """Of what is not known: along them the twin is as good as linear as far as the truth may be. Changed
@@ -286,16 +294,24 @@ class Identification:
 
     def _linearised(self, at: Array) -> Linear:
         """At the parameters ``at``."""
-        here, chunks = at[: len(self._parameters)].copy(), self._chunks
+        here = at[: len(self._parameters)].copy()
         derivatives, jumps = self.derivatives(here)
-        truth, delay_ms = self._car(here)
-        replayed = self._replayed(chunks, [truth] * len(chunks), np.rint([delay_ms]), COARSE)
-        model, slope = modelled(chunks, replayed), slopes(chunks, replayed) * self._spec.rates.guardian_hz
-        errors = nuisances(model, np.zeros_like(slope) if self._punctual else slope)
+        errors = self._sensors(here, COARSE)
+        if self._punctual:
+            errors[LATENESS] = 0.0
         columns = np.concatenate((derivatives, errors))
-        columns[:, np.isnan(chunks.measured)] = 0.0
+        columns[:, np.isnan(self._chunks.measured)] = 0.0
         columns = np.nan_to_num(columns, nan=0.0, posinf=0.0, neginf=0.0)
         return Linear(here, columns, np.where(jumps, 0.0, 1.0))
+
+    def _sensors(self, deviates: Array, timestep: float) -> Array:
+        """What each of the sensors' errors adds at one standard deviation, shape (k, N, T, 5), at the whole
+        millisecond of delay that is nearest."""
+        chunks = self._chunks
+        truth, delay_ms = self._car(deviates)
+        replayed = self._replayed(chunks, [truth] * len(chunks), np.rint([delay_ms]), timestep)
+        slope = slopes(chunks, replayed) * self._spec.rates.guardian_hz
+        return nuisances(modelled(chunks, replayed), slope)
 
     def derivatives(self, at: Array) -> tuple[Array, NDArray[np.bool_]]:
         """Central differences of ``residuals`` in the coarse twin, at the whole millisecond of delay that is

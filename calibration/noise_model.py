@@ -24,7 +24,9 @@ SENSOR_LAG_S = 0.002
 """Standard deviation of how late a channel may be beyond what is known [s]: estimates' lags are measured to
 the millisecond, and what keeps a command on its way keeps the question to the motor's controller as well."""
 SENSOR_ERRORS = 3 * len(SENSOR_BIAS)
-"""What may be off: a bias, a scale and a lag in each channel."""
+"""What may be off: a bias, a scale and a lag in each channel, in this order."""
+LATENESS = slice(2 * len(SENSOR_BIAS), SENSOR_ERRORS)
+"""Rows of the lags among them."""
 
 
 def nuisances(model: Array, slopes: Array) -> Array:

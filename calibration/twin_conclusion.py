@@ -14,6 +14,7 @@ from calibration.chunks import CHANNELS, EVERY, SECONDS, UNITS, Chunks, chunks_o
 from calibration.drive import Drive
 from calibration.entry import Check, Finding, Quantity
 from calibration.identification import Fit, Identification
+from calibration.noise_model import trust
 from calibration.procedure import Array, Estimate, Panel, Series
 from calibration.twin_parameters import MOST, twin_parameters
 from calibration.twin_work import TwinWork
@@ -27,7 +28,8 @@ MOST_LEFT = 2.0
 """Held-out residuals may be so many times the fit's own: with more, something happened in the log that the
 twin does not know, and the intervals do not speak of it."""
 AT_BOUND = 0.99
-"""Share of the bound beyond which an estimate is at it (reference, gate c)."""
+"""Share of the bound beyond which an estimate, of the car or of a sensor's error, is at it (reference, gate
+c)."""
 TOLD = 0.5
 """A parameter whose prior variance is left by more than this share was told by the prior."""
 NAMED = 0.35
@@ -45,8 +47,8 @@ def estimate(drives: Sequence[Drive], work: TwinWork) -> Estimate:
     )
     fit = Identification(spec, kept, parameters, work).fit()
     judge = Identification(spec, held, parameters, work)
-    before, after = judge.residuals(np.stack((np.zeros(len(parameters)), fit.deviates), axis=-1))
-    return conclusion(fit, held, before, after)
+    before = judge.residuals(np.zeros((len(parameters), 1)))[0]
+    return conclusion(fit, held, before, judge.unexplained(fit))
 
 
 def split(chunks: Chunks) -> tuple[Chunks, Chunks]:
@@ -60,7 +62,7 @@ def split(chunks: Chunks) -> tuple[Chunks, Chunks]:
 
 def conclusion(fit: Fit, held: Chunks, before: Array, after: Array) -> Estimate:
     """From a fit, and the held-out residuals at the file's values and at the fit's, shape (N, T, 5) each."""
-    values, deviates = fit.values(), fit.deviates
+    values, found = fit.values(), np.concatenate((fit.deviates, fit.sensors))
     quantities = tuple(Quantity(p.name, p.unit, values[p.name]) for p in fit.parameters)
     worse, better = error(before, fit.noise), error(after, fit.noise)
     told = [
@@ -74,7 +76,7 @@ def conclusion(fit: Fit, held: Chunks, before: Array, after: Array) -> Estimate:
         checks=(
             Check("held-out error, of that before", "1", better / worse, 1.0),
             Check("held-out error, of what the fit leaves of its own", "1", better, MOST_LEFT),
-            Check("largest deviate, of its bound", "1", float(np.abs(deviates).max()) / MOST, AT_BOUND),
+            Check("largest deviate, of its bound", "1", float(np.abs(found).max()) / MOST, AT_BOUND),
         ),
         findings=tuple(
             Finding(f"held-out {name}", unit, float(value))
@@ -92,8 +94,11 @@ def rms(residuals: Array) -> list[float]:
 
 
 def error(residuals: Array, noise: Array) -> float:
-    """Root mean square over the channels, each in its own noise [1]."""
-    return float(np.sqrt(np.mean(np.square(np.array(rms(residuals)) / noise))))
+    """Root mean square over the channels, each in its own noise [1]. An odd stretch counts less, as in a fit,
+    but a replay that diverged is infinitely wrong."""
+    with np.errstate(invalid="ignore"):
+        counted = np.where(np.isinf(residuals), np.inf, trust(residuals) * residuals)
+    return float(np.sqrt(np.mean(np.square(np.array(rms(counted)) / noise))))
 
 
 def frozen(fit: Fit) -> tuple[str, ...]:

@@ -185,7 +185,7 @@ def walls(session: Session) -> Sequence[Floats]:
         return ()
     from sim.world import load_world
 
-    faces = [np.asarray(wall, np.float64)[:, :2] for wall in load_world(session.world).walls()]
+    faces = [np.asarray(wall, np.float64)[:, :2] for wall in load_world(session.world).edges()]
     return [np.vstack((face, face[:1])) for face in faces]
 
 

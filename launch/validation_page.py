@@ -158,7 +158,7 @@ def _row(gate: GateResult) -> str:
 def _map(worst: EpisodeResults, setting: Setting) -> bytes:
     layout = setting.spec.state_layout
     where, speed = layout["position_world"], layout.index("velocity_body_x")
-    faces = [np.asarray(wall, np.float64)[:, :2] for wall in setting.world.walls()]
+    faces = [np.asarray(wall, np.float64)[:, :2] for wall in setting.world.edges()]
     course = setting.course.points(np.linspace(0.0, setting.course.length, 300, endpoint=False))
     paths = []
     for row, path in zip(worst.rows, worst.trajectories, strict=True):

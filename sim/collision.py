@@ -49,8 +49,8 @@ class Collision:
 
     def __init__(self, world: World, car: CarParameters, timestep: float) -> None:
         self._faces, self._posts = room(world)
-        starts = np.array([(f.x, f.y) for f in self._faces])
-        along = np.array([(f.along_x * f.length, f.along_y * f.length) for f in self._faces])
+        starts = np.array([(f.x, f.y) for f in self._faces]).reshape(-1, 2)
+        along = np.array([(f.along_x * f.length, f.along_y * f.length) for f in self._faces]).reshape(-1, 2)
         self._segments = (starts, along, (along**2).sum(axis=1))
         middle, half_length = (car.front_axle - car.rear_axle) / 2, car.length / 2
         self._half_width = car.width / 2
@@ -185,7 +185,7 @@ def room(world: World) -> tuple[list[Face], list[Post]]:
     """Everything solid in a world."""
     faces: list[Face] = []
     posts: list[Post] = []
-    for points, inner in zip(world.walls(), (True, False), strict=True):
+    for points, inner in zip(world.edges(), (True, False), strict=True) if world.wall else ():
         # The inner wall is solid inside its polyline, the outer one outside.
         _add_loop(faces, posts, points if _area(points) > 0 else points[::-1], 1.0 if inner else -1.0)
     for obstacle in world.obstacles:

@@ -56,7 +56,7 @@ class CarFleet:
         self.cars = tuple(car_parameters(spec, truth) for truth in truths)
         distinct = {car: number for number, car in reversed(list(enumerate(self.cars)))}
         """The first car with these parameters."""
-        models = {car: scene(world, car, timestep) for car in distinct}
+        models = {car: scene(world, car, timestep, drawn=False) for car in distinct}
         base = models[self.cars[0]]
         self.batch = batch = Batch(base, self.size, threads)
         _differ(batch, [models[car] for car in self.cars])

@@ -97,19 +97,21 @@ class Start(Struct):
 
 
 class World(Struct):
-    """A walled track. ``floor_friction`` multiplies the tyres' friction coefficient."""
+    """A track, walled unless ``wall`` is None. ``floor_friction`` multiplies the tyres' friction
+    coefficient."""
 
     name: str
     description: str
     half_width: float
-    wall: Wall
     start: Start
     segments: tuple[Segment, ...]
+    wall: Wall | None = None
     obstacles: tuple[Obstacle, ...] = ()
     floor_friction: float = 1.0
 
     def __post_init__(self) -> None:
-        if min(self.half_width, self.floor_friction, self.wall.height, self.wall.thickness) <= 0:
+        wall = (self.wall.height, self.wall.thickness) if self.wall else ()
+        if min(self.half_width, self.floor_friction, *wall) <= 0:
             raise ValueError("half_width, floor_friction, wall.height and wall.thickness must be positive")
         tight = [s.radius for s in self.segments if s.turn_degrees and s.radius <= self.half_width]
         if tight:
@@ -157,9 +159,10 @@ class World(Struct):
         n = max(8, round(self.length / spacing))
         return np.array([self.pose_at(i * self.length / n)[2] for i in range(n)])
 
-    def walls(self) -> tuple[Array, Array]:
-        """Inner and outer wall faces as closed polylines, shape (M, 2) each, first point not repeated; one
-        piece per straight, arcs in pieces of at most ``WALL_DEGREES``."""
+    def edges(self) -> tuple[Array, Array]:
+        """The track's edges, inner and outer, where its walls' faces are if it has any: closed polylines,
+        shape (M, 2) each, first point not repeated; one piece per straight, arcs in pieces of at most
+        ``WALL_DEGREES``."""
         cx, cy = self._centre()
         knots = np.array(list(self._knots()))
         normal = np.column_stack([-np.sin(knots[:, 2]), np.cos(knots[:, 2])])
@@ -169,8 +172,8 @@ class World(Struct):
 
     def extent(self) -> tuple[float, float]:
         """Half the size of the room in x and y [m], outer walls included."""
-        outer = self.walls()[1]
-        half = np.abs(outer).max(axis=0) + self.wall.thickness
+        outer = self.edges()[1]
+        half = np.abs(outer).max(axis=0) + (self.wall.thickness if self.wall else 0.0)
         return float(half[0]), float(half[1])
 
     def _knots(self) -> Iterator[tuple[float, float, float]]:
@@ -205,12 +208,11 @@ def _chain(world: World) -> list[tuple[float, float, float]]:
 
 
 def hall(radius: float, *obstacles: Obstacle) -> World:
-    """A ring of ``radius`` [m] that is nearly all floor: nobody meets its walls, only the obstacles."""
+    """Open floor around a circle of ``radius`` [m]: nobody meets anything but the obstacles."""
     return World(
         name="hall",
-        description="a ring so wide that nobody meets its walls",
+        description="open floor without walls",
         half_width=radius - 1.0,
-        wall=Wall(height=0.25, thickness=0.1),
         start=Start(distance=0.0),
         segments=(Segment(radius=radius, turn_degrees=360.0),),
         obstacles=obstacles,

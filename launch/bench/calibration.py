@@ -159,7 +159,7 @@ def identify(number: int, seconds: float, seed: int, threads: int) -> Iterator[R
     wall_s, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
     judged = chunks_of(spec, errors, [replace(whole, recording=held)], MOST_CHUNKS // 3)
     judge = Identification(spec, judged, parameters, work)
-    before, after = judge.residuals(np.stack((np.zeros(len(parameters)), fit.deviates), axis=-1))
+    before, after = judge.residuals(np.zeros((len(parameters), 1)))[0], judge.unexplained(fit)
     values = fit.values()
     windows = windows_of(spec, errors, [held], HELD_WINDOWS)
     floors = []

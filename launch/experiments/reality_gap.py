@@ -44,7 +44,7 @@ HIDDEN_SEED: Final = 7
 """Other robots than the calibration's benchmark has."""
 LOG_S: Final = 150.0
 """Of driving, from which a robot is identified [s]."""
-MINUTES: Final = 8.0
+MINUTES: Final = 6.0
 """Of practice for each policy [min]."""
 DRIVEN: Final = 2.0
 """Minutes of each policy on each robot."""

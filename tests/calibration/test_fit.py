@@ -15,6 +15,7 @@ from scipy.stats import binomtest
 from calibration.chunks import EVERY, Chunks, modelled, slopes
 from calibration.identification import Identification
 from calibration.noise_model import HANGS_TOGETHER, nuisances
+from calibration.twin_conclusion import error, split
 from calibration.twin_parameters import TwinParameter
 from calibration.twin_work import TwinWork
 from robot.spec import RobotSpec, load_spec
@@ -113,6 +114,30 @@ def test_intervals_hold_as_often_as_they_say() -> None:
     assert binomtest(held, draws * len(PARAMETERS), 0.95).pvalue > 0.01, held
     # And they are worth something: speeds tell the radius as well as a sensor's scale is known, 1 % of 3 %.
     assert np.median(widths, axis=0).max() < 0.5
+
+
+def test_what_was_kept_from_a_fit_is_judged_by_what_it_found_of_the_sensors() -> None:
+    found = []
+    for seed in range(4):
+        kept, held = split(measured(truth_of([0.5, -0.5, 1.5, 0.2]), np.random.default_rng(seed)))
+        fit, judge = identification(kept).fit(), identification(held)
+        raw = judge.residuals(fit.deviates[:, None])[0]
+        found.append((error(judge.unexplained(fit), fit.noise), error(raw, fit.noise)))
+    explained, unexplained = np.median(found, axis=0)
+    assert explained < 1.15
+    assert unexplained > 1.4
+
+
+def test_one_odd_stretch_is_not_held_against_the_twin_and_one_that_diverged_is() -> None:
+    left = np.random.default_rng(0).standard_normal((8, 60, 5))
+    left[2, 40:] = np.nan
+    usual = error(left, np.ones(5))
+    assert usual == pytest.approx(1.0, abs=0.05)
+    left[3] *= 30.0
+    assert error(left, np.ones(5)) < 1.2 * usual
+    assert error(5.0 * left, np.ones(5)) == pytest.approx(5.0 * error(left, np.ones(5)))
+    left[3, 7, 1] = np.inf
+    assert error(left, np.ones(5)) == np.inf
 
 
 def test_a_jump_of_the_twin_tells_nothing() -> None:

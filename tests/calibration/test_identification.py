@@ -99,8 +99,8 @@ def test_hidden_parameters_are_found_and_a_held_out_stretch_is_explained(chunks:
         assert low <= TRUTH[p.name] <= high, p.name
         assert values[p.name] == pytest.approx(TRUTH[p.name], rel=close[p.name]), p.name
     judge = Identification(SPEC, held, parameters(), ONE)
-    before, after = judge.residuals(np.stack((np.zeros(len(NAMES)), fit.deviates), axis=-1))
-    found = conclusion(fit, held, before, after)
+    before = judge.residuals(np.zeros((len(NAMES), 1)))[0]
+    found = conclusion(fit, held, before, judge.unexplained(fit))
     assert all(check.passed for check in found.checks)
     assert found.checks[0].measured < 0.5
     assert len(found.panels) == 4 and found.frozen == ()

@@ -102,6 +102,19 @@ def test_a_window_alone_is_what_it_is_among_others(own: tuple[Recording, np.ndar
     assert np.abs(changed[2:] - together).max() > 1e-3
 
 
+def test_wherever_a_log_begins_the_twin_meets_nothing(own: tuple[Recording, np.ndarray]) -> None:
+    here = windows(own[0]).take([3])
+    middle = here.states[0, here.lead + here.slots // 2, :2]
+    at = {}
+    for place in ((0.0, 0.0), (30.0, -500.0)):
+        states = here.states.copy()
+        states[..., :2] += np.asarray(place) - middle
+        at[place] = replay_drive(SPEC, replace(here, states=states), threads=1)
+    one, other = at.values()
+    np.testing.assert_allclose(one.states[..., 2:], other.states[..., 2:], atol=1e-6)
+    np.testing.assert_allclose(one.current, other.current, atol=1e-3)
+
+
 def test_a_twin_that_is_let_go_at_once_forgets_what_the_log_has_wrong(
     own: tuple[Recording, np.ndarray],
 ) -> None:

@@ -73,3 +73,18 @@ def test_physics_that_diverge_leave_no_file_behind(
     mujoco.mj_step(model, data)
     assert "unstable" in capfd.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_only_drawn_changes_no_physics() -> None:
+    driven = []
+    for drawn in (True, False):
+        model = scene(load_world(world_path("oval")), CAR, 0.001, drawn)
+        data = mujoco.MjData(model)
+        data.qpos[:2] = -1.0, -1.2
+        data.ctrl[0] = 0.05
+        mujoco.mj_step(model, data, 4000)  # into the wall
+        driven.append((model.ngeom, data.qpos.copy(), data.qvel.copy()))
+    (every, *looks), (fewer, *bare) = driven
+    assert every > fewer + 20
+    for with_looks, without in zip(looks, bare, strict=True):
+        np.testing.assert_array_equal(with_looks, without)

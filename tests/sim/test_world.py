@@ -59,13 +59,13 @@ def test_the_kidney_turns_both_ways() -> None:
 
 def test_every_wall_stands_half_a_width_from_the_centreline(world: World) -> None:
     centreline = world.centreline(0.02)
-    for wall in world.walls():
+    for wall in world.edges():
         distance = distance_to(wall, centreline)
         assert distance == pytest.approx(world.half_width, abs=0.015)
 
 
 def test_the_track_is_driven_anticlockwise_between_its_walls(world: World) -> None:
-    inner, outer = world.walls()
+    inner, outer = world.edges()
     assert 0 < area(inner) < area(world.centreline()) < area(outer)
 
 
@@ -96,7 +96,7 @@ def test_the_start_is_on_a_straight(world: World) -> None:
 def test_a_clockwise_track_has_its_inner_wall_on_the_right(tmp_path: Path) -> None:
     file = tmp_path / "ring.toml"
     file.write_text(PLAIN.replace("360.0", "-360.0"))
-    inner, outer = load_world(file).walls()
+    inner, outer = load_world(file).edges()
     assert abs(area(inner)) < math.pi * 2.0**2 < abs(area(outer))
 
 
