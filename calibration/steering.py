@@ -23,6 +23,7 @@ from calibration.entry import Check, Finding, Quantity
 from calibration.manoeuvre import Leg, home
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.signal_checks import require_unclipped
+from calibration.stretches import first_motion
 from robot.spec import RobotSpec
 
 SHARES = (0.6, -0.6, 0.3, -0.3, 0.0)
@@ -270,9 +271,8 @@ def still_bias(drive: Drive) -> float:
     CalibrationError if it did not."""
     layouts = {s.name: s.layout for s in drive.spec.sensors}
     motor, imu = drive.sensor("drive"), drive.sensor("imu")
-    erpm = np.abs(motor.values[:, layouts["drive"].index("erpm")])
-    moving = motor.time_s[erpm > 60.0]
-    first = float(moving[0]) if len(moving) else float(motor.time_s[-1])
+    begins = first_motion(motor.values[:, layouts["drive"].index("erpm")])
+    first = float(motor.time_s[min(begins, len(motor.time_s) - 1)])
     still = imu.values[imu.time_s < first - 0.1, layouts["imu"].index("angular_velocity_z")]
     if len(still) < 100:
         raise CalibrationError("the car did not stand for a second before it moved: no gyroscope bias")

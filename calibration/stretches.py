@@ -1,4 +1,4 @@
-"""Stretches from rest to rest of a motor's speed."""
+"""Stretches from rest to rest of a motor's speed, and its first motion."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ STILL_ERPM = 60.0
 """Slower than this the motor stands [1/min]: five times the noise."""
 PAUSE = 25
 """Nobody stands for fewer samples: a car that rolls out slowly crosses the threshold many times."""
+SUSTAINED = 5
+"""Faster than that for fewer samples is noise: in a minute at 100 Hz it reaches five standard deviations."""
+
+
+def first_motion(erpm: NDArray[np.float64]) -> int:
+    """Its first sample; how many samples there are if nothing moves."""
+    moving = np.abs(erpm) > STILL_ERPM
+    sustained = np.convolve(moving, np.ones(SUSTAINED))[SUSTAINED - 1 :] > SUSTAINED - 0.5
+    return int(sustained.argmax()) if sustained.any() else len(erpm)
 
 
 def stretches(erpm: NDArray[np.float64]) -> list[tuple[int, int]]:

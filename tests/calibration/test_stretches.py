@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from calibration.stretches import PAUSE, stretches
+from calibration.stretches import PAUSE, SUSTAINED, first_motion, stretches
 
 
 def test_a_stretch_goes_on_while_noise_carries_it_over_the_threshold() -> None:
@@ -21,3 +21,12 @@ def test_what_does_not_begin_or_end_at_rest_is_no_stretch() -> None:
     assert stretches(erpm) == []
     erpm[:20] = erpm[100:150] = 0.0
     assert stretches(erpm) == [(20, 99)]
+
+
+def test_a_motion_begins_with_its_first_sample_and_not_with_noise() -> None:
+    erpm = np.zeros(300)
+    erpm[[20, 21, 40]] = 70.0
+    assert first_motion(erpm) == len(erpm)
+    erpm[100 : 100 + SUSTAINED] = -90.0
+    assert first_motion(erpm) == 100
+    assert first_motion(erpm[100:]) == 0
