@@ -289,24 +289,36 @@ def panels(title: str, label: str, parts: Sequence[Panel]) -> bytes:
         return png(figure)
 
 
-def dots(
-    title: str, groups: Sequence[tuple[str, Floats]], lines: Sequence[tuple[str, float]], label: str
-) -> bytes:
-    """A column of dots for each group, one per run, with their mean; ``lines`` to compare with, dashed."""
+class Dots(NamedTuple):
+    """One axis of ``dots``. ``from_zero``: it begins there."""
+
+    label: str
+    groups: Sequence[tuple[str, Floats]]
+    lines: Sequence[tuple[str, float]] = ()
+    from_zero: bool = True
+
+
+def dots(title: str, parts: Sequence[Dots]) -> bytes:
+    """A column of dots for each group, one per run (NaN: none), with their mean; ``lines`` to compare with,
+    dashed. Axes above each other, of the same groups in the same order."""
     with mpl.rc_context(STYLE):
-        figure = _figure(6.4, 3.6)
-        axis = figure.subplots()
-        for k, (_, values) in enumerate(groups):
-            axis.plot([k] * len(values), values, "o", color=BLUE, markersize=5, alpha=0.7)
-            if len(values):
-                axis.plot([k - 0.2, k + 0.2], [values.mean()] * 2, color=INK, linewidth=1.6)
-        for (name, value), colour in zip(lines, (ORANGE, GREEN, PURPLE), strict=False):
-            axis.axhline(value, color=colour, linewidth=1.2, linestyle=(0, (6, 3)), label=name)
-        axis.set_xticks(range(len(groups)), [name.replace(" ", "\n", 1) for name, _ in groups])
-        axis.set_ylim(bottom=-0.03 * axis.get_ylim()[1])
-        axis.set_title(title)
-        axis.set_ylabel(label)
-        _legend(axis)
+        figure = _figure(6.4, 3.6 + 1.9 * (len(parts) - 1))
+        axes = figure.subplots(len(parts), squeeze=False, sharex=True)[:, 0]
+        for axis, part in zip(axes, parts, strict=True):
+            for k, (_, every) in enumerate(part.groups):
+                values = every[np.isfinite(every)]
+                axis.plot([k] * len(values), values, "o", color=BLUE, markersize=5, alpha=0.5)
+                if len(values):
+                    axis.plot([k - 0.2, k + 0.2], [values.mean()] * 2, color=INK, linewidth=1.6)
+            for (name, value), colour in zip(part.lines, (ORANGE, GREEN, PURPLE), strict=False):
+                axis.axhline(value, color=colour, linewidth=1.2, linestyle=(0, (6, 3)), label=name)
+            if part.from_zero:
+                axis.set_ylim(bottom=-0.03 * axis.get_ylim()[1])
+            axis.set_ylabel(part.label)
+            _legend(axis)
+        names = [name.replace(" ", "\n", 1) for name, _ in parts[0].groups]
+        axes[-1].set_xticks(range(len(names)), names)
+        axes[0].set_title(title)
         return png(figure)
 
 

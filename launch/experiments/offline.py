@@ -95,7 +95,7 @@ def _shown(seed: int) -> float:
 
 
 def _drawn(csv_file: Path) -> bytes:
-    from launch.figures import dots
+    from launch.figures import Dots, dots
 
     found = rows(csv_file)
     groups = [
@@ -104,4 +104,4 @@ def _drawn(csv_file: Path) -> bytes:
     ]
     shown = float(np.mean([float(row["demonstrations_return_mean"]) for row in found]))
     title = f"{NAME}: {UPDATES} updates on data with two modes"
-    return dots(title, groups, [("demonstrations", shown), ("highest", OBSTACLES)], "return")
+    return dots(title, [Dots("return", groups, [("demonstrations", shown), ("highest", OBSTACLES)])])

@@ -8,6 +8,7 @@ Resumable: identifications, policies and rows that are there are not made again.
 from __future__ import annotations
 
 import datetime
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 import tomli_w
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -52,6 +54,10 @@ REDRAW_S: Final = 20.0
 KNOWN, UNKNOWN = "calibration", "uncalibrated"
 """A robot's folder of entries, and one that is never there."""
 VALID: Final = datetime.timedelta(days=3650)
+
+FIGURES: Final = (("laps", 1.0 / DRIVEN), ("lap_median_s", 1.0), ("failures", 1.0 / DRIVEN))
+"""Columns that are shown, and what they are multiplied by."""
+Floats = NDArray[np.float64]
 
 
 class Case(NamedTuple):
@@ -147,29 +153,31 @@ def driven(robot: Path, case: Case, policy: Path, seed: int) -> Evaluation:
 
 def _table(csv_file: Path) -> Table:
     table = Table("case", "laps per minute", "median lap [s]", "failures per minute")
+    found = rows(csv_file)
     for case in CASES:
-        mine = [row for row in rows(csv_file) if row["case"] == case]
-        laps, failures = (_mean(mine, column, 1.0 / DRIVEN) for column in ("laps", "failures"))
-        table.add_row(case, f"{laps:.1f}", f"{_mean(mine, 'lap_median_s'):.2f}", f"{failures:.2f}")
+        laps, lap_s, failures = (
+            float(np.nanmean(values)) if np.isfinite(values).any() else math.nan
+            for values in (_values(found, case, *figure) for figure in FIGURES)
+        )
+        table.add_row(case, f"{laps:.1f}", f"{lap_s:.2f}", f"{failures:.2f}")
     return table
 
 
-def _mean(found: Sequence[dict[str, str]], column: str, factor: float = 1.0) -> float:
-    values = [factor * float(row[column]) for row in found if row[column]]
-    return float(np.mean(values)) if values else float("nan")
+def _values(found: Sequence[dict[str, str]], case: str, column: str, factor: float) -> Floats:
+    """Of a case's policies and robots; not a number where there is no lap to time."""
+    return np.array([factor * float(row[column] or "nan") for row in found if row["case"] == case])
 
 
 def _drawn(csv_file: Path) -> bytes:
-    from launch.figures import dots
+    from launch.figures import Dots, dots
 
     found = rows(csv_file)
-    groups = [
-        (case, np.array([float(row["laps"]) / DRIVEN for row in found if row["case"] == case]))
-        for case in CASES
-    ]
+    laps, lap_s, failures = ([(case, _values(found, case, *figure)) for case in CASES] for figure in FIGURES)
     return dots(
         "On robots that are not as their file says: a dot for each policy and robot",
-        groups,
-        (),
-        "laps per minute without a failure",
+        [
+            Dots("laps per minute\nwithout a failure", laps),
+            Dots("median lap [s]", lap_s, from_zero=False),
+            Dots("failures\nper minute", failures),
+        ],
     )

@@ -20,7 +20,7 @@ NONE = np.zeros(0)
         lambda: figures.troubles(0.0, NONE, NONE, NONE),
         lambda: figures.speeds("m/s", [("demonstration", NONE), ("first 5.0 min", NONE)]),
         lambda: figures.curves("no run", [("case", [])], [], ("steps", "return")),
-        lambda: figures.dots("no run", [("case", NONE)], [], "laps"),
+        lambda: figures.dots("no run", [figures.Dots("laps", [("case", NONE)])]),
     ],
     ids=["lap_times", "troubles", "speeds", "curves", "dots"],
 )
