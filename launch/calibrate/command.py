@@ -89,17 +89,32 @@ def calibrate(options: CalibrateOptions) -> int:
 
 
 def _measure(console: Console, options: CalibrateOptions, names: Sequence[str]) -> int:
-    """Drive what each needs, unless there is a log, and conclude."""
-    failed, done = [], []
+    """Drive what each needs, unless there is a log, and conclude. One of several that fails holds up no
+    other, but what builds on it goes by older values, and that is said."""
+    failed: list[str] = []
+    done = []
     with identifying(console, options.ray) as work:
         for name in names:
             procedure = named(name, work)
             console.print(f"[bold]{procedure.name}[/] {procedure.about}", highlight=False)
             paths = options.log or (drive(console, options, name),)
-            entry = conclude(console, procedure, paths)
-            done.append(msgspec.to_builtins(entry))
-            if not entry.passed:
-                failed.append(procedure.name)
+            try:
+                entry = conclude(console, procedure, paths)
+            except CalibrationError as error:
+                if len(names) == 1:
+                    raise
+                console.print(f"[red]{name}: nothing is concluded:[/] {error}", highlight=False)
+            else:
+                done.append(msgspec.to_builtins(entry))
+                if entry.passed:
+                    continue
+            failed.append(name)
+            if name != names[-1]:
+                console.print(
+                    f"[yellow]{name} did not pass: where the next ones need it they go by the entry before, "
+                    "or by the robot's file[/]",
+                    highlight=False,
+                )
     if options.json:
         print(json.dumps({"entries": done, "failed": failed}))
     return FAILED if failed else 0

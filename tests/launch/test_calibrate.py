@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from calibration.book import Book, stamp
 from calibration.entry import Check, Entry, Quantity
+from calibration.procedure import CalibrationError, Procedure
+from launch.calibrate.command import FAILED
 from launch.calibrated import calibrated_spec, expired, unmoved
 from launch.catalogue import find
 from launch.cli import main
@@ -146,6 +150,32 @@ def test_who_interrupts_a_procedure_gets_no_entry_of_it_and_no_next_one(
         main(["calibrate", "racer", "all", "--runs", str(tmp_path / "runs"), "--view", "none"])
     assert ended.value.code == 1 and "stopped by SIGINT: nothing is concluded" in capsys.readouterr().err
     assert len(driven) == 1
+
+
+def test_a_procedure_that_fails_holds_up_no_other(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    concluded: list[str] = []
+
+    def conclude(console: object, procedure: Procedure, paths: object) -> Entry:
+        concluded.append(procedure.name)
+        if procedure.name == "speed":
+            raise CalibrationError("it never moved")
+        wide = (Check("residual", "m", 2.0, 1.0),) if procedure.name == "imu" else ()
+        return msgspec.structs.replace(entry("racer"), checks=wide)
+
+    monkeypatch.setattr("launch.calibrate.command.drive", lambda *_: tmp_path)
+    monkeypatch.setattr("launch.calibrate.command.conclude", conclude)
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate", "racer", "all", "--json"])
+    told = capsys.readouterr()
+    assert ended.value.code == FAILED
+    assert set(json.loads(told.out.splitlines()[-1])["failed"]) == {"speed", "imu"}
+    assert len(concluded) > 4 and "speed: nothing is concluded: it never moved" in " ".join(told.err.split())
+    assert told.err.count("did not pass") == 2
+    with pytest.raises(SystemExit):
+        main(["calibrate", "racer", "speed"])
+    assert "it never moved" in capsys.readouterr().err
 
 
 def test_a_cluster_is_for_the_twin_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
