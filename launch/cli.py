@@ -8,10 +8,11 @@ anything else; ``--debug`` adds the traceback.
 from __future__ import annotations
 
 import importlib
+import math
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import tyro
@@ -197,6 +198,10 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Any] | None:
         args=rest,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+    for field in fields(parsed):
+        value = getattr(parsed, field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"--{field.name.replace('_', '-')} {value}: a finite number was expected")
     return command, parsed
 
 

@@ -151,5 +151,11 @@ def test_help_and_mistakes_import_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_numbers_are_finite(value: str) -> None:
+    with pytest.raises(cli.UsageError, match=r"--redraw .*: a finite number was expected"):
+        cli.parse(["practice", "--fast", "--redraw", value])
+
+
 def test_unknown_command_error_is_a_sandlot_error() -> None:
     assert issubclass(cli.UsageError, SandlotError)
