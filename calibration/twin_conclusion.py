@@ -61,7 +61,7 @@ def split(chunks: Chunks) -> tuple[Chunks, Chunks]:
 
 
 def conclusion(fit: Fit, held: Chunks, before: Array, after: Array) -> Estimate:
-    """From a fit, and the held-out residuals at the file's values and at the fit's, shape (N, T, 5) each."""
+    """From a fit, and the held-out residuals at the priors' middles and at the fit, shape (N, T, 5) each."""
     values, found = fit.values(), np.concatenate((fit.deviates, fit.sensors))
     quantities = tuple(Quantity(p.name, p.unit, values[p.name]) for p in fit.parameters)
     worse, better = error(before, fit.noise), error(after, fit.noise)

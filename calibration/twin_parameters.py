@@ -49,6 +49,8 @@ class TwinParameter:
         return self.sigma if self.offset else self.sigma * self.at(deviate)
 
 
+UNITS = {"tyre_slip_rate": "1/s", "steering_backlash": "rad"}
+"""Of what a robot's file need not name."""
 OWN = "sandlot calibrate twin:"
 """What the source of a value begins with that an identification found."""
 WIDE = {
@@ -66,8 +68,11 @@ WIDE = {
     "rolling_resistance": (0.35, "floors from concrete to carpet"),
     "battery_voltage": (0.04, "a 3-cell pack between full and empty"),
     "battery_resistance": (0.5, "new and old packs"),
+    "steering_backlash": (1.2, "from what nobody sees to two degrees and a half at the wheels"),
 }
 """Standard deviations of logarithms [1], and why."""
+AT_LEAST = {"steering_backlash": 0.004}
+"""Where a scale is looked for of which the file says that it is nothing: a quarter of a degree [rad]."""
 OFFSETS = {
     "servo_offset": (0.02, "a spline of a servo's horn is 0.04", 0.02),
     "command_delay": (0.004, "serial adapters and hubs", 0.5),
@@ -82,11 +87,13 @@ def twin_parameters(spec: RobotSpec) -> tuple[TwinParameter, ...]:
     found = []
     for name in (*OFFSETS, *WIDE):
         entry = spec.calibration.get(name)
-        unit = entry.unit if entry else conditions[name].unit if name in conditions else "1/s"
+        unit = entry.unit if entry else conditions[name].unit if name in conditions else UNITS[name]
         value = command_delay(spec) if name in conditions else float(getattr(car, name))
         # Its own last estimate is where it starts, not how certain it is: tyres wear, batteries change.
         own = entry is not None and entry.source.startswith(OWN)
         measured = entry.sigma if entry is not None and entry.expires and not own else 0.0
+        if name in AT_LEAST:
+            value = max(value, measured or AT_LEAST[name])
         if name in OFFSETS:
             sigma, reason, step = OFFSETS[name]
             found.append(TwinParameter(name, unit, value, measured or sigma, reason, True, step))

@@ -173,6 +173,24 @@ def test_what_an_entry_measured_is_as_certain_as_it_says() -> None:
     assert (after.value, after.sigma) == (3.9, pytest.approx(0.02 / 3.9))
 
 
+@pytest.mark.parametrize(
+    ("measured", "value", "sigma"),
+    [(None, 0.004, 1.2), ((0.0, 0.002), 0.002, 1.0), ((0.03, 0.003), 0.03, 0.1)],
+)
+def test_play_that_is_not_known_or_was_not_seen_is_still_looked_for(
+    measured: tuple[float, float] | None, value: float, sigma: float
+) -> None:
+    calibration = dict(SPEC.calibration)
+    if measured is not None:
+        found, certain = measured
+        calibration["steering_backlash"] = Calibration(
+            found, "rad", "turns", certain, "2026-11-26", "2026-12-26"
+        )
+    spec = msgspec.structs.replace(SPEC, calibration=calibration)
+    play = {p.name: p for p in twin_parameters(spec)}["steering_backlash"]
+    assert (play.value, play.sigma, play.unit) == (value, pytest.approx(sigma), "rad")
+
+
 def test_a_stretch_that_only_spins_is_not_compared(drive: Drive, chunks: Chunks) -> None:
     assert drive.recording is not None
     states, layout = drive.recording.states.copy(), SPEC.state_layout
