@@ -14,11 +14,11 @@ from scipy.integrate import cumulative_trapezoid
 
 from calibration.drive import Drive
 from calibration.entry import Check, Finding, Quantity
+from calibration.gyroscope_bias import gyroscope_bias
 from calibration.lever_fit import Noise, Track, fit
 from calibration.manoeuvre import Leg
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.signal_checks import require_unclipped
-from calibration.steering import still_bias
 from calibration.stretches import stretches
 from robot.estimators.satellites import USED
 from robot.spec import RobotSpec
@@ -151,7 +151,7 @@ def tracks_of(drive: Drive) -> list[Track]:
     motor, imu, gnss = (drive.sensor(name) for name in ("drive", "imu", "gnss"))
     layouts = {s.name: s.layout for s in spec.sensors}
     erpm = motor.values[:, layouts["drive"].index("erpm")]
-    rate = imu.values[:, layouts["imu"].index("angular_velocity_z")] - still_bias(drive)
+    rate = imu.values[:, layouts["imu"].index("angular_velocity_z")] - gyroscope_bias(drive).at(imu.time_s)
     require_unclipped("the motor's speed", erpm)
     require_unclipped("the gyroscope", rate)
     times = imu.time_s

@@ -20,10 +20,10 @@ from scipy.stats import t as student
 
 from calibration.drive import Drive, Flags
 from calibration.entry import Check, Finding, Quantity
+from calibration.gyroscope_bias import gyroscope_bias
 from calibration.manoeuvre import Leg, home
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.signal_checks import require_unclipped
-from calibration.stretches import first_motion
 from robot.spec import RobotSpec
 
 SHARES = (0.6, -0.6, 0.3, -0.3, 0.0)
@@ -158,6 +158,7 @@ class SteeringProcedure:
         radius = float(np.abs(np.tan(angles[bent] - left[bent]) / np.tan(angles[bent]) - 1.0).max())
         wheelbase = spec.scalar("wheelbase")
         # A straight on of 3 m ends aside by 3^2 / (2 wheelbase) times the error of the angle.
+        covariance += walked(drives, (offset, gain, play))
         centre_sigma = math.sqrt(covariance[0, 0]) / abs(gain)
         drift = 1.96 * centre_sigma * 9.0 / (2.0 * wheelbase)
         sides = [gain_of([t for t in turns if side * t.angle > -0.02], play) for side in (1.0, -1.0)]
@@ -223,8 +224,21 @@ def pulse_of(spec: RobotSpec, steering: Array) -> Array:
     return np.asarray(spec.scalar("servo_gain") * steering + spec.scalar("servo_offset"))
 
 
-def turns_of(drive: Drive) -> list[Turn]:
-    """Every stretch in which speed and steering were held, slowly enough. Raises SignalError."""
+def walked(drives: Sequence[Drive], found: tuple[float, float, float]) -> Array:
+    """Covariance of offset, gain and play for what the gyroscope's bias walked meanwhile: all turns of a
+    drive have it in common, so that no residual shows it, shape (3, 3)."""
+    every = np.zeros((3, 3))
+    for drive in drives:
+        sigma = gyroscope_bias(drive).sigma
+        turns = [turn for one in drives for turn in turns_of(one, sigma if one is drive else 0.0)]
+        change = np.subtract(line(turns)[0], found)
+        every += np.outer(change, change)
+    return every
+
+
+def turns_of(drive: Drive, rate_error: float = 0.0) -> list[Turn]:
+    """Every stretch in which speed and steering were held, slowly enough. ``rate_error``: of the gyroscope's
+    bias [rad/s]. Raises SignalError."""
     spec = drive.spec
     motor, imu = drive.sensor("drive"), drive.sensor("imu")
     layouts = {s.name: s.layout for s in spec.sensors}
@@ -232,7 +246,7 @@ def turns_of(drive: Drive) -> list[Turn]:
     turning = imu.values[:, layouts["imu"].index("angular_velocity_z")]
     require_unclipped("the motor's speed", erpm)
     require_unclipped("the gyroscope", turning)
-    bias = still_bias(drive)
+    bias = gyroscope_bias(drive)
     steering, speed = drive.sent_to("steering"), drive.sent_to("speed")
     held = (
         (np.abs(np.diff(steering, prepend=steering[0])) < STEADY) & (speed > 0.3) & (speed < 1.1) & drive.free
@@ -244,7 +258,7 @@ def turns_of(drive: Drive) -> list[Turn]:
         if stop_s - start_s < 0.7:
             continue
         times = imu.time_s[(imu.time_s > start_s) & (imu.time_s < stop_s)]
-        rate = float(np.interp(times, imu.time_s, turning).mean()) - bias
+        rate = float((np.interp(times, imu.time_s, turning) - bias.at(times)).mean()) - rate_error
         mean = float(np.interp(times, motor.time_s, erpm).mean()) / spec.scalar("erpm_per_speed")
         if mean < 0.3:
             continue
@@ -264,19 +278,6 @@ def wheel_angle(wheelbase: float, rate: float, speed: float) -> float:
     for _ in range(6):
         angle = math.atan(wheelbase * rate * (1.0 + 1.0 / math.cos(angle)) / (2.0 * speed))
     return angle
-
-
-def still_bias(drive: Drive) -> float:
-    """Of the gyroscope about the vertical [rad/s], while the motor stood before the drive. Raises
-    CalibrationError if it did not."""
-    layouts = {s.name: s.layout for s in drive.spec.sensors}
-    motor, imu = drive.sensor("drive"), drive.sensor("imu")
-    begins = first_motion(motor.values[:, layouts["drive"].index("erpm")])
-    first = float(motor.time_s[min(begins, len(motor.time_s) - 1)])
-    still = imu.values[imu.time_s < first - 0.1, layouts["imu"].index("angular_velocity_z")]
-    if len(still) < 100:
-        raise CalibrationError("the car did not stand for a second before it moved: no gyroscope bias")
-    return float(still.mean())
 
 
 def line(turns: Sequence[Turn]) -> tuple[tuple[float, float, float], Array, Array]:
@@ -313,7 +314,8 @@ def follow(
     for drive in drives:
         imu, motor = drive.sensor("imu"), drive.sensor("drive")
         speed = motor.at(imu.time_s, layouts["drive"].index("erpm")) / spec.scalar("erpm_per_speed")
-        rate = imu.values[:, layouts["imu"].index("angular_velocity_z")] - still_bias(drive)
+        turning = imu.values[:, layouts["imu"].index("angular_velocity_z")]
+        rate = turning - gyroscope_bias(drive).at(imu.time_s)
         angle = (pulse_of(spec, drive.sent_to("steering")) - offset) / gain
         quick = np.interp(imu.time_s, drive.time_s, drive.sent_to("speed")) > 1.15
         weaves.append(Weave(drive.sent_s, angle, imu.time_s, speed, rate, quick & (speed > 0.8)))

@@ -10,7 +10,7 @@ import pytest
 from measured_drive import Linkage, turning_drive
 
 from calibration.procedure import CalibrationError
-from calibration.steering import SteeringProcedure, wheel_angle, with_play
+from calibration.steering import SteeringProcedure, line, turns_of, walked, wheel_angle, with_play
 from robot.spec import load_spec
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
@@ -33,6 +33,23 @@ def test_a_linkage_is_found_within_its_intervals(true: Linkage) -> None:
     assert told["steering_delay"] == pytest.approx(true.delay, abs=0.006)
     for side in ("left", "right"):
         assert told[f"servo_gain_{side}"] == pytest.approx(true.gain, rel=0.02)
+
+
+@pytest.mark.parametrize("ends", ["at rest", "moving"])
+def test_what_the_gyroscope_s_bias_walked_is_in_the_interval_of_the_centre(ends: str) -> None:
+    rng = np.random.default_rng(5)
+    still = turning_drive(SPEC, LEGS, Linkage(-1.2, 0.53), rng)
+    if ends == "moving":
+        still.sensors["drive"].values[-400:, 0] += 500.0
+    (centre, *_), *_ = line(turns_of(still))
+    rate, steps = still.sensors["imu"].values[:, 5].copy(), np.sqrt(np.diff(still.time_s, prepend=0.0))
+    sigmas = []
+    for _ in range(40):
+        walk = SPEC.scalar("gyroscope_bias_walk") * np.cumsum(steps * rng.standard_normal(len(steps)))
+        still.sensors["imu"].values[:, 5] = rate + walk
+        found, *_ = line(turns_of(still))
+        sigmas.append((found[0] - centre) / math.sqrt(walked([still], found)[0, 0]))
+    assert 0.75 < np.sqrt(np.mean(np.square(sigmas))) < 1.3
 
 
 def test_the_angle_of_a_bicycle_is_the_one_that_turns_it() -> None:
