@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -67,6 +68,18 @@ def copy_newest(path: Path, into: Path) -> None:
     """Copy a checkpoint file, or the newest whole one of a directory, to ``into/<number>.checkpoint``."""
     arrays, plain = read_checkpoint(path)
     write_checkpoint(into, 0, arrays, plain)
+
+
+def as_json(value: Any) -> Any:
+    """JSON has neither NaN nor infinities: a float that is one of them as text."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def from_json(value: Any) -> Any:
+    """What ``as_json`` was given. Null, which a float that is not finite is written as without it, is NaN."""
+    if value is None:
+        return math.nan
+    return float(value) if isinstance(value, str) else value
 
 
 def _read(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 
+from learners.checkpoint import as_json, from_json
 from learners.prior_data import Experience
 from learners.sac import Assessment, Batch
 from learners.value_bound import Bound
@@ -150,15 +151,8 @@ class CriticHealth:
     def restore(self, plain: dict[str, Any]) -> None:
         """Take over what ``plain`` gave."""
         for name, value in plain.items():
-            setattr(self, name, tuple(map(float, value)) if isinstance(value, list) else _number(value))
+            setattr(self, name, tuple(map(float, value)) if isinstance(value, list) else from_json(value))
 
 
 def _plain(value: Any) -> Any:
-    """Numbers that are not finite as text."""
-    if isinstance(value, tuple):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _number(value: Any) -> Any:
-    return float(value) if isinstance(value, str) else value
+    return [as_json(each) for each in value] if isinstance(value, tuple) else as_json(value)

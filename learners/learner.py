@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from learners.algorithm import Constrained, Growing, make_algorithm
-from learners.checkpoint import read_checkpoint, write_checkpoint
+from learners.checkpoint import as_json, from_json, read_checkpoint, write_checkpoint
 from learners.config import OF_THE_MACHINE, LearnerConfig
 from learners.critic_health import Assessable, CriticHealth
 from learners.initial_networks import begin_with
@@ -218,7 +218,7 @@ class Learner:
             "done": self.pacing.done,
             "given_up": self.pacing.given_up,
             "pretrained": self.pretrained,
-            "metrics": self.metrics,
+            "metrics": {name: as_json(value) for name, value in self.metrics.items()},
             "health": self.health.plain(),
             "rng": _plain_state(self.rng),
             "notes": notes or {},
@@ -246,7 +246,7 @@ class Learner:
         self.algorithm.restore(arrays)
         self.pacing.done, self.pacing.given_up = plain["done"], plain["given_up"]
         self.pretrained = plain["pretrained"]
-        self.metrics = plain["metrics"]
+        self.metrics = {name: from_json(value) for name, value in plain["metrics"].items()}
         self.health.restore(plain["health"])
         self.rng.bit_generator.state = _restore_state(plain["rng"])
         notes: dict[str, Any] = plain["notes"]

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from learners.action_reach import ActionReach
-from learners.checkpoint import copy_newest, read_checkpoint
+from learners.checkpoint import as_json, copy_newest, from_json, read_checkpoint
 from learners.config import LearnerConfig
 from learners.environments.contract import environment_contract
 from learners.environments.curve import Point, read_curve, write_curve
@@ -322,7 +322,7 @@ class Training:
             "episodes": self.episodes,
             "rows": self._journal.rows,
             "wall_s": self.wall_s,
-            "last_return": self.last_return,
+            "last_return": as_json(self.last_return),
         }
         self.learner.save(self.directory / "checkpoints", notes)
         self._checkpointed = self.progress
@@ -354,7 +354,7 @@ class Training:
         for session, rows in self._journal.replay():
             self.learner.add(session, rows)
         self.steps, self.episodes = notes["steps"], notes["episodes"]
-        self.last_return, self._earlier_s = notes["last_return"], notes["wall_s"]
+        self.last_return, self._earlier_s = from_json(notes["last_return"]), notes["wall_s"]
         self._checkpointed = self.progress
         self._tell(f"going on from step {self.progress}")
         practice = self.learner.experience.practice

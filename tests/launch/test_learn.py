@@ -118,8 +118,10 @@ def test_an_unknown_algorithm_is_a_wrong_command_line(capsys: pytest.CaptureFixt
 
 
 def test_offline_first_and_then_in_the_environment(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Going on says how it stands from the first step on, before any episode has ended."""
+    monkeypatch.setattr("launch.learn_view.PLAIN_S", 0.0)
     assert called("--env", "a/point", *SMALL, *SETTINGS) == 0
     words = ("--env", "b/point", "--algo", "iql", "--prior", "runs/a-point/latest", "--offline")
     few = ("--steps", "30", "--evaluate-every", "10", "--evaluation-episodes", "2", "--json")
@@ -130,7 +132,9 @@ def test_offline_first_and_then_in_the_environment(
     run = tmp_path / "runs" / "b-point" / "latest"
     assert "tau = 0.9" in (run / "settings.toml").read_text()
     assert called("--resume", "runs/b-point/latest", "--steps", "25", "--json") == 0
-    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    out = capsys.readouterr().out
+    assert "step 31 of 55: return nan, evaluated" in out
+    summary = json.loads(out.splitlines()[-1])
     assert (summary["steps"], summary["offline_steps"], summary["updates"]) == (25, 30, 30 + 20)
     steps = [line.split(",")[0] for line in (run / "curve.csv").read_text().splitlines()[1:]]
     assert steps == ["10", "20", "30", "40", "50", "55"]

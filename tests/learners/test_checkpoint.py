@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from learners.checkpoint import read_checkpoint, write_checkpoint
+from learners.checkpoint import as_json, from_json, read_checkpoint, write_checkpoint
 from robot.errors import SandlotError
 
 ARRAYS = {"w": np.arange(6.0).reshape(2, 3), "bytes": np.arange(5, dtype=np.uint8), "scalar": np.array(2.5)}
@@ -19,6 +20,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(arrays[name], array)
         assert arrays[name].dtype == array.dtype and arrays[name].shape == array.shape
+
+
+def test_numbers_that_are_not_finite_come_back_as_they_were(tmp_path: Path) -> None:
+    values = {"none": math.nan, "least": math.inf, "most": -math.inf, "error": 0.25, "count": 3}
+    write_checkpoint(tmp_path, 1, ARRAYS, {name: as_json(value) for name, value in values.items()})
+    found = {name: from_json(value) for name, value in read_checkpoint(tmp_path)[1].items()}
+    np.testing.assert_equal(found, values)
+    write_checkpoint(tmp_path, 2, ARRAYS, {"bare": math.nan})
+    assert math.isnan(from_json(read_checkpoint(tmp_path)[1]["bare"]))
 
 
 def test_the_last_two_are_kept_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -134,6 +134,21 @@ def test_one_short_demonstration_is_enough_to_begin(
     assert all(np.isfinite(v) for v in metrics.values())
 
 
+def test_metrics_that_are_not_finite_are_the_same_after_a_checkpoint(
+    contract: TaskContract, make_rows: Callable[..., Rows], tmp_path: Path
+) -> None:
+    """Without a discount nothing bounds the values."""
+    config = LearnerConfig(hidden=(32, 32), warmup=3, discount=1.0)
+    learner, resumed = Learner(contract, config, 0), Learner(contract, config, 0)
+    learner.add("s", make_rows(5, 0, Actor.SCRIPT))
+    learner.pretrain(1)
+    learner.metrics["held_out_error"] = np.inf
+    learner.save(tmp_path)
+    resumed.load(tmp_path)
+    assert learner.metrics["value_lower_bound"] == -np.inf
+    assert resumed.metrics == learner.metrics
+
+
 def test_a_diverged_actor_is_never_exported_and_leaves_the_checkpoints_alone(
     contract: TaskContract, tmp_path: Path
 ) -> None:
