@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ from robot.plain_data import decode_struct
 
 @dataclass
 class _Episode:
-    """Of somebody else's: LeRobot has no final observation, so the last frame is it and its action unused."""
+    """Of somebody else's: LeRobot has no final observation, so the last frame is it and its action unused.
+    ``infos``: columns that are called as the contract's costs are."""
 
     observations: NDArray[Any]
     actions: NDArray[Any]
     rewards: NDArray[Any]
     terminations: NDArray[np.bool_]
     truncations: NDArray[np.bool_]
+    infos: Mapping[str, Any] | None
 
 
 def import_lerobot(folder: Path, like: TaskContract | None) -> tuple[NDArray[np.void], TaskContract]:
@@ -51,7 +54,8 @@ def import_lerobot(folder: Path, like: TaskContract | None) -> tuple[NDArray[np.
         plain = msgspec.json.decode((folder / layout.CONTRACT).read_bytes())
         contract = decode_struct(plain, TaskContract, str(folder / layout.CONTRACT))
         return _exported(folder, files, contract), contract
-    table = pa.concat_tables([parquet.read_table(file, columns=_wanted(info)) for file in files])
+    columns = _wanted(info, () if like is None else like.cost_terms)
+    table = pa.concat_tables([parquet.read_table(file, columns=columns) for file in files])
     return _foreign(folder.name, info, table, like)
 
 
@@ -86,8 +90,8 @@ def column_values(table: pa.Table, name: str) -> NDArray[Any]:
     return values
 
 
-def _wanted(info: dict[str, Any]) -> list[str]:
-    names = [layout.STATE, "action", "next.reward", layout.DONE, "next.success", "episode_index"]
+def _wanted(info: dict[str, Any], costs: tuple[str, ...]) -> list[str]:
+    names = [layout.STATE, "action", "next.reward", layout.DONE, "next.success", "episode_index", *costs]
     missing = [name for name in names[:2] if name not in info["features"]]
     if missing:
         raise SandlotError(f"the dataset has no {' and no '.join(missing)}; there is nothing to learn from")
@@ -105,6 +109,7 @@ def _foreign(
     done = column_values(table, layout.DONE) if layout.DONE in table.column_names else zero.astype(bool)
     bounds = [(float(a), float(b)) for a, b in zip(actions.min(0), actions.max(0) + 1e-6, strict=True)]
     contract = like or contract_like(name, states.shape[1], actions.shape[1], float(info["fps"]), bounds)
+    costs = {n: column_values(table, n) for n in contract.cost_terms if n in table.column_names}
     found, sequence = [], 0
     for index in np.unique(number):
         here = np.flatnonzero(number == index)
@@ -113,9 +118,8 @@ def _foreign(
         acted = here[:-1]
         terminated = done[acted].astype(bool)
         terminated[-1] |= bool(done[here[-1]])
-        episode = _Episode(
-            states[here], actions[acted], rewards[acted], terminated, np.zeros(len(acted), bool)
-        )
+        cut, infos = np.zeros(len(acted), bool), {name: column[acted] for name, column in costs.items()}
+        episode = _Episode(states[here], actions[acted], rewards[acted], terminated, cut, infos)
         found.append(episode_rows(episode, contract, int(index), sequence))
         sequence += len(found[-1])
     return joined(found), contract

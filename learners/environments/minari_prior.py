@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -18,13 +19,16 @@ PREFIX: Final = "minari:"
 
 
 class Episode(Protocol):
-    """``minari.EpisodeData``: T steps, T + 1 observations."""
+    """``minari.EpisodeData``: T steps, T + 1 observations. Its ``infos`` begin with the reset's, so they are
+    T + 1 too, except in a dataset that somebody put together with one for each step; None if there are
+    none."""
 
     observations: Any
     actions: Any
     rewards: NDArray[Any]
     terminations: NDArray[np.bool_]
     truncations: NDArray[np.bool_]
+    infos: Mapping[str, Any] | None
 
 
 def copy_minari(name: str, contract: TaskContract, into: Path) -> None:
@@ -48,7 +52,8 @@ def copy_minari(name: str, contract: TaskContract, into: Path) -> None:
 
 def episode_rows(episode: Episode, contract: TaskContract, number: int, sequence: int) -> NDArray[np.void]:
     """Rows of one episode, the last one included, (T + 1,). Raises SandlotError unless its sizes are the
-    contract's. An episode that is neither terminated nor truncated at its end was cut off there."""
+    contract's and its infos have the contract's costs. An episode that is neither terminated nor truncated
+    at its end was cut off there."""
     steps, actions = len(episode.rewards), contract.action_size
     size = contract.observation_size - actions
     shapes = np.shape(episode.observations), np.shape(episode.actions)
@@ -68,7 +73,30 @@ def episode_rows(episode: Episode, contract: TaskContract, number: int, sequence
     rows["last"][-1] = True
     rows["action"][:-1], rows["reward"][:-1] = action, episode.rewards
     rows["reward_terms"][:-1] = np.asarray(episode.rewards)[:, None]
+    rows["cost_terms"][:-1] = _costs(episode, contract.cost_terms, number)
     rows["terminated"][:-1] = episode.terminations
     rows["truncated"][:-1] = episode.truncations & ~episode.terminations
     rows["truncated"][-2] |= not episode.terminations[-1]
     return rows
+
+
+def _costs(episode: Episode, names: tuple[str, ...], number: int) -> NDArray[np.float64]:
+    """(T, n_costs)"""
+    steps, infos = len(episode.rewards), episode.infos or {}
+    missing = [name for name in names if name not in infos]
+    if missing:
+        raise SandlotError(
+            f"episode {number} of the dataset: expected each step's costs {', '.join(names)} in its infos; "
+            f"it has {', '.join(infos) or 'nothing'} there, and without {', '.join(missing)} every step "
+            "would seem to cost nothing"
+        )
+    costs = np.zeros((steps, len(names)))
+    for k, name in enumerate(names):
+        found = np.asarray(infos[name])
+        if found.size != len(found) or found.size not in (steps, steps + 1):
+            raise SandlotError(
+                f"episode {number} of the dataset: expected a number for each of {steps} steps as the cost "
+                f"{name}, or one more for the reset; got shape {found.shape}"
+            )
+        costs[:, k] = found.reshape(-1)[-steps:]
+    return costs

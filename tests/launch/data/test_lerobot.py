@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from small_recording import HEIGHT, WIDTH, picture, rows_of, write_recording
@@ -74,6 +75,19 @@ def test_a_dataset_of_others_gets_a_contract_and_an_end(tmp_path: Path) -> None:
     like = recording.contract
     with pytest.raises(SandlotError, match=r"expected observations \(49, 2\)"):
         import_lerobot(tmp_path / "set", like)
+
+
+def test_the_costs_of_a_dataset_of_others_are_its_columns(tmp_path: Path) -> None:
+    recording = recorded(tmp_path / "log.mcap")
+    export_lerobot(recording, tmp_path / "set", "lap the course", "video")
+    (tmp_path / "set" / "meta" / "sandlot.json").unlink()
+    _, contract = import_lerobot(tmp_path / "set", None)
+    like = msgspec.structs.replace(contract, cost_terms=("recorded.step",))
+    rows, _ = import_lerobot(tmp_path / "set", like)
+    first = rows[rows["episode"] == 0]
+    np.testing.assert_array_equal(first["cost_terms"][:-1, 0], recording.steps["step"][:48])
+    with pytest.raises(SandlotError, match="without impact every step would seem to cost nothing"):
+        import_lerobot(tmp_path / "set", msgspec.structs.replace(like, cost_terms=("impact",)))
 
 
 def test_a_camera_that_began_later_than_an_episode_is_refused(tmp_path: Path) -> None:

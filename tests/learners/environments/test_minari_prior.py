@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from learners.environments.contract import environment_contract
 from learners.environments.environment import Box
 from learners.environments.episodes import Episodes
 from learners.environments.minari_prior import copy_minari, episode_rows
+from learners.environments.prior_folder import prior_rows
 from learners.environments.swing_up import SwingUp
 from learners.environments.train import train
 from robot.errors import SandlotError
@@ -27,6 +29,7 @@ class Recorded(NamedTuple):
     rewards: NDArray[Any]
     terminations: NDArray[np.bool_]
     truncations: NDArray[np.bool_]
+    infos: Mapping[str, Any] | None = None
 
 
 class Strong(SwingUp):
@@ -72,6 +75,32 @@ def test_rows_are_those_of_the_same_episode_here(terminated: bool, truncated: bo
             np.testing.assert_array_equal(found[name], ours[name], err_msg=name)
 
 
+@pytest.mark.parametrize("costs", [np.arange(1.0, T + 1), [[k] for k in range(T + 1)]])
+def test_a_step_costs_what_its_infos_say(costs: Any) -> None:
+    """One for each step, or before them the reset's, as Minari's collector has it."""
+    theirs, _ = recorded(True, False)
+    contract = environment_contract(Strong(), "strong", costs=("heat", "wear"))
+    rows = episode_rows(theirs._replace(infos={"wear": costs, "heat": np.ones(T + 1)}), contract, 4, 0)
+    np.testing.assert_array_equal(rows["cost_terms"][:, 0], [1.0] * T + [0])
+    np.testing.assert_array_equal(rows["cost_terms"][:, 1], [*range(1, T + 1), 0])
+
+
+@pytest.mark.parametrize(
+    ("infos", "expected"),
+    [
+        (None, r"costs heat, wear in its infos; it has nothing there, and without heat, wear every step"),
+        ({"heat": np.ones(T + 1), "x": np.ones(T)}, r"it has heat, x there, and without wear every step"),
+        ({"heat": np.ones(T - 1), "wear": np.ones(T)}, r"each of 9 steps as the cost heat, .*got shape \(8,"),
+        ({"heat": np.ones((T, 2)), "wear": np.ones(T)}, r"as the cost heat, .*got shape \(9, 2\)"),
+    ],
+)
+def test_steps_without_their_costs_are_refused(infos: Mapping[str, Any] | None, expected: str) -> None:
+    theirs, _ = recorded(True, False)
+    contract = environment_contract(Strong(), "strong", costs=("heat", "wear"))
+    with pytest.raises(SandlotError, match=f"episode 4 .*{expected}"):
+        episode_rows(theirs._replace(infos=infos), contract, 4, 0)
+
+
 def test_episodes_of_another_environment_are_refused() -> None:
     theirs, _ = recorded(True, False)
     contract = environment_contract(Strong(), "strong")
@@ -101,7 +130,7 @@ def test_a_dataset_is_read_by_its_name(tmp_path: Path, monkeypatch: pytest.Monke
                 rewards=rewards,
                 terminations=[*ends, False],
                 truncations=[*ends, True],
-                infos={},
+                infos={"cost": [9.0] + [0.5] * len(actions)},
             )
         )
     minari.create_dataset_from_buffers("pendulum/random-v0", buffers, env=environment, requirements=[])
@@ -116,5 +145,9 @@ def test_a_dataset_is_read_by_its_name(tmp_path: Path, monkeypatch: pytest.Monke
         evaluation_episodes=1,
     )
     assert run.learner is not None and run.learner.experience.prior.transitions == 400
+    contract = environment_contract(environment, "pendulum", costs=("cost",))
+    copy_minari("pendulum/random-v0", contract, tmp_path / "prior")
+    for _, rows in prior_rows(tmp_path / "prior", contract.step_dtype()):
+        np.testing.assert_array_equal(rows["cost_terms"][:, 0], [0.5] * 200 + [0.0])
     with pytest.raises(SandlotError, match="minari download nothing/here-v0"):
         copy_minari("nothing/here-v0", environment_contract(SwingUp(), "x"), tmp_path)
