@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.environments.prior_folder import made_whole
 from learners.journal import Journal
 from robot.contract import ActionMap, TaskContract
 from robot.errors import SandlotError
@@ -32,8 +33,8 @@ class Episode(Protocol):
 
 
 def copy_minari(name: str, contract: TaskContract, into: Path) -> None:
-    """Write all episodes of a dataset that Minari has here. Raises SandlotError if there is no such dataset,
-    or if it is not of this environment."""
+    """Write all episodes of a dataset that Minari has here, or none. Raises SandlotError if there is no such
+    dataset, or if it is not of this environment."""
     import minari
 
     try:
@@ -42,12 +43,13 @@ def copy_minari(name: str, contract: TaskContract, into: Path) -> None:
         raise SandlotError(
             f"Minari has no dataset {name!r} on this machine; minari download {name} fetches it"
         ) from None
-    journal, sequence = Journal(into / "minari.journal", contract.step_dtype()), 0
-    for number, episode in enumerate(dataset.iterate_episodes()):
-        rows = episode_rows(episode, contract, number, sequence)
-        journal.append("minari", sequence, rows)
-        sequence += len(rows)
-    journal.close()
+    with made_whole(into) as folder:
+        journal, sequence = Journal(folder / "minari.journal", contract.step_dtype()), 0
+        for number, episode in enumerate(dataset.iterate_episodes()):
+            rows = episode_rows(episode, contract, number, sequence)
+            journal.append("minari", sequence, rows)
+            sequence += len(rows)
+        journal.close()
 
 
 def episode_rows(episode: Episode, contract: TaskContract, number: int, sequence: int) -> NDArray[np.void]:

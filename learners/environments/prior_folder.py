@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,20 @@ def copy_prior(folder: Path, into: Path) -> None:
             f"{folder}: expected a folder with journals (*{SUFFIX}), such as an earlier run's; "
             f"{'there are none in it' if folder.is_dir() else 'there is no such folder'}"
         )
+    with made_whole(into) as partial:
+        for k, path in enumerate(found):
+            shutil.copyfile(path, partial / f"{k:03d}{SUFFIX}")
+
+
+@contextmanager
+def made_whole(into: Path) -> Iterator[Path]:
+    """An empty folder that replaces ``into`` once it has been filled: what is killed or fails meanwhile
+    leaves nothing that could be taken for it."""
     partial = into.with_name(f".{into.name}.partial")
     for leftover in (partial, into):
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir(parents=True)
-    for k, path in enumerate(found):
-        shutil.copyfile(path, partial / f"{k:03d}{SUFFIX}")
+    yield partial
     partial.replace(into)
 
 

@@ -17,6 +17,7 @@ from learners.environments.minari_prior import copy_minari, episode_rows
 from learners.environments.prior_folder import prior_rows
 from learners.environments.swing_up import SwingUp
 from learners.environments.train import train
+from learners.journal import Journal
 from robot.errors import SandlotError
 from robot.messages import Actor
 
@@ -108,7 +109,13 @@ def test_episodes_of_another_environment_are_refused() -> None:
         episode_rows(theirs._replace(observations=theirs.observations[:, :4]), contract, 4, 0)
 
 
-def test_a_dataset_is_read_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def killed(journal: Journal) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_dataset_is_read_by_its_name_and_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     minari = pytest.importorskip("minari")
     gymnasium = pytest.importorskip("gymnasium")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
@@ -149,5 +156,12 @@ def test_a_dataset_is_read_by_its_name(tmp_path: Path, monkeypatch: pytest.Monke
     copy_minari("pendulum/random-v0", contract, tmp_path / "prior")
     for _, rows in prior_rows(tmp_path / "prior", contract.step_dtype()):
         np.testing.assert_array_equal(rows["cost_terms"][:, 0], [0.5] * 200 + [0.0])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Journal, "close", killed)
+        copy_minari("pendulum/random-v0", contract, tmp_path / "prior")
+    assert not (tmp_path / "prior").exists()
+    for _ in range(2):
+        copy_minari("pendulum/random-v0", contract, tmp_path / "prior")
+        assert sum(len(rows) for _, rows in prior_rows(tmp_path / "prior", contract.step_dtype())) == 402
     with pytest.raises(SandlotError, match="minari download nothing/here-v0"):
         copy_minari("nothing/here-v0", environment_contract(SwingUp(), "x"), tmp_path)
