@@ -13,10 +13,19 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.frame_file import Frame, FrameFile, StorageError
-from robot.wire import describe
+from robot.errors import WireError
+from robot.frame_file import Frame, FrameFile, StorageError, read_about
+from robot.wire import describe, dtype_from
 
 Rows = NDArray[np.void]
+
+
+def journal_dtype(path: Path) -> np.dtype[np.void]:
+    """Of which rows a journal is. Raises StorageError if it is none."""
+    try:
+        return dtype_from(msgspec.msgpack.decode(read_about(path))["dtype"])
+    except (msgspec.DecodeError, WireError, KeyError, TypeError):
+        raise StorageError(f"{path}: expected a journal of rows; it is a file of something else") from None
 
 
 class Journal:

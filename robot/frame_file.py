@@ -139,6 +139,21 @@ class FrameFile:
             self._truncate(self._size)
 
 
+def read_about(path: Path) -> bytes:
+    """What a file says its content is. Raises StorageError if it is no file of frames."""
+    try:
+        with path.open("rb") as file:
+            magic, header = file.read(len(_MAGIC)), file.read(_ABOUT.size)
+            if magic == _MAGIC and len(header) == _ABOUT.size:
+                length, crc = _ABOUT.unpack(header)
+                about = file.read(length)
+                if len(about) == length and zlib.crc32(about) == crc:
+                    return about
+    except OSError as error:
+        raise explain(path, error) from error
+    raise StorageError(f"{path}: expected a file of frames, such as a journal; its beginning is of none")
+
+
 def _next(file: BinaryIO, position: int, length: int) -> Frame | None:
     """The whole and sound frame at ``position``, or None."""
     header = file.read(_HEADER.size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.journal import Journal
+from learners.journal import Journal, journal_dtype
 from robot.errors import SandlotError
 from robot.frame_file import StorageError
 from robot.messages import Actor
@@ -51,13 +52,30 @@ def prior_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, ND
         try:
             journal = Journal(path, dtype)
         except StorageError:
-            size, actions = dtype["observation"].shape[0], dtype["action"].shape[0]
             raise SandlotError(
-                f"{path.name} of the prior data holds other rows than this environment's: {actions} actions "
-                f"and {size - actions} observations and the previous action were expected"
+                f"{path.name} of the prior data holds other rows than this environment's: "
+                f"{_difference(dtype, journal_dtype(path))}"
             ) from None
         for session, rows in journal.replay():
             shown = rows.copy()
             shown["actor"][shown["actor"] == int(Actor.POLICY)] = int(Actor.SCRIPT)
             yield f"{path.stem} {session}", shown
         journal.close()
+
+
+def _difference(ours: np.dtype[np.void], theirs: np.dtype[np.void]) -> str:
+    """Of two kinds of rows, for a person."""
+    fields = {
+        "action": "actions",
+        "observation": "observations, the previous action included",
+        "reward_terms": "terms of the reward",
+        "cost_terms": "cost terms, which the constraints are on",
+    }
+    lines = []
+    for field, meaning in fields.items():
+        expected, came = (
+            math.prod(dtype[field].shape) if field in (dtype.names or ()) else 0 for dtype in (ours, theirs)
+        )
+        if expected != came:
+            lines.append(f"expected {expected} {meaning}; it has {came}")
+    return "; ".join(lines) or "they were written by another version"

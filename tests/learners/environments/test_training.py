@@ -213,7 +213,7 @@ def test_prior_data_that_cannot_be_used_is_refused_before_anything_is_begun(tmp_
     def make() -> ScriptedEnvironment:
         return ScriptedEnvironment([(True, False)])
 
-    with pytest.raises(SandlotError, match="1 actions and 1 observations"):
+    with pytest.raises(SandlotError, match="expected 1 actions; it has 2; expected 2 observations"):
         Training(make, tmp_path / "run", SETTINGS, prior=tmp_path / "other")
 
 
