@@ -27,7 +27,7 @@ def learn_offline(
     """
     prior = directory / "prior"
     if not prior.exists():
-        copy_prior(journals, prior)
+        copy_prior(journals, prior, learner.contract, tell)
     for path in sorted(prior.iterdir()):
         journal = Journal(path, learner.contract.step_dtype())
         for session, rows in journal.replay():

@@ -4,30 +4,45 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from learners.journal import Journal, journal_dtype
-from robot.errors import SandlotError
+from robot.contract import TaskContract
+from robot.errors import ContractMismatchError, SandlotError, SpecError
 from robot.frame_file import StorageError
 from robot.messages import Actor
+from robot.plain_data import decode_struct, differences
 
 SUFFIX = ".journal"
+CONTRACT: Final = "contract.json"
+"""What a run, or an import, leaves beside its journal: whose rows they are."""
 
 
-def copy_prior(folder: Path, into: Path) -> None:
+def copy_prior(folder: Path, into: Path, contract: TaskContract, tell: Callable[[str], None]) -> None:
     """Copy every journal below ``folder``, so that a run stays whole whatever becomes of them; all of them or
-    none, so that what is killed meanwhile does not go on with half of its data."""
+    none, so that what is killed meanwhile does not go on with half of its data.
+
+    ``contract``: of whom is to learn from them. Raises ContractMismatchError if what lies beside a journal
+    calls its observations, actions or costs otherwise; ``tell`` gets a line if it is of another environment.
+    Environments' observations and actions have numbers for names: only a person knows whether another's rows
+    mean the same.
+    """
     found = sorted(folder.rglob(f"*{SUFFIX}")) if folder.is_dir() else []
     if not found:
         raise SandlotError(
             f"{folder}: expected a folder with journals (*{SUFFIX}), such as an earlier run's; "
             f"{'there are none in it' if folder.is_dir() else 'there is no such folder'}"
         )
+    for beside in dict.fromkeys(path.with_name(CONTRACT) for path in found):
+        if beside.exists():
+            _compare(contract, beside, tell)
     with made_whole(into) as partial:
         for k, path in enumerate(found):
             shutil.copyfile(path, partial / f"{k:03d}{SUFFIX}")
@@ -61,6 +76,35 @@ def prior_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, ND
             shown["actor"][shown["actor"] == int(Actor.POLICY)] = int(Actor.SCRIPT)
             yield f"{path.stem} {session}", shown
         journal.close()
+
+
+def _compare(ours: TaskContract, file: Path, tell: Callable[[str], None]) -> None:
+    try:
+        theirs = decode_struct(msgspec.json.decode(file.read_bytes()), TaskContract, str(file))
+    except msgspec.DecodeError as error:
+        raise SpecError(f"{file}: expected a contract: {error}") from None
+    lines = differences(_names(ours), _names(theirs))
+    if lines:
+        raise ContractMismatchError(
+            f"{file} says that these rows are others than those of {ours.task}; if they mean the same by "
+            "other names, take it away from there:\n  " + "\n  ".join(lines[:20])
+        )
+    lines = differences(_circumstances(ours), _circumstances(theirs))
+    if lines:
+        tell(f"prior data of another environment, by {file}: {'; '.join(lines)}")
+
+
+def _names(contract: TaskContract) -> dict[str, Any]:
+    return {
+        "observation": contract.observation_layout.names,
+        "actions": [term.name for term in contract.actions],
+        "cost_terms": contract.cost_terms,
+    }
+
+
+def _circumstances(contract: TaskContract) -> dict[str, Any]:
+    ranges = {term.name: (term.lower, term.upper) for term in contract.actions}
+    return {"task": contract.task, "policy_hz": contract.policy_hz, "actions": ranges}
 
 
 def _difference(ours: np.dtype[np.void], theirs: np.dtype[np.void]) -> str:

@@ -340,7 +340,7 @@ class Training:
                 if name.startswith(PREFIX):
                     copy_minari(name.removeprefix(PREFIX), self._unmeasured, into)
                 else:
-                    copy_prior(prior, into)
+                    copy_prior(prior, into, self._unmeasured, self._tell)
             if initial is not None:
                 copy_newest(find_checkpoint(initial), self._initial)
             self.directory.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from learners.environments.contract import environment_contract
 from learners.environments.prior_folder import copy_prior, prior_rows
 from learners.journal import Journal
 from robot.contract import TaskContract
-from robot.errors import SandlotError
+from robot.errors import ContractMismatchError, SandlotError, SpecError
 from robot.frame_file import FrameFile, StorageError
 
 POINT = environment_contract(PointEnvironment(), "point")
@@ -35,9 +36,9 @@ def test_a_copy_that_was_killed_is_no_copy_and_is_made_again(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(shutil, "copyfile", killed)
-        copy_prior(tmp_path / "runs", into)
+        copy_prior(tmp_path / "runs", into, POINT, print)
     assert not into.exists()
-    copy_prior(tmp_path / "runs", into)
+    copy_prior(tmp_path / "runs", into, POINT, print)
     assert [path.read_text() for path in sorted(into.iterdir())] == ["a", "b"]
     assert [path.name for path in into.parent.iterdir()] == ["prior"]
 
@@ -48,6 +49,62 @@ def journal(folder: Path, contract: TaskContract) -> Path:
     made.append("s", 0, np.zeros(1, contract.step_dtype()))
     made.close()
     return folder
+
+
+def told(tmp_path: Path, theirs: TaskContract) -> list[str]:
+    """Of the data of another's run in the point's."""
+    lines: list[str] = []
+    folder = journal(tmp_path / "theirs", theirs)
+    (folder / "contract.json").write_bytes(msgspec.json.encode(theirs))
+    copy_prior(tmp_path, tmp_path / "mine" / "prior", POINT, lines.append)
+    return lines
+
+
+def test_data_of_the_same_environment_is_taken_without_a_word(tmp_path: Path) -> None:
+    seen = np.random.default_rng(0).normal(3.0, 2.0, (9, 2))
+    assert told(tmp_path, environment_contract(PointEnvironment(), "point", seen)) == []
+    assert (tmp_path / "mine" / "prior" / "000.journal").exists()
+
+
+def test_that_data_is_of_another_environment_is_said(tmp_path: Path) -> None:
+    actions = (msgspec.structs.replace(POINT.actions[0], upper=7.0), *POINT.actions[1:])
+    other = msgspec.structs.replace(POINT, task="plane", policy_hz=20.0, actions=actions)
+    (line,) = told(tmp_path, other)
+    for difference in ("theirs 'plane'", "theirs 20.0", "actions.action_0[1]: ours 3.0, theirs 7.0"):
+        assert difference in line
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"cost_terms": ("heat",)}, "cost_terms: ours has 0, theirs 1"),
+        ({"actions": POINT.actions[::-1]}, r"actions\[0\]: ours 'action_0', theirs 'action_1'"),
+        (
+            {
+                "observation": (
+                    msgspec.structs.replace(POINT.observation[0], name="x"),
+                    *POINT.observation[1:],
+                )
+            },
+            r"observation\[0\]: ours 'observation_0', theirs 'x'",
+        ),
+    ],
+)
+def test_data_that_means_something_else_is_refused(
+    change: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ContractMismatchError, match=rf"contract\.json .*others than those of point.*\s+{expected}"
+    ):
+        told(tmp_path, msgspec.structs.replace(POINT, **change))
+    assert not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"task": "point"}'])
+def test_a_contract_that_cannot_be_read_is_named(content: bytes, tmp_path: Path) -> None:
+    (journal(tmp_path, POINT) / "contract.json").write_bytes(content)
+    with pytest.raises(SpecError, match=r"contract\.json: "):
+        copy_prior(tmp_path, tmp_path / "mine" / "prior", POINT, print)
 
 
 def test_what_of_the_rows_is_another_s_is_said(tmp_path: Path) -> None:
