@@ -10,7 +10,7 @@ from torch import Tensor
 
 from learners.encoder import NORM_EPSILON, Network
 from learners.export import Array, acting, normalising, policy_file
-from robot.contract import TaskContract
+from robot.contract import POLICY_TENSORS, TaskContract
 
 
 def export_seeing_actor(
@@ -28,10 +28,11 @@ def export_seeing_actor(
     more, normaliser = normalising(contract, "state")
     last, weights = acting("felt", actor, depth)
     join = helper.make_node("Concat", ["features", "state"], ["felt"], axis=1)
+    nodes, constants = _named([*nodes, *more, join, *last], constants | normaliser | weights, contract)
     return policy_file(
         contract,
-        [*nodes, *more, join, *last],
-        constants | normaliser | weights,
+        nodes,
+        constants,
         contract.action_size,
         calibration_hash,
         version,
@@ -42,7 +43,7 @@ def export_seeing_actor(
 def _encoding(
     contract: TaskContract, network: Network, weights: dict[str, Tensor]
 ) -> tuple[list[Any], dict[str, Array], list[Any]]:
-    """From the pictures to ``features``: nodes, constants and inputs."""
+    """From the pictures, called ``camera0`` and so on, to ``features``: nodes, constants and inputs."""
     nodes, inputs, flat = [], [], []
     constants = {f"encoder_{name}": w.numpy() for name, w in weights.items()}
     constants |= {"white": np.array(255.0, np.float32), "grey": np.array(0.5, np.float32)}
@@ -51,7 +52,7 @@ def _encoding(
         inputs.append(helper.make_tensor_value_info(image.name, TensorProto.UINT8, shape))
         at = f"camera{camera}"
         nodes += [
-            helper.make_node("Cast", [image.name], [f"{at}_float"], to=TensorProto.FLOAT),
+            helper.make_node("Cast", [at], [f"{at}_float"], to=TensorProto.FLOAT),
             helper.make_node("Div", [f"{at}_float", "white"], [f"{at}_unit"]),
             helper.make_node("Sub", [f"{at}_unit", "grey"], [f"{at}_centred"]),
             helper.make_node("Transpose", [f"{at}_centred"], [f"{at}_0"], perm=[0, 3, 1, 2]),
@@ -79,3 +80,19 @@ def _encoding(
         helper.make_node("Tanh", ["normed"], ["features"]),
     ]
     return nodes, constants, inputs
+
+
+def _named(
+    nodes: list[Any], constants: dict[str, Array], contract: TaskContract
+) -> tuple[list[Any], dict[str, Array]]:
+    """The pictures under their cameras' names, and everything inside the graph under names that no camera
+    can have: a file's inputs and tensors share one namespace, and ``state`` is a good name for a camera."""
+    prefix = "_"
+    while any(image.name.startswith(prefix) for image in contract.images):
+        prefix += "_"
+    outside = {name: name for name in POLICY_TENSORS}
+    outside |= {f"camera{k}": image.name for k, image in enumerate(contract.images)}
+    for node in nodes:
+        for names in (node.input, node.output):
+            names[:] = [outside.get(name, prefix + name) for name in names]
+    return nodes, {prefix + name: array for name, array in constants.items()}

@@ -42,6 +42,10 @@ class ObservationTerm(Struct):
         return Field(name=self.name, unit=self.unit, elements=names)
 
 
+POLICY_TENSORS = ("observation", "noise", "action")
+"""What a policy's file calls its inputs and its output; cameras are inputs beside them, by their names."""
+
+
 class ImageTerm(Struct):
     """A camera's picture, 8 bits per channel. A network sees the newest ``stack`` of them, oldest first; an
     episode begins with its first picture in place of those before it."""
@@ -55,6 +59,11 @@ class ImageTerm(Struct):
     def __post_init__(self) -> None:
         if min(self.height, self.width, self.channels, self.stack) < 1:
             raise SpecError(f"image {self.name!r}: sizes and stack must be at least 1; got {self}")
+        if self.name in POLICY_TENSORS:
+            raise SpecError(
+                f"image {self.name!r}: a policy's file has {', '.join(POLICY_TENSORS)} of its own; give the "
+                "camera another name"
+            )
 
 
 PREVIOUS_ACTION = "previous_action"

@@ -333,8 +333,16 @@ def test_a_learner_goes_on_from_checkpoint_journal_and_pictures_to_the_bit(
     assert {k: v.tobytes() for k, v in ours.items()} == {k: v.tobytes() for k, v in theirs.items()}
 
 
-@pytest.mark.parametrize("noise", [0.0, 1.0])
-def test_the_exported_file_acts_as_the_learner(seeing: TaskContract, noise: float) -> None:
+@pytest.mark.parametrize(
+    ("noise", "names"), [(0.0, ("front", "back")), (1.0, ("state", "camera0")), (1.0, ("_state", "__felt"))]
+)
+def test_the_exported_file_acts_as_the_learner(
+    seeing: TaskContract, noise: float, names: tuple[str, str]
+) -> None:
+    """Whatever the cameras are called, as tensors inside the graph could be."""
+    named = zip(seeing.images, names, strict=True)
+    images = tuple(msgspec.structs.replace(image, name=name) for image, name in named)
+    seeing = msgspec.structs.replace(seeing, images=images)
     learner = practised(seeing, DrqConfig(**{**SMALL, "updates_per_step": 5}), 5)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -342,8 +350,7 @@ def test_the_exported_file_acts_as_the_learner(seeing: TaskContract, noise: floa
     assert {i.name: i.type for i in session.get_inputs()} == {
         "observation": "tensor(float)",
         "noise": "tensor(float)",
-        "front": "tensor(uint8)",
-        "back": "tensor(uint8)",
+        **dict.fromkeys(names, "tensor(uint8)"),
     }
     rng = np.random.default_rng(0)
     for seed in range(5):

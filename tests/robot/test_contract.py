@@ -88,6 +88,9 @@ def test_images_are_part_of_a_contract_and_their_absence_is_not() -> None:
         require_same(plain, seen, "policy 7")
     with pytest.raises(SpecError, match="at least 1"):
         ImageTerm(name="front", height=0, width=6)
+    for name in ("observation", "noise", "action"):
+        with pytest.raises(SpecError, match=f"image '{name}': .*give the camera another name"):
+            ImageTerm(name=name, height=4, width=6)
 
 
 def test_a_mismatch_is_refused_with_the_difference() -> None:

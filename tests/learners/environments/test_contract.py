@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from small_environment import PointEnvironment, box
 from learners.environments.contract import environment_contract, normalisation
 from learners.environments.environment import Box
 from robot.contract import ActionMap
-from robot.errors import SandlotError
+from robot.errors import SandlotError, SpecError
 
 
 def test_an_environment_has_a_contract_as_a_robot_has() -> None:
@@ -51,6 +52,13 @@ class Discrete:
 
 TABLE = Box(np.zeros((2, 3)), np.ones((2, 3)), np.dtype(np.float64))
 IMAGE = Box(np.zeros((8, 8, 3), np.uint8), np.full((8, 8, 3), 255, np.uint8), np.dtype(np.uint8))
+
+
+def test_a_picture_may_not_be_called_as_a_policy_s_inputs_are() -> None:
+    environment = PointEnvironment()
+    environment.observation_space = SimpleNamespace(spaces={"observation": IMAGE})  # type: ignore[assignment]
+    with pytest.raises(SpecError, match=r"image 'observation': .*another name"):
+        environment_contract(environment, "point")
 
 
 @pytest.mark.parametrize(
