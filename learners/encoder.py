@@ -14,7 +14,7 @@ from learners.engine.adam import Adam
 from learners.engine.kernels import Kernels
 from learners.engine.parameters import Parameters
 from robot.contract import ImageTerm
-from robot.errors import SandlotError
+from robot.errors import SandlotError, SpecError
 
 KERNEL: Final = 3
 NORM_EPSILON: Final = 1e-5
@@ -23,11 +23,22 @@ NORM_EPSILON: Final = 1e-5
 
 class Network:
     """DrQ's (Kostrikov et al. 2020, arXiv 2004.13649): for each camera convolutions of 3 x 3 with ReLU, then
-    of all cameras together one Linear, LayerNorm and tanh."""
+    of all cameras together one Linear, LayerNorm and tanh. Raises SpecError if a picture is too small for
+    the convolutions."""
 
     def __init__(
         self, images: tuple[ImageTerm, ...], filters: tuple[int, ...], strides: tuple[int, ...], features: int
     ) -> None:
+        least = 1
+        for stride in reversed(strides):
+            least = (least - 1) * stride + KERNEL
+        for image in images:
+            if min(image.height, image.width) < least:
+                raise SpecError(
+                    f"image {image.name!r} has {image.height} x {image.width} pixels; convolutions with the "
+                    f"strides {', '.join(map(str, strides))} need at least {least} x {least}. Take larger "
+                    "pictures, or fewer filters and strides"
+                )
         self.images, self.strides = images, strides
         self.shapes: dict[str, tuple[int, ...]] = {}
         outputs = 0

@@ -5,6 +5,7 @@ exported acts alike."""
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from learners.config import DrqConfig, LearnerConfig
 from learners.drq import Drq
-from learners.encoder import merged
+from learners.encoder import Network, merged
 from learners.learner import Learner
 from learners.sac import Batch
 from robot.contract import ActionMap, ImageTerm, TaskContract
@@ -364,6 +365,26 @@ def test_the_exported_file_acts_as_the_learner(
         feeds = {"observation": observation[None], "noise": drawn[None], **pictures}
         (action,) = session.run(["action"], feeds)
         np.testing.assert_allclose(action[0], learner.act(observation, drawn, stacks), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("strides", [(1,), (2,), (2, 1), (2, 1, 1, 1), (2, 2, 2, 1), (1, 3)])
+def test_pictures_must_be_as_large_as_the_convolutions_need(strides: tuple[int, ...]) -> None:
+    """At the size that an error names they are seen, below it they are refused."""
+
+    def network(height: int, width: int) -> Network:
+        image = ImageTerm(name="front", height=height, width=width, channels=1)
+        return Network((image,), (2,) * len(strides), strides, 4)
+
+    with pytest.raises(SpecError, match="image 'front' has 1 x 99 pixels") as refused:
+        network(1, 99)
+    (least,) = map(int, re.findall(r"at least (\d+) x", str(refused.value)))
+    least_network = network(least, least)
+    weights = {name: torch.ones(shape) for name, shape in least_network.shapes.items()}
+    seen = least_network(weights, (torch.zeros((3, least, least, 1), dtype=torch.uint8),))
+    assert seen.shape == (3, 4)
+    for height, width in ((least - 1, least), (least, least - 1)):
+        with pytest.raises(SpecError, match=f"at least {least} x {least}"):
+            network(height, width)
 
 
 def test_pictures_and_algorithm_must_fit(contract: TaskContract, seeing: TaskContract) -> None:
