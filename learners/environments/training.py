@@ -188,7 +188,7 @@ class Training:
             else:
                 drawn = noise.standard_normal(self.learner.noise_size, np.float32)
                 raw = self.learner.act(source.observation, drawn, source.images)
-                rows = source.step(raw, Actor.POLICY, self.learner.pacing.done)
+                rows = source.step(raw, Actor.POLICY, _version(self.learner))
             if self.learner is not None:
                 self.learner.add(SESSION, rows, source.pictures)
             self._unwritten.append(rows)
@@ -308,7 +308,7 @@ class Training:
         )
         self.curve.append(point)
         write_curve(self._curve_file, self.curve)
-        write_atomically(self.policy, learner.export(max(learner.pretrained + learner.pacing.done, 1)))
+        write_atomically(self.policy, learner.export(_version(learner)))
         values = {"evaluation/return": point.return_mean, "evaluation/length": point.length_mean}
         self._events.add(self.progress, values)
 
@@ -380,6 +380,12 @@ class Training:
     @property
     def _contract_file(self) -> Path:
         return self.directory / "contract.json"
+
+
+def _version(learner: Learner) -> int:
+    """Of its policy: update steps so far. Never 0, which rows of random actions have, not even of networks
+    that were learned in another run."""
+    return max(1, learner.pretrained + learner.pacing.done)
 
 
 def _bare(contract: TaskContract) -> TaskContract:

@@ -78,6 +78,14 @@ def outcome(directory: Path) -> dict[str, Any]:
     }
 
 
+def versions(directory: Path) -> list[int]:
+    """Of the policy that acted, step by step, in the episodes that have ended."""
+    journal = Journal(directory / "rows.journal", DTYPE)
+    found = [version for _, rows in journal.replay() for version in rows["policy_version"][~rows["last"]]]
+    journal.close()
+    return [int(version) for version in found]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_offline_and_then_online_killed_anywhere_it_becomes_the_same(
@@ -114,6 +122,19 @@ def test_updates_are_counted_and_the_policy_acts_from_the_first_step_on(prior: P
     first = practice.observation[0]
     noise = np.random.default_rng(np.random.SeedSequence(3, spawn_key=(1, 0))).standard_normal(2, np.float32)
     np.testing.assert_allclose(practice.action[0], policy.act(first, noise), atol=1e-5)
+    # The steps that earn no updates are the policy's all the same; of 90 those of a whole episode are there.
+    found = versions(tmp_path)
+    assert found[:31] == [50] * 31 and found[31:] == list(range(51, 50 + len(found) - 30))
+
+
+def test_what_an_offline_policy_does_counts_before_its_first_update_online(
+    prior: Path, tmp_path: Path
+) -> None:
+    growth = {"start": 0.5, "window": 10, "steps": 20, "failures": 100}
+    learner = preset("rlpd", SMALL | {"critics": 2, "warmup": 1_000, "growth": growth})
+    done = ran(tmp_path, msgspec.structs.replace(settings("rlpd", steps=20), learner=learner), prior)
+    assert done.learner is not None and done.learner.pacing.done == 0
+    assert done.learner.range.share == 1.0
 
 
 @pytest.mark.slow
@@ -144,6 +165,7 @@ def test_an_online_run_begins_with_what_an_offline_run_has_learned(prior: Path, 
     mean = Policy(offline.policy, whole.learner.contract).act(practice.observation[0], 0 * noise)
     wanted = np.tanh(np.arctanh(mean) + std * noise)
     np.testing.assert_allclose(practice.action[0], wanted, atol=1e-5)
+    assert versions(tmp_path / "whole")[:31] == [1] * 31, "random steps would have 0"
     for kill in (5, 60):
         with pytest.raises(KilledError):
             go(str(kill), kill)

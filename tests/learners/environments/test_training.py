@@ -143,6 +143,10 @@ def test_updates_and_rows_are_as_many_as_the_settings_say(tmp_path: Path) -> Non
 def test_the_first_steps_are_random_and_what_they_show_fixes_the_normalisation(tmp_path: Path) -> None:
     done = ran(tmp_path, msgspec.structs.replace(SETTINGS, steps=100))
     assert done.learner is not None
+    journal = Journal(tmp_path / "rows.journal", DTYPE)
+    versions = np.concatenate([rows["policy_version"][~rows["last"]] for _, rows in journal.replay()])
+    journal.close()
+    assert versions[:63].tolist() == [0] * 60 + [1, 1, 2]
     replay = done.learner.experience.practice
     actions = replay.action[: replay.size][replay._valid[: replay.size]][:60]
     assert np.abs(actions).max() <= 1.0 and 0.4 < actions.std() < 0.75
