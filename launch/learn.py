@@ -7,7 +7,7 @@ import importlib.util
 import json
 import signal
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 STEPS = 100_000
 """The usual budget of SAC's comparisons after REDQ."""
 OF_A_SESSION = ("session", "algo", "steps", "seed", "set", "json")
-OF_A_RESUMED = ("resume", "steps", "view", "json")
+OF_A_RESUMED = ("resume", "steps", "set", "view", "json")
 """Options that count there; any other is refused rather than ignored."""
 
 
@@ -45,8 +45,9 @@ def learn(options: LearnOptions) -> int:
     if options.resume is None:
         directory, settings = _new(options)
     else:
-        _only(options, OF_A_RESUMED, "cannot change in a run that goes on; of its settings only --steps may")
-        directory, settings = _continued(options.resume.resolve(), options.steps)
+        why = "cannot change in a run that goes on; only --steps and, with --set, threads and device may"
+        _only(options, OF_A_RESUMED, why)
+        directory, settings = _continued(options.resume.resolve(), options.steps, _overrides(options.set))
     make = find(settings.environment, settings.pixels)
     console = Console()
     view = make_view(options.view, console, settings.offline_steps + settings.steps)
@@ -188,13 +189,27 @@ def _new(options: LearnOptions) -> tuple[Path, TrainingSettings]:
     return next(parent / name for name in names if not (parent / name).exists()).resolve(), settings
 
 
-def _continued(directory: Path, steps: int | None) -> tuple[Path, TrainingSettings]:
+def _continued(
+    directory: Path, steps: int | None, overrides: Mapping[str, Any]
+) -> tuple[Path, TrainingSettings]:
     import msgspec
 
+    from learners.config import OF_THE_MACHINE
     from learners.environments.settings import read_settings
+    from robot.plain_data import decode_struct
 
+    if wrong := [name for name in overrides if name not in OF_THE_MACHINE]:
+        raise SpecError(
+            f"--set {', '.join(wrong)} cannot change in a run that goes on; only "
+            f"{' and '.join(OF_THE_MACHINE)} may be set"
+        )
     settings = read_settings(directory / "settings.toml")
-    return directory, settings if steps is None else msgspec.structs.replace(settings, steps=steps)
+    learner = decode_struct(
+        msgspec.to_builtins(settings.learner) | overrides, type(settings.learner), "settings of the run"
+    )
+    return directory, msgspec.structs.replace(
+        settings, learner=learner, steps=settings.steps if steps is None else steps
+    )
 
 
 def _overrides(texts: Sequence[str]) -> dict[str, Any]:

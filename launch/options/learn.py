@@ -27,7 +27,7 @@ class LearnOptions:
 
     From a robot's run only: sandlot learn --session runs/racer/latest --algo iql --steps 20000
 
-    Go on, further: sandlot learn --resume runs/Hopper-v5/latest --steps 200000
+    Go on, further: sandlot learn --resume runs/Hopper-v5/latest --steps 200000 --set threads=2
     """
 
     env: str | None = None
@@ -67,7 +67,7 @@ class LearnOptions:
     """Pictures that a network sees at once, where the environment shows any."""
     resume: Path | None = None
     """An earlier run to go on from, exactly where its last checkpoint was; of all settings only --steps may
-    differ."""
+    differ, and with --set threads and device, which say what computes."""
     runs: Path = RUNS
     """Where the run's folder is made."""
     view: View = "auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import tomli_w
@@ -82,13 +83,16 @@ def write_settings(path: Path, settings: TrainingSettings) -> None:
 
 
 def require_same_settings(ours: TrainingSettings, found: TrainingSettings, directory: Path) -> None:
-    """Raise ContractMismatchError unless only ``steps`` differs, which may be changed at any time."""
-    lines = differences(
-        msgspec.to_builtins(msgspec.structs.replace(ours, steps=1)),
-        msgspec.to_builtins(msgspec.structs.replace(found, steps=1)),
-    )
+    """Raise ContractMismatchError unless only ``steps`` and what computes (``config.OF_THE_MACHINE``) differ,
+    which may be changed at any time."""
+    lines = differences(_of_what_is_learned(ours), _of_what_is_learned(found))
     if lines:
         raise ContractMismatchError(
             f"{directory} is a run with other settings; continue it with those or take a new folder:\n  "
             + "\n  ".join(lines)
         )
+
+
+def _of_what_is_learned(settings: TrainingSettings) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(settings, steps=1))
+    return plain | {"learner": settings.learner.of_what_is_learned()}

@@ -110,6 +110,8 @@ class Training:
             self._journal.keep(0)
             if self._unmeasured.images:
                 self.learner = self._begin_with(self._unmeasured)
+        # Of a run that goes on only now: what cannot be computed with must not stay in its settings.
+        write_settings(self._settings_file, settings)
         self.curve = [point for point in read_curve(self._curve_file) if point.step <= self.progress]
         """Every evaluation so far."""
         self._events = Events(directory / "tensorboard", self.progress + 1)
@@ -329,7 +331,7 @@ class Training:
 
     def _found_or_made(self, prior: Path | None, initial: Path | None) -> None:
         """A run's folder says what it is; it is one once its settings are there."""
-        path = self.directory / "settings.toml"
+        path = self._settings_file
         if path.exists():
             require_same_settings(self.settings, read_settings(path), self.directory)
         else:
@@ -344,7 +346,7 @@ class Training:
             if initial is not None:
                 copy_newest(find_checkpoint(initial), self._initial)
             self.directory.mkdir(parents=True, exist_ok=True)
-        write_settings(path, self.settings)
+            write_settings(path, self.settings)
 
     def _continue(self) -> None:
         contract = msgspec.json.decode(self._contract_file.read_bytes(), type=TaskContract)
@@ -372,6 +374,10 @@ class Training:
     def _initial(self) -> Path:
         """Whose networks to begin with, if there are any."""
         return self.directory / "initial"
+
+    @property
+    def _settings_file(self) -> Path:
+        return self.directory / "settings.toml"
 
     @property
     def _curve_file(self) -> Path:

@@ -76,6 +76,24 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
     assert (summary["steps"], summary["updates"]) == (100, 60)
 
 
+def test_a_run_goes_on_with_what_else_computes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert called("--env", "point", *SMALL, *SETTINGS) == 0
+    assert called("--resume", "runs/point/latest", "--set", "device=tpu") == 1
+    assert "settings of the run: Invalid enum value 'tpu'" in capsys.readouterr().err
+    assert called("--resume", "runs/point/latest", "--steps", "100", "--set", "threads=2", "--json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == 100
+    path = tmp_path / "runs" / "point" / "latest" / "settings.toml"
+    before = path.read_text()
+    assert "threads = 2" in before
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert called("--resume", "runs/point/latest", "--steps", "110", "--set", "device=cuda") == 1
+    assert "sees no CUDA device" in capsys.readouterr().err
+    assert path.read_text() == before, "a run does not keep a device that is not there"
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -86,7 +104,8 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
         (("--env", "point", "--steps", "0"), "at least one step is needed"),
         (("--env", "point", "--prior", "nowhere"), "expected a folder with journals"),
         (("--resume", "nowhere"), "is no run's folder"),
-        (("--resume", "nowhere", "--set", "critics=3"), "--set cannot change in a run that goes on"),
+        (("--resume", "nowhere", "--set", "critics=3"), "only threads and device may be set"),
+        (("--resume", "nowhere", "--seed", "3"), "--seed cannot change in a run that goes on"),
         (("--session", "nowhere", "--env", "point"), "--env is not for --session"),
     ],
 )

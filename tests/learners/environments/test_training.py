@@ -113,6 +113,15 @@ def test_a_run_is_prolonged_as_if_it_had_been_meant_to_be_longer(unbroken: Path,
     assert outcome(tmp_path) == outcome(unbroken)
 
 
+def test_it_goes_on_with_other_threads_and_comes_to_the_same(unbroken: Path, tmp_path: Path) -> None:
+    with pytest.raises(KilledError):
+        Training(PointEnvironment, tmp_path, SETTINGS, watch=Kill(130)).run()
+    ran(tmp_path, msgspec.structs.replace(SETTINGS, learner=msgspec.structs.replace(LEARNER, threads=2)))
+    ours, theirs = outcome(tmp_path), outcome(unbroken)
+    assert ours.pop("settings.toml") != theirs.pop("settings.toml")
+    assert ours == theirs
+
+
 @pytest.mark.slow
 def test_the_seed_decides_everything(unbroken: Path, tmp_path: Path) -> None:
     ran(tmp_path / "same")
