@@ -42,16 +42,19 @@ class Learner:
         seed: int,
         calibration_hash: str = "",
         frames: Path | None = None,
+        encoder: Path | None = None,
     ) -> None:
         """``frames``: a folder for the pictures of a contract with images (``frames.py``); they are not in a
-        checkpoint either. None keeps them in memory: nothing can be resumed then."""
+        checkpoint either. None keeps them in memory: nothing can be resumed then. ``encoder``: a copy of the
+        checkpoint that DrQ's ``config.encoder`` names, read in its place."""
         torch.set_num_threads(1)  # the engine has its own threads; torch's spin, and cost a robot its time
         self.contract = contract
         self.config = config
         self.calibration_hash = calibration_hash
         actor_seed, sample_seed = np.random.SeedSequence(seed).spawn(2)
         algorithm_seed = int(actor_seed.generate_state(1, np.uint64)[0] >> np.uint64(1))
-        self.algorithm = make_algorithm(contract, config, algorithm_seed)
+        begun = config if encoder is None else msgspec.structs.replace(config, encoder=str(encoder))
+        self.algorithm = make_algorithm(contract, begun, algorithm_seed)
         self.rng = np.random.default_rng(sample_seed)
         self.experience = Experience(contract, config, frames)
         self.pacing = Pacing(config.updates_per_step, config.warmup, config.backlog)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from learners.action_reach import ActionReach
 from learners.checkpoint import as_json, copy_newest, from_json, read_checkpoint
-from learners.config import LearnerConfig
+from learners.config import DrqConfig, LearnerConfig
 from learners.environments.contract import environment_contract
 from learners.environments.curve import Point, read_curve, write_curve
 from learners.environments.environment import Make
@@ -56,9 +56,10 @@ class Training:
     """A run in ``directory``, new or continued: ``run()`` it.
 
     ``prior``: a folder of journals or ``minari:NAME``, copied into a new run; ``initial``: a run or
-    checkpoint whose networks a new run begins with, copied as well, and whose contract it has. ``watch`` is
-    called after every step; ``tell`` gets lines for a person. Raises ContractMismatchError if the folder is
-    of a run with other settings, SandlotError if another process practises there.
+    checkpoint whose networks a new run begins with, copied as well, and whose contract it has; the encoder
+    that DrQ's settings name is copied, too. ``watch`` is called after every step; ``tell`` gets lines for a
+    person. Raises ContractMismatchError if the folder is of a run with other settings, SandlotError if
+    another process practises there.
     """
 
     def __init__(
@@ -277,7 +278,8 @@ class Training:
         # Prior data earns no updates of its own: they are per step of the environment.
         config = msgspec.structs.replace(self.settings.learner, warmup=self.settings.learner.warmup + shown)
         frames = self.directory / "frames" if contract.images else None
-        learner = Learner(contract, config, self.settings.seed, frames=frames)
+        encoder = self._encoder if self._encoder.exists() else None
+        learner = Learner(contract, config, self.settings.seed, frames=frames, encoder=encoder)
         if learner.slow is not None:
             self._tell(learner.slow)
         for session, rows in self._prior:
@@ -345,6 +347,9 @@ class Training:
                     copy_prior(prior, into, self._unmeasured, self._tell)
             if initial is not None:
                 copy_newest(find_checkpoint(initial), self._initial)
+            learner = self.settings.learner
+            if isinstance(learner, DrqConfig) and learner.encoder:
+                copy_newest(Path(learner.encoder), self._encoder)
             self.directory.mkdir(parents=True, exist_ok=True)
             write_settings(path, self.settings)
 
@@ -374,6 +379,11 @@ class Training:
     def _initial(self) -> Path:
         """Whose networks to begin with, if there are any."""
         return self.directory / "initial"
+
+    @property
+    def _encoder(self) -> Path:
+        """Whose encoder to begin with, if there is one."""
+        return self.directory / "encoder"
 
     @property
     def _settings_file(self) -> Path:

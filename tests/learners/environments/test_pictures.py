@@ -117,6 +117,42 @@ def test_a_killed_run_goes_on_and_comes_to_the_same(tmp_path: Path) -> None:
     assert whole.policy.read_bytes() == again.policy.read_bytes()
 
 
+def test_a_run_goes_on_without_the_one_that_its_encoder_came_from(tmp_path: Path) -> None:
+    """Killed before its first checkpoint, and after it."""
+    soon = msgspec.structs.replace(TINY, warmup=25)
+    few = msgspec.structs.replace(SETTINGS, learner=soon, steps=60, checkpoint_every=20)
+
+    def run(folder: str, settings: TrainingSettings, die: int = 0) -> Training:
+        def watch(training: Training) -> None:
+            if training.steps == die:
+                raise KilledError
+
+        training = Training(DotEnvironment, tmp_path / folder, settings, watch=watch)
+        try:
+            training.run()
+        finally:
+            training.close()
+        return training
+
+    source = run("source", few)
+    begun = msgspec.structs.replace(soon, encoder=str(tmp_path / "source" / "checkpoints"))
+    settings = msgspec.structs.replace(few, learner=begun, seed=4)
+    whole = run("whole", settings)
+    with pytest.raises(KilledError):
+        run("killed", settings, 10)
+    source.directory.rename(tmp_path / "gone")
+    with pytest.raises(KilledError):
+        run("killed", settings, 50)
+    again = run("killed", settings)
+    assert whole.learner is not None and again.learner is not None
+    ours, theirs = (learner.algorithm.arrays() for learner in (whole.learner, again.learner))
+    assert {k: v.tobytes() for k, v in ours.items()} == {k: v.tobytes() for k, v in theirs.items()}
+    assert whole.policy.read_bytes() == again.policy.read_bytes()
+    with pytest.raises(SandlotError, match="source"):
+        run("new", settings)
+    assert not (tmp_path / "new").exists()
+
+
 def test_prior_data_without_pictures_is_refused(tmp_path: Path) -> None:
     soon = msgspec.structs.replace(TINY, warmup=25)
     few = msgspec.structs.replace(SETTINGS, learner=soon, steps=30, evaluate_every=30, evaluation_episodes=1)
