@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from learners.config import LearnerConfig
 from robot.errors import SpecError
 from robot.layout import Struct
@@ -21,9 +23,13 @@ class Regulariser(Struct):
             raise SpecError(f"regulariser: dropout in [0, 1) and weight_decay >= 0 are needed; got {self}")
 
 
+OF_EACH: Final = tuple(name for name in Regulariser.__struct_fields__ if name != "name")
+"""Settings that every candidate has of its own."""
+
+
 class AvtdConfig(LearnerConfig, tag="avtd"):
     """Several learners of SAC's family on the same data, of which one acts (``avtd.Avtd``). ``layer_norm``,
-    ``dropout``, ``weight_decay`` and ``spectral_norm`` are the regularisers'."""
+    ``dropout``, ``weight_decay`` and ``spectral_norm`` are the regularisers', and stay here as they are."""
 
     regularisers: tuple[Regulariser, ...] = (
         Regulariser(name="none"),
@@ -37,4 +43,7 @@ class AvtdConfig(LearnerConfig, tag="avtd"):
         super().__post_init__()
         names = [regulariser.name for regulariser in self.regularisers]
         self.need(bool(names) and len(set(names)) == len(names), "regularisers need names of their own")
+        plain = LearnerConfig()
+        ignored = [name for name in OF_EACH if getattr(self, name) != getattr(plain, name)]
+        self.need(not ignored, f"{', '.join(ignored)}: each candidate has its own, set in `regularisers`")
         self.need(self.held_out > 0, "choosing needs episodes to judge by: held_out must be above 0")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from learners.avtd_config import AvtdConfig
+from learners.avtd_config import OF_EACH, AvtdConfig
 from learners.config import DrqConfig, LearnerConfig
 from learners.offline_config import AlgorithmConfig, BcConfig, IdqlConfig, IqlConfig
 from robot.errors import SpecError, nearest
@@ -61,7 +61,7 @@ and half of every minibatch from prior data; target entropy of -1/2 nat per acti
 authors switch ``entropy_backup`` off and take three hidden layers."""
 
 AVTD: Final = AvtdConfig(
-    **{name: getattr(DROQ, name) for name in LearnerConfig.__struct_fields__ if name != "dropout"}
+    **{name: getattr(DROQ, name) for name in LearnerConfig.__struct_fields__ if name not in OF_EACH}
 )
 """Automatic model selection using validation TD error (Li et al. 2023, arXiv 2304.10466): SAC with 20 updates
 per step, four times beside each other. It takes four times DroQ's time."""

@@ -13,6 +13,7 @@ from learners.avtd import SMOOTHING, Avtd, choose, smoothed
 from learners.avtd_config import AvtdConfig, Regulariser
 from learners.config import LearnerConfig
 from learners.learner import Learner
+from learners.presets import preset
 from learners.sac import Assessment, Batch
 from robot.contract import TaskContract
 from robot.errors import SpecError
@@ -119,5 +120,13 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     for wrong in ({"regularisers": ()}, {"regularisers": twice}, {"held_out": 0.0}):
         with pytest.raises(SpecError, match="learner: "):
             AvtdConfig(**wrong)  # type: ignore[arg-type]
+    for name, value in (
+        ("layer_norm", False),
+        ("dropout", 0.5),
+        ("weight_decay", 0.7),
+        ("spectral_norm", True),
+    ):
+        with pytest.raises(SpecError, match=f"learner: {name}: .* `regularisers`"):
+            preset("avtd", {name: value})
     with pytest.raises(SpecError, match="regulariser: "):
         Regulariser(name="a", dropout=1.0)
