@@ -168,6 +168,10 @@ def _new(options: LearnOptions) -> tuple[Path, TrainingSettings]:
 
     if options.env is None:
         raise SandlotError("which environment? Give one (--env Hopper-v5), or a run to go on from (--resume)")
+    if options.offline and options.pretrain:
+        raise SandlotError(
+            "--pretrain is not for --offline, whose --steps are all update steps; leave it out"
+        )
     steps = STEPS if options.steps is None else options.steps
     settings = TrainingSettings(
         environment=options.env,

@@ -46,7 +46,7 @@ class LearnOptions:
     """Learn from the prior data alone: --steps are update steps then. Resumed with --steps, such a run goes
     on in the environment."""
     pretrain: int = 0
-    """Update steps on the prior data alone before the first step of the environment."""
+    """Update steps on the prior data alone before the first step of the environment; not with --offline."""
     steps: int | None = None
     """Environment steps, the random ones included (None: 100,000, or what a resumed run has)."""
     seed: int = 0

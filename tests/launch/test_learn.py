@@ -101,6 +101,7 @@ def test_a_run_goes_on_with_what_else_computes(
         (("--env", "point", "--set", "critcs=3"), "did you mean critics?"),
         (("--env", "point", "--set", "critics"), "expected NAME=VALUE"),
         (("--env", "point", "--set", "critics=many"), "settings of rlpd: Expected `int`, got `str`"),
+        (("--env", "point", "--offline", "--pretrain", "5"), "--pretrain is not for --offline"),
         (("--env", "point", "--steps", "0"), "at least one step is needed"),
         (("--env", "point", "--prior", "nowhere"), "expected a folder with journals"),
         (("--resume", "nowhere"), "is no run's folder"),
