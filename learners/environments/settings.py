@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import tomli_w
@@ -14,6 +14,9 @@ from robot.errors import ContractMismatchError, SpecError
 from robot.frame_file import write_atomically
 from robot.layout import Struct
 from robot.plain_data import decode_struct, differences
+
+IMAGE_STACK: Final = 3
+"""Unless asked for otherwise, which is refused where there is no picture."""
 
 
 class TrainingSettings(Struct):
@@ -39,7 +42,7 @@ class TrainingSettings(Struct):
     stored in the middle of one."""
     longest_episode: int = 10_000
     """Episodes are truncated here, should the environment itself never end them."""
-    image_stack: int = 3
+    image_stack: int = IMAGE_STACK
     """Pictures that a network sees, where the environment shows any."""
     pixels: int = 0
     """Side of the square picture that dm_control shows in place of its numbers; 0: the numbers."""

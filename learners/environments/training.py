@@ -30,6 +30,7 @@ from learners.environments.events import Events
 from learners.environments.minari_prior import PREFIX, copy_minari
 from learners.environments.prior_folder import copy_prior, prior_rows
 from learners.environments.settings import (
+    IMAGE_STACK,
     TrainingSettings,
     read_settings,
     require_same_settings,
@@ -41,7 +42,7 @@ from learners.learner import Learner
 from learners.range_growth import WHOLE
 from robot.claim import claim
 from robot.contract import TaskContract, require_same
-from robot.errors import SandlotError
+from robot.errors import SandlotError, SpecError
 from robot.frame_file import write_atomically
 from robot.messages import Actor
 
@@ -58,8 +59,8 @@ class Training:
     ``prior``: a folder of journals or ``minari:NAME``, copied into a new run; ``initial``: a run or
     checkpoint whose networks a new run begins with, copied as well, and whose contract it has; the encoder
     that DrQ's settings name is copied, too. ``watch`` is called after every step; ``tell`` gets lines for a
-    person. Raises ContractMismatchError if the folder is of a run with other settings, SandlotError if
-    another process practises there.
+    person. Raises ContractMismatchError if the folder is of a run with other settings, SpecError if a new one
+    is to stack pictures that the environment does not show, SandlotError if another process practises there.
     """
 
     def __init__(
@@ -337,6 +338,11 @@ class Training:
         if path.exists():
             require_same_settings(self.settings, read_settings(path), self.directory)
         else:
+            if not self._unmeasured.images and self.settings.image_stack != IMAGE_STACK:
+                raise SpecError(
+                    f"training: {self.settings.environment} shows no picture; leave out image_stack = "
+                    f"{self.settings.image_stack} (--image-stack)"
+                )
             if prior is None and self.settings.offline_steps:
                 raise SandlotError("offline learning is from prior data: give a folder of journals (--prior)")
             if prior is not None:

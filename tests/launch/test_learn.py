@@ -102,6 +102,7 @@ def test_a_run_goes_on_with_what_else_computes(
         (("--env", "point", "--set", "critics"), "expected NAME=VALUE"),
         (("--env", "point", "--set", "critics=many"), "settings of rlpd: Expected `int`, got `str`"),
         (("--env", "point", "--offline", "--pretrain", "5"), "--pretrain is not for --offline"),
+        (("--env", "point", "--image-stack", "5"), "point shows no picture; leave out image_stack = 5"),
         (("--env", "point", "--steps", "0"), "at least one step is needed"),
         (("--env", "point", "--prior", "nowhere"), "expected a folder with journals"),
         (("--resume", "nowhere"), "is no run's folder"),
