@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import numpy as np
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from learners.avtd import Avtd
 from learners.checkpoint import read_checkpoint
+from learners.config import DrqConfig, LearnerConfig
 from learners.critic_health import td_error
 from learners.critic_kernel import kernel_figures, tangent_kernel
 from learners.environments.prior_folder import prior_rows
 from learners.journal import Journal
 from learners.learner import Learner
+from learners.offline import noted_rows
 from learners.offline_config import AlgorithmConfig
 from learners.sac import Batch, Sac
 from robot.contract import TaskContract
@@ -56,11 +58,8 @@ def examine(run: Path) -> CriticReport:
     Raises SandlotError if it has no whole checkpoint, or its algorithm no critics of this kind.
     """
     learner = load_learner(run)
-    sac = learner.algorithm.acting if isinstance(learner.algorithm, Avtd) else learner.algorithm
-    if not isinstance(sac, Sac):
-        raise SandlotError(
-            f"{run}: expected SAC or one of its relatives; got {type(learner.config).__name__}"
-        )
+    algorithm = learner.algorithm
+    sac = algorithm.acting if isinstance(algorithm, Avtd) else cast(Sac, algorithm)
     rng = np.random.default_rng(0)
     batch = Batch(*(part[:1] for part in learner.experience.batch(rng)))
     trained = sac.assess(batch, 0)
@@ -125,13 +124,18 @@ def judge(found: dict[str, Any]) -> list[str]:
 
 
 def load_learner(run: Path) -> Learner:
-    """The learner of a run's newest checkpoint with all rows of its journals, whatever the run is doing."""
+    """The learner of a run's newest checkpoint with all rows of its journals, whatever the run is doing.
+
+    Raises SandlotError if there is none, or none of SAC or its relatives; DrQ's rows would need pictures.
+    """
     home = next((p for p in (run, run / "learner") if (p / "checkpoints").is_dir()), None)
     if home is None:
         raise SandlotError(f"{run}: expected a run's folder with checkpoints/, or learner/checkpoints/")
     _, plain = read_checkpoint(home / "checkpoints")
     contract = msgspec.convert(plain["contract"], TaskContract)
     config: AlgorithmConfig = msgspec.convert(plain["config"], AlgorithmConfig)
+    if isinstance(config, DrqConfig) or not isinstance(config, LearnerConfig):
+        raise SandlotError(f"{run}: expected SAC or one of its relatives; got {type(config).__name__}")
     learner = Learner(contract, msgspec.structs.replace(config, device="cpu"), 0)
     learner.load(home / "checkpoints")
     for session, rows in _rows(home, contract):
@@ -140,12 +144,16 @@ def load_learner(run: Path) -> Learner:
 
 
 def _rows(home: Path, contract: TaskContract) -> Iterator[tuple[str, NDArray[np.void]]]:
-    """From copies: opening a journal cuts off what a writer has not finished."""
+    """As the learner got them. From copies: opening a journal cuts off what a writer has not finished."""
     with tempfile.TemporaryDirectory() as folder:
         copies = Path(folder)
         if (home / "prior").is_dir():
             shutil.copytree(home / "prior", copies / "prior")
-            yield from prior_rows(copies / "prior", contract.step_dtype())
+            # To a run in an environment all of its prior data is demonstrations; one that learns from a
+            # robot's journal alone goes by who acted.
+            in_environment = (home / "settings.toml").exists()
+            read = prior_rows if in_environment else noted_rows
+            yield from read(copies / "prior", contract.step_dtype())
         for path in (home / "rows.journal", home / "journal" / "rows.journal"):
             if path.exists():
                 journal = Journal(Path(shutil.copy(path, copies)), contract.step_dtype())

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from learners.environments.prior_folder import copy_prior
 from learners.journal import Journal
@@ -14,6 +17,15 @@ from robot.frame_file import write_atomically
 
 CHECKPOINT_EVERY: Final = 1_000
 """Update steps between checkpoints, each with a line for a person."""
+
+
+def noted_rows(prior: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, NDArray[np.void]]]:
+    """All rows of a folder of journals with a name for their session, and with who acted as it was noted."""
+    for path in sorted(prior.iterdir()):
+        journal = Journal(path, dtype)
+        for session, rows in journal.replay():
+            yield f"{path.stem} {session}", rows
+        journal.close()
 
 
 def learn_offline(
@@ -28,11 +40,8 @@ def learn_offline(
     prior = directory / "prior"
     if not prior.exists():
         copy_prior(journals, prior, learner.contract, tell)
-    for path in sorted(prior.iterdir()):
-        journal = Journal(path, learner.contract.step_dtype())
-        for session, rows in journal.replay():
-            learner.add(f"{path.stem} {session}", rows)
-        journal.close()
+    for session, rows in noted_rows(prior, learner.contract.step_dtype()):
+        learner.add(session, rows)
     if learner.experience.transitions == 0:
         raise SandlotError(f"{journals}: its journals hold no transition to learn from; practise first")
     checkpoints = directory / "checkpoints"

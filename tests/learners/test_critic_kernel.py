@@ -3,20 +3,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from learners.config import LearnerConfig
+from learners.config import DrqConfig, LearnerConfig
 from learners.critic_kernel import kernel_figures, tangent_kernel, value
-from learners.critic_report import examine, judge
+from learners.critic_report import examine, judge, load_learner
 from learners.journal import Journal
 from learners.learner import Learner
 from learners.networks import Critics
+from learners.offline import learn_offline
+from learners.offline_config import AlgorithmConfig, IqlConfig
 from learners.sac import Sac
-from robot.contract import TaskContract
+from robot.contract import ImageTerm, TaskContract
 from robot.errors import SandlotError
 from robot.messages import Actor
 
@@ -139,6 +142,41 @@ def test_a_run_s_critics_are_examined_and_nothing_is_changed(
     assert found.held_out_error is not None and found.held_out_error > 0.0
     assert 0.0 < found.row_ratio < 1.0 and -1.0 <= found.cosine <= 1.0
     assert found.value_lower_bound < found.value_min < found.value_max < found.value_upper_bound
+
+
+def test_who_practised_in_a_robot_s_run_is_no_demonstrator(
+    contract: TaskContract, make_rows: Callable[..., Rows], tmp_path: Path
+) -> None:
+    """What was learned from a robot's journal alone has the rows that it was learned with; to a run in an
+    environment all prior data is demonstrations."""
+    journal = Journal(tmp_path / "robot" / "rows.journal", contract.step_dtype())
+    for number, actor in enumerate((Actor.POLICY, Actor.SCRIPT, Actor.POLICY)):
+        journal.append("s", 51 * number, make_rows(50, number, actor, number))
+    journal.close()
+    config = LearnerConfig(hidden=(16, 16), batch=32, warmup=0, updates_per_step=2, held_out=0.0)
+    learner = Learner(contract, config, 0)
+    learn_offline(learner, tmp_path / "robot", tmp_path / "run", 2, lambda line: None)
+    found = load_learner(tmp_path / "run").experience
+    assert (found.practice.transitions, found.prior.transitions) == (100, 50)
+    assert learner.experience.practice.transitions == 100
+    (tmp_path / "run" / "settings.toml").touch()
+    found = load_learner(tmp_path / "run").experience
+    assert (found.practice.transitions, found.prior.transitions) == (0, 150)
+
+
+@pytest.mark.parametrize("config", [DrqConfig(filters=(4,), strides=(2,)), IqlConfig()])
+def test_other_critics_are_refused_by_their_name(
+    contract: TaskContract, make_rows: Callable[..., Rows], tmp_path: Path, config: AlgorithmConfig
+) -> None:
+    if isinstance(config, DrqConfig):
+        eye = ImageTerm(name="eye", height=8, width=8, channels=1, stack=1)
+        contract = msgspec.structs.replace(contract, images=(eye,))
+    Learner(contract, config, 0).save(tmp_path / "checkpoints")
+    journal = Journal(tmp_path / "rows.journal", contract.step_dtype())
+    journal.append("s", 0, make_rows(50, 0, Actor.POLICY))
+    journal.close()
+    with pytest.raises(SandlotError, match=f"SAC or one of its relatives; got {type(config).__name__}"):
+        examine(tmp_path)
 
 
 def test_there_must_be_a_checkpoint(tmp_path: Path) -> None:
