@@ -129,7 +129,7 @@ class Learner:
     def update(self, batch: Batch) -> dict[str, float]:
         """Learn from G minibatches of the caller's own: G critic updates, one of the actor and temperature,
         not counted against the held ratio. Returns metrics. Raises SandlotError if the minibatches have not
-        the size that was configured."""
+        the size that was configured, or lack the costs that there are constraints on."""
         self._learn(batch)
         self.pretrained += 1
         return self.metrics

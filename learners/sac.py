@@ -82,6 +82,16 @@ def require_batch_size(batch: Batch, size: int) -> None:
         raise SandlotError(f"expected minibatches of {size} (`batch`) transitions; got {found}")
 
 
+def require_costs(batch: Batch, terms: tuple[str, ...]) -> None:
+    """Raise SandlotError unless every transition has the contract's cost terms."""
+    expected = (*batch.reward.shape, len(terms))
+    if batch.cost.shape != expected:
+        raise SandlotError(
+            f"expected `cost` {expected} in a batch, for there are constraints: the cost terms "
+            f"{', '.join(terms)} of each transition; got {tuple(batch.cost.shape)}"
+        )
+
+
 class Sac:
     """Actor, critics, temperature, their optimisers and one generator of noise."""
 
@@ -131,9 +141,12 @@ class Sac:
     def update(self, batch: Batch) -> dict[str, float]:
         """What one environment step earns: G critic updates, then one of the actor and of the temperature.
 
-        Raises SandlotError if the minibatches have not the size that was configured.
+        Raises SandlotError if the minibatches have not the size that was configured, or not the costs that
+        there are constraints on.
         """
         require_batch_size(batch, self.config.batch)
+        if self.costs:
+            require_costs(batch, self.contract.cost_terms)
         self.critics.begin(len(batch.reward))
         bootstrap, backup = self._bootstrap(batch)
         inputs = self.critic_inputs(batch)

@@ -6,13 +6,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from learners.config import LearnerConfig
 from learners.lagrangian import WINDOW, Constraint, Multipliers, PidMultiplier, parse_constraint
 from learners.learner import Learner
+from learners.presets import preset
+from learners.sac import Batch
 from robot.contract import TaskContract
-from robot.errors import SpecError
+from robot.errors import SandlotError, SpecError
 from robot.messages import Actor
 
 Rows = NDArray[np.void]
@@ -122,6 +125,26 @@ def test_unknown_costs_are_refused(contract: TaskContract, costly: TaskContract)
         Learner(contract, LearnerConfig(constraints=(Constraint(cost="noise", limit=1.0),)), 0)
     with pytest.raises(SpecError, match="constraint: limit"):
         Constraint(cost="noise", limit=-1.0)
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "avtd"])
+def test_a_batch_of_one_s_own_without_costs_is_refused_and_nothing_is_learned(
+    costly: TaskContract, algorithm: str
+) -> None:
+    constraints = [{"cost": "noise", "limit": 1.0}]
+    settings = {"hidden": [8], "batch": 4, "updates_per_step": 2, "constraints": constraints}
+    learner = Learner(costly, preset(algorithm, settings), 0)
+    before = learner.state_dict()
+    observation, action = torch.zeros(2, 4, costly.observation_size), torch.zeros(2, 4, 2)
+    batch = Batch(observation, action, torch.zeros(2, 4), torch.ones(2, 4), observation)
+    for wrong in (batch, batch._replace(cost=torch.zeros(2, 4, 1))):
+        with pytest.raises(SandlotError, match=r"`cost` \(2, 4, 2\) .* heat, noise of each"):
+            learner.update(wrong)
+    assert learner.updates == 0
+    assert {k: v.tobytes() for k, v in learner.state_dict().items()} == {
+        k: v.tobytes() for k, v in before.items()
+    }
+    learner.update(batch._replace(cost=torch.zeros(2, 4, 2)))
 
 
 def test_constraints_as_text() -> None:
