@@ -53,7 +53,8 @@ class Avtd:
         self.candidates = tuple(
             Sac(contract, _candidate(config, k), seed) for k in range(len(config.regularisers))
         )
-        """With the same random numbers: they differ in their regularisers only."""
+        """Begun alike and each with the same seed: they differ in their regularisers only. Dropout's masks
+        are drawn with it, too, so that all noise of that candidate is another from the first update on."""
         self.slow, self.noise_size = self.candidates[0].slow, self.candidates[0].noise_size
         self.averages = np.full(len(self.candidates), np.nan)
         """Of each one's held-out errors."""

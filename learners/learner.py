@@ -107,7 +107,8 @@ class Learner:
         return self.pacing.due() if self.ready else 0
 
     def step(self) -> dict[str, float]:
-        """One environment step's worth of learning: G critic updates, one of the actor and temperature.
+        """One environment step's worth of learning: G critic updates, one of the actor and temperature (DrQ,
+        BC, IQL and IDQL: of all they have with each of the G minibatches).
 
         Returns metrics. Raises SandlotError before ``ready``.
         """
@@ -127,9 +128,9 @@ class Learner:
         return self.metrics
 
     def update(self, batch: Batch) -> dict[str, float]:
-        """Learn from G minibatches of the caller's own: G critic updates, one of the actor and temperature,
-        not counted against the held ratio. Returns metrics. Raises SandlotError if the minibatches have not
-        the size that was configured, or lack the costs that there are constraints on."""
+        """Learn from G minibatches of the caller's own, as much as in ``step``, not counted against the held
+        ratio. Returns metrics. Raises SandlotError if the minibatches have not the size that was configured,
+        or lack the costs that there are constraints on."""
         self._learn(batch)
         self.pretrained += 1
         return self.metrics

@@ -1,8 +1,9 @@
 """The algorithms by name, each a family's settings; those of SAC's are a few numbers from each other.
 
 Values are those of the papers and their released code, for locomotion in simulation; a robot's are
-the families' own defaults. Two things are the same for all, whatever a paper did: there is one update of the
-actor per environment step, after the critics'; and the critics of IQL and IDQL have LayerNorm.
+the families' own defaults. Two things are so whatever a paper did: SAC, REDQ, DroQ, RLPD and AVTD update the
+actor once per environment step, after the critics (DrQ, BC, IQL and IDQL do so with every minibatch); and the
+critics of IQL and IDQL have LayerNorm.
 """
 
 from __future__ import annotations
