@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import json
 import re
+from collections.abc import Container
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,7 @@ from robot.bundle_content import Content, Provenance
 from robot.errors import BundleError, SandlotError
 from robot.frame_file import write_atomically
 from robot.policy import carried_contract
-from robot.signing import load_signing_key
+from robot.signing import load_signing_key, load_trusted
 from robot.validation_report import ReportError, ValidationReport, decode_report
 
 UNITS = {"h": "hours", "d": "days", "w": "weeks"}
@@ -31,7 +32,12 @@ def bundle(options: BundleOptions) -> int:
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     expires = now + duration(options.expires)
     version = int(now.strftime("%Y%m%d%H%M%S")) if options.version is None else options.version
-    content = gather(options.source, [read_report(path) for path in options.report])
+    if not options.report:
+        raise BundleError(
+            "--report names no file; sandlot validate writes one, without which nothing is signed"
+        )
+    trusted = {key.public, *load_trusted(options.keys.expanduser())}
+    content = gather(options.source, [read_report(path) for path in options.report], trusted)
     for report in filter(None, (content.report, content.smoke)):
         if report.verdict != "pass":
             failed = ", ".join(report.failed()) or "its verdict"
@@ -39,7 +45,7 @@ def bundle(options: BundleOptions) -> int:
                 f"the {report.gate} gate was not passed ({failed}), so no robot would drive it; on the twin: "
                 "sandlot run --twin --policy, on the bench: sandlot run --policy … --bench-override REASON"
             )
-    require_loadable(content.policy, content.contract, options.source.name)
+    require_loadable(content.policy, content.contract, options.source.resolve().name)
     data = pack(content, key, version, now, expires)
     output = options.output or Path(f"{content.report.robot}-{version}{SUFFIX}")
     write_atomically(output, data)
@@ -53,14 +59,21 @@ def bundle(options: BundleOptions) -> int:
     return 0
 
 
-def gather(source: Path, reports: list[ValidationReport]) -> Content:
+def gather(source: Path, reports: list[ValidationReport], trusted: Container[str]) -> Content:
     """What goes into the bundle of a run, a policy or an earlier bundle. Raises SandlotError if the reports
-    are too many, too few, or of another policy."""
+    are too many, too few, or of another policy, or nobody of ``trusted`` keys signed the earlier bundle."""
     by_gate = {report.gate: report for report in reports}
     if len(by_gate) < len(reports):
         raise BundleError("two reports of the same gate; one of the full gate, and one of the smoke gate")
     if source.suffix == SUFFIX:
-        earlier = read_bundle(source).content
+        bundle = read_bundle(source)
+        if bundle.manifest.signer not in trusted:
+            raise BundleError(
+                f"{source} is signed by key {bundle.manifest.signer[:12]}, which is neither this one nor one "
+                "that is trusted here, so that its full report is nobody's word. If its maker is one of "
+                "yours: sandlot keys trust NAME.pub"
+            )
+        earlier = bundle.content
         full = by_gate.get("full", earlier.report)
         content = Content(
             earlier.policy, earlier.contract, full, earlier.provenance, smoke=by_gate.get("smoke")

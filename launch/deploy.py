@@ -39,10 +39,10 @@ def deploy(options: DeployOptions) -> int:
         return show(folder, spec, options.keys.expanduser(), now, options.json)
     require_standing_by(spec.name, MonotonicClock())
     if options.rollback:
+        if previous := folder.state().previous:  # what is left behind never comes back
+            _admit(folder.bundle(previous), spec, options.keys.expanduser(), now, "gone back to")
         version = folder.roll_back(now).current
         print(f"went back: version {version} drives {spec.name} from here")
-        for line in objections(folder.bundle(version), spec.calibration_hash(), now):
-            print(f"but not yet: {line}")
     else:
         install(Path(word or ""), folder, spec, options.keys.expanduser(), now)
     if options.json:
@@ -59,7 +59,7 @@ def install(path: Path, folder: Deployments, spec: RobotSpec, keys: Path, now: d
     if version == state.current and folder.path(version).read_bytes() == data:
         print(f"version {version} drives {spec.name} already; nothing was changed")
         return
-    _admit(bundle, spec, keys, now)
+    _admit(bundle, spec, keys, now, "installed")
     require_loadable(bundle.content.policy, bundle.content.contract, path.name)
     state = folder.install(data, now)
     kept = f"; version {state.previous} is kept for --rollback" if state.previous else ""
@@ -67,13 +67,14 @@ def install(path: Path, folder: Deployments, spec: RobotSpec, keys: Path, now: d
     print(f"drive it with: sandlot run {spec.name}")
 
 
-def _admit(bundle: Bundle, spec: RobotSpec, keys: Path, now: datetime.datetime) -> None:
-    """Raise BundleError or ContractMismatchError for a bundle that would not drive today."""
+def _admit(bundle: Bundle, spec: RobotSpec, keys: Path, now: datetime.datetime, what: str) -> None:
+    """Raise BundleError or ContractMismatchError for a bundle that would not drive today. ``what`` it was to
+    be."""
     require_ours(bundle, spec, load_trusted(keys))
     against = objections(bundle, spec.calibration_hash(), now)
     if against:
         raise BundleError(
-            f"version {bundle.manifest.version} may not drive {spec.name} and was not installed: "
+            f"version {bundle.manifest.version} may not drive {spec.name} and was not {what}: "
             f"{'; '.join(against)}"
         )
 

@@ -77,6 +77,7 @@ def validate(options: ValidateOptions) -> int:
         f"{options.gate} gate of {options.source} on {setting.spec.name}, course {setting.course.name}, "
         f"world {setting.world.name}",
         highlight=False,
+        markup=False,
     )
     with ProgressView(console) as view, driven(options.ray) as drive:
         trained = parity(options.source, setting.spec, options.seed)

@@ -19,7 +19,10 @@ from robot.validation_report import ValidationReport
 
 CLOCK_SLACK = datetime.timedelta(minutes=5)
 """How far two machines' clocks may lie apart."""
-SMOKE = "run: sandlot validate BUNDLE --gate smoke, make a new bundle of it with that report, and deploy that"
+SMOKE = (
+    "run: sandlot validate BUNDLE --gate smoke --course {course}, make a new bundle of it with that report, "
+    "and deploy that"
+)
 
 
 def require_ours(
@@ -61,7 +64,8 @@ def objections(
     if calibration_hash not in {report.calibration_hash for report in (content.report, content.newest)}:
         found.append(
             "the robot's calibration changed since it was validated "
-            f"({bundle.manifest.calibration_hash[:12]} then, {calibration_hash[:12]} now); {SMOKE}"
+            f"({bundle.manifest.calibration_hash[:12]} then, {calibration_hash[:12]} now); "
+            + SMOKE.format(course=content.report.course or "COURSE")
         )
     validated = content.report.course
     if course and validated and course != validated:

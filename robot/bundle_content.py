@@ -57,6 +57,12 @@ class Content:
             )
         if self.smoke is not None and self.smoke.gate != "smoke":
             raise BundleError("the second report is of the full gate; take it alone instead")
+        tried = [(report.course, report.world) for report in (self.report, self.smoke) if report is not None]
+        if tried[-1] != tried[0]:
+            raise BundleError(
+                f"the full gate drove course {tried[0][0]!r} in world {tried[0][1]!r}, the smoke gate "
+                f"{tried[-1][0]!r} in {tried[-1][1]!r}; validate both on the same one"
+            )
         found, contract_hash = sha256(self.policy), self.contract.hash()
         for report in (self.report, self.smoke):
             if report is None:

@@ -50,8 +50,11 @@ class Growth:
 
     @property
     def ratio(self) -> Array:
-        """How many times the floor, shape (4,)."""
-        return np.asarray(self.measured / self.floor)
+        """How many times the floor, shape (4,); infinite where either diverged: a twin that cannot be
+        compared with itself says nothing of a robot."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = self.measured / self.floor
+        return np.where(np.isfinite(self.floor) & ~np.isnan(found), found, np.inf)
 
 
 @dataclass(frozen=True)

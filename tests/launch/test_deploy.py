@@ -228,6 +228,36 @@ def test_a_new_calibration_needs_the_smoke_gate_and_no_more(desk: Desk) -> None:
     assert desk.installed.state().current == 2
 
 
+def test_nobody_goes_back_to_what_may_not_drive(desk: Desk) -> None:
+    desk.deploy(str(desk.bundle(1)))
+    desk.deploy(str(desk.bundle(2, SLOWER)))
+    (desk.keys / "trusted" / "lab.pub").rename(desk.folder / "lab.pub")
+    with pytest.raises(BundleError, match="does not trust"):
+        desk.deploy("racer", rollback=True)
+    (desk.folder / "lab.pub").rename(desk.keys / "trusted" / "lab.pub")
+    state = desk.installed.state()
+    assert (state.current, state.previous) == (2, 1) and desk.installed.path(2).exists()
+
+
+def test_a_stranger_s_bundle_is_not_signed_anew(desk: Desk) -> None:
+    one = desk.bundle(1)
+    make_signing_key(desk.keys, "other")
+    smoke = desk.file("smoke.json", reported(gate="smoke").encode())
+    anew = BundleOptions(one, (smoke,), "other", desk.folder / "two.bundle", version=2, keys=desk.keys)
+    bundle(anew)  # the lab is trusted here
+    (desk.keys / "trusted" / "lab.pub").unlink()
+    with pytest.raises(BundleError, match=r"neither this one nor one that is trusted here"):
+        bundle(replace(anew, version=3))
+    with pytest.raises(BundleError, match="names no file"):
+        bundle(replace(anew, key="lab", report=(), version=3))
+
+
+def test_both_gates_are_of_one_course(desk: Desk) -> None:
+    smoke = reported(gate="smoke", course="kidney")
+    with pytest.raises(BundleError, match=r"the smoke gate 'kidney' .*validate both on the same one"):
+        desk.bundle(1, POLICY, reported(), smoke)
+
+
 def test_the_doctor_says_whether_it_may_drive(desk: Desk) -> None:
     def told(robot: str = "racer") -> list[tuple[str, str]]:
         return [

@@ -17,7 +17,7 @@ from sim.log_windows import ELEMENTS, Recording, Windows, cut, join
 from sim.replay import HALL, replay, replay_drive
 from sim.speed_memory import speed_memory
 from sim.validation.targets import Targets
-from sim.validation.twin_validity import divergence, estimate_errors, growth, twin_validity_gate
+from sim.validation.twin_validity import Growth, divergence, estimate_errors, growth, twin_validity_gate
 
 # What all of them look at takes seconds to drive: one process has it.
 pytestmark = pytest.mark.xdist_group("replayed_windows")
@@ -90,6 +90,13 @@ def test_the_twin_does_what_it_did_and_a_car_that_steers_otherwise_does_not(
     assert gate.verdict == "fail"
     assert gate.measured is not None and gate.measured > 2 * Targets().twin_ratio
     assert twin_validity_gate([], Targets(), "nothing").verdict == "skipped"
+
+
+def test_a_twin_that_diverged_is_no_robot_s_twin() -> None:
+    ones = np.ones(4)
+    for measured, floor in ((np.inf, 1.0), (1.0, np.inf), (np.inf, np.inf), (0.0, 0.0)):
+        told = [Growth(1.0, 8, ones, ones), Growth(5.0, 8, ones * measured, ones * floor)]
+        assert twin_validity_gate(told, Targets(), "a log").verdict == "fail"
 
 
 def test_a_window_alone_is_what_it_is_among_others(own: tuple[Recording, np.ndarray]) -> None:
