@@ -151,9 +151,10 @@ def tracks_of(drive: Drive) -> list[Track]:
     motor, imu, gnss = (drive.sensor(name) for name in ("drive", "imu", "gnss"))
     layouts = {s.name: s.layout for s in spec.sensors}
     erpm = motor.values[:, layouts["drive"].index("erpm")]
-    rate = imu.values[:, layouts["imu"].index("angular_velocity_z")] - gyroscope_bias(drive).at(imu.time_s)
+    turning = imu.values[:, layouts["imu"].index("angular_velocity_z")]
     require_unclipped("the motor's speed", erpm)
-    require_unclipped("the gyroscope", rate)
+    require_unclipped("the gyroscope", turning)
+    rate = turning - gyroscope_bias(drive).at(imu.time_s)
     times = imu.time_s
     turned = np.asarray(cumulative_trapezoid(rate, times, initial=0.0))
     speed = rear_speed(spec, motor.at(times, layouts["drive"].index("erpm")), rate)

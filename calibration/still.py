@@ -33,6 +33,8 @@ def rests(samples: Samples, least_s: float) -> list[Rest]:
     rate = 1.0 / float(np.median(np.diff(samples.time_s)))
     size = max(round(BLOCK_S * rate), 2)
     count = len(samples.values) // size
+    if count == 0:
+        return []
     blocks = samples.values[: count * size, :6].reshape(count, size, 6)
     scatter = blocks.std(axis=1)
     usual = np.maximum(np.quantile(scatter, 0.1, axis=0), 1e-9)

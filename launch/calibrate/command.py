@@ -17,6 +17,7 @@ from calibration.book import Book, robot_id, stamp
 from calibration.drive import log_hash, read_drive
 from calibration.entry import Check, Entry, Finding, Quantity, with_unit
 from calibration.procedure import CalibrationError, Estimate, Procedure
+from calibration.signal_checks import SignalError
 from calibration.twin_work import MOST_CHUNKS, TwinWork
 from launch.calibrate.follow import follow
 from launch.calibrate.offline import VALID_DAYS, estimate, files_hash, source_of
@@ -100,7 +101,7 @@ def _measure(console: Console, options: CalibrateOptions, names: Sequence[str]) 
             paths = options.log or (drive(console, options, name),)
             try:
                 entry = conclude(console, procedure, paths)
-            except CalibrationError as error:
+            except (CalibrationError, SignalError) as error:
                 if len(names) == 1:
                     raise
                 console.print(f"[red]{name}: nothing is concluded:[/] {error}", highlight=False)
@@ -165,7 +166,11 @@ def conclude(console: Console, procedure: Procedure, paths: Sequence[Path]) -> E
     written."""
     logs = [read_drive(path) for path in paths]
     robot = _one_robot([(drive.spec, log) for drive, log in logs])
-    drives = [replayable(*drive, path) for drive, path in zip(logs, paths, strict=True)]
+    # Only a car's log can be replayed, and only the twin's identification does it.
+    drives = [
+        replayable(drive, log, path) if procedure.name == "twin" else drive
+        for (drive, log), path in zip(logs, paths, strict=True)
+    ]
     estimate = procedure.estimate(drives)
     hashes, source = (" ".join(map(f, paths)) for f in (log_hash, str))
     valid = datetime.timedelta(days=procedure.valid_days)

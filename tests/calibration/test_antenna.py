@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from calibration.antenna import AntennaProcedure, rear_speed, tracks_of
 from calibration.lever_fit import SHARED, seen
 from calibration.procedure import CalibrationError
+from calibration.signal_checks import SignalError
 from robot.spec import load_spec
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
@@ -84,3 +85,11 @@ def test_fixes_of_another_kind_do_not_count() -> None:
     layout = next(s.layout for s in SPEC.sensors if s.name == "gnss")
     made.sensors["gnss"].values[:, layout.index("fix_type")] = 2.0
     assert tracks_of(made) == []
+
+
+def test_a_gyroscope_at_its_end_is_refused() -> None:
+    made = circling_drive(SPEC, LEGS, Mount(0.2, 0.0), np.random.default_rng(4))
+    turning = made.sensors["imu"].values[:, 5]
+    np.minimum(turning, 0.5 * turning.max(), out=turning)
+    with pytest.raises(SignalError, match="the gyroscope"):
+        tracks_of(made)

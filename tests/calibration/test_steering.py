@@ -52,6 +52,14 @@ def test_what_the_gyroscope_s_bias_walked_is_in_the_interval_of_the_centre(ends:
     assert 0.75 < np.sqrt(np.mean(np.square(sigmas))) < 1.3
 
 
+def test_a_car_that_a_person_turned_before_it_stood_has_the_same_centre() -> None:
+    made = turning_drive(SPEC, LEGS, Linkage(-1.2, 0.53), np.random.default_rng(6))
+    (centre, *_), *_ = line(turns_of(made))
+    made.sensors["imu"].values[:100, 5] += 0.2
+    (found, *_), *_ = line(turns_of(made))
+    assert found == pytest.approx(centre, abs=2e-4)
+
+
 def test_the_angle_of_a_bicycle_is_the_one_that_turns_it() -> None:
     for angle in (-0.26, 0.0, 0.1, 0.25):
         rear = 0.9

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
+import numpy as np
 import pytest
+from measured_drive import Linkage, turning_drive
+from rich.console import Console
 
 from calibration.book import Book, stamp
 from calibration.entry import Check, Entry, Quantity
 from calibration.procedure import CalibrationError, Procedure
-from launch.calibrate.command import FAILED
+from launch.calibrate.command import FAILED, conclude
+from launch.calibrate.procedures import named
 from launch.calibrated import calibrated_spec, expired, unmoved
 from launch.catalogue import find
 from launch.cli import main
@@ -176,6 +182,25 @@ def test_a_procedure_that_fails_holds_up_no_other(
     with pytest.raises(SystemExit):
         main(["calibrate", "racer", "speed"])
     assert "it never moved" in capsys.readouterr().err
+
+
+def test_only_the_twin_needs_a_log_that_can_be_replayed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = load_spec(find("robots", "racer"))
+    procedure = named("steering")
+    made = turning_drive(spec, procedure.legs(spec), Linkage(-1.25, 0.54), np.random.default_rng(0))
+    # As of a robot that has no tyres.
+    bare = msgspec.structs.replace(
+        spec, calibration={name: value for name, value in spec.calibration.items() if name != "tyre_friction"}
+    )
+    log = SimpleNamespace(metadata={})
+    monkeypatch.setattr(
+        "launch.calibrate.command.read_drive", lambda _: (dataclasses.replace(made, spec=bare), log)
+    )
+    monkeypatch.setattr("launch.calibrate.command.log_hash", lambda _: "00")
+    found = conclude(Console(quiet=True), procedure, [tmp_path / "log.mcap"])
+    assert found.passed and found.quantities[0].value == pytest.approx(0.54, abs=0.003)
 
 
 def test_a_cluster_is_for_the_twin_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
