@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.drive import Drive, Samples
+from calibration.entry import with_unit
 from calibration.steering import Weave
 from sim.plant import Array
 
@@ -50,7 +51,7 @@ class Watched:
 
     def words(self) -> str:
         """For a person."""
-        what = f"{self.what} off by {self.off:+.3g} ± {self.sigma:.2g} {self.unit}".rstrip(" 1")
+        what = with_unit(f"{self.what} off by {self.off:+.3g} ± {self.sigma:.2g}", self.unit)
         return f"{what} ({self.most:g} is tolerated)"
 
 

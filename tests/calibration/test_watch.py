@@ -52,3 +52,10 @@ def test_a_horn_that_slipped_and_a_worn_tyre_are_noticed() -> None:
 def test_nothing_is_said_of_a_robot_that_hardly_moved() -> None:
     made = turning_drive(SPEC, LEGS[:2], Linkage(-1.2135, 0.56), np.random.default_rng(1))
     assert told(replace(made, sensors={name: made.sensors[name] for name in ("imu", "drive")})) == {}
+
+
+def test_what_is_watched_is_told_with_all_its_digits() -> None:
+    assert Watched("speed scale", "1", 0.02, 0.011, 0.05, "speed").words() == (
+        "speed scale off by +0.02 ± 0.011 (0.05 is tolerated)"
+    )
+    assert "± 0.0021 rad" in Watched("steering centre", "rad", 0.01, 0.0021, 0.02, "steering").words()
