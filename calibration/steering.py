@@ -9,6 +9,7 @@ delay is fitted to the gyroscope.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -143,7 +144,8 @@ class SteeringProcedure:
 
     def estimate(self, drives: Sequence[Drive]) -> Estimate:
         spec = drives[0].spec
-        turns = [turn for drive in drives for turn in turns_of(drive)]
+        by_drive = [turns_of(drive) for drive in drives]
+        turns = list(itertools.chain(*by_drive))
         ways = {turn.way for turn in turns}
         if len(turns) < FEWEST or len(ways) < 2 or len({round(t.pulse, 2) for t in turns}) < 5:
             raise CalibrationError(
@@ -157,8 +159,8 @@ class SteeringProcedure:
         bent = np.abs(angles) > SEEN_ANGLE
         radius = float(np.abs(np.tan(angles[bent] - left[bent]) / np.tan(angles[bent]) - 1.0).max())
         wheelbase = spec.scalar("wheelbase")
+        covariance += walked(drives, by_drive, (offset, gain, play))
         # A straight on of 3 m ends aside by 3^2 / (2 wheelbase) times the error of the angle.
-        covariance += walked(drives, (offset, gain, play))
         centre_sigma = math.sqrt(covariance[0, 0]) / abs(gain)
         drift = 1.96 * centre_sigma * 9.0 / (2.0 * wheelbase)
         sides = [gain_of([t for t in turns if side * t.angle > -0.02], play) for side in (1.0, -1.0)]
@@ -224,14 +226,16 @@ def pulse_of(spec: RobotSpec, steering: Array) -> Array:
     return np.asarray(spec.scalar("servo_gain") * steering + spec.scalar("servo_offset"))
 
 
-def walked(drives: Sequence[Drive], found: tuple[float, float, float]) -> Array:
-    """Covariance of offset, gain and play for what the gyroscope's bias walked meanwhile: all turns of a
-    drive have it in common, so that no residual shows it, shape (3, 3)."""
+def walked(
+    drives: Sequence[Drive], turns: Sequence[Sequence[Turn]], found: tuple[float, float, float]
+) -> Array:
+    """Covariance of offset, gain and play, ``found`` from all drives' ``turns``, for what the gyroscope's
+    bias walked meanwhile: all turns of a drive have it in common, so that no residual shows it, shape
+    (3, 3)."""
     every = np.zeros((3, 3))
-    for drive in drives:
-        sigma = gyroscope_bias(drive).sigma
-        turns = [turn for one in drives for turn in turns_of(one, sigma if one is drive else 0.0)]
-        change = np.subtract(line(turns)[0], found)
+    for k, drive in enumerate(drives):
+        shifted = [*turns[:k], turns_of(drive, gyroscope_bias(drive).sigma), *turns[k + 1 :]]
+        change = np.subtract(line(list(itertools.chain(*shifted)))[0], found)
         every += np.outer(change, change)
     return every
 

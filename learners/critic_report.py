@@ -17,10 +17,9 @@ from learners.checkpoint import read_checkpoint
 from learners.config import DrqConfig, LearnerConfig
 from learners.critic_health import td_error
 from learners.critic_kernel import kernel_figures, tangent_kernel
-from learners.environments.prior_folder import prior_rows
+from learners.environments.prior_folder import noted_rows, prior_rows
 from learners.journal import Journal
 from learners.learner import Learner
-from learners.offline import noted_rows
 from learners.offline_config import AlgorithmConfig
 from learners.sac import Batch, Sac
 from robot.contract import TaskContract

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from learners.environments.prior_folder import copy_prior
-from learners.journal import Journal
+from learners.environments.prior_folder import copy_prior, noted_rows
 from learners.learner import Learner
 from robot.errors import SandlotError
 from robot.frame_file import write_atomically
 
 CHECKPOINT_EVERY: Final = 1_000
 """Update steps between checkpoints, each with a line for a person."""
-
-
-def noted_rows(prior: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, NDArray[np.void]]]:
-    """All rows of a folder of journals with a name for their session, and with who acted as it was noted."""
-    for path in sorted(prior.iterdir()):
-        journal = Journal(path, dtype)
-        for session, rows in journal.replay():
-            yield f"{path.stem} {session}", rows
-        journal.close()
 
 
 def learn_offline(

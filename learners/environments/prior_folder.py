@@ -60,9 +60,9 @@ def made_whole(into: Path) -> Iterator[Path]:
     partial.replace(into)
 
 
-def prior_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, NDArray[np.void]]]:
-    """All rows with a name for their session. What a policy did is a demonstration now; what safety or a
-    recovery did remains something not to be learned from."""
+def noted_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, NDArray[np.void]]]:
+    """All rows with a name for their session, and with who acted as it was noted. Raises SandlotError if a
+    journal has others."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         try:
             journal = Journal(path, dtype)
@@ -72,10 +72,17 @@ def prior_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, ND
                 f"{_difference(dtype, journal_dtype(path))}"
             ) from None
         for session, rows in journal.replay():
-            shown = rows.copy()
-            shown["actor"][shown["actor"] == int(Actor.POLICY)] = int(Actor.SCRIPT)
-            yield f"{path.stem} {session}", shown
+            yield f"{path.stem} {session}", rows
         journal.close()
+
+
+def prior_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, NDArray[np.void]]]:
+    """``noted_rows`` as an environment's learner takes them: what a policy did is a demonstration now; what
+    safety or a recovery did remains something not to be learned from."""
+    for session, rows in noted_rows(folder, dtype):
+        shown = rows.copy()
+        shown["actor"][shown["actor"] == int(Actor.POLICY)] = int(Actor.SCRIPT)
+        yield session, shown
 
 
 def _compare(ours: TaskContract, file: Path, tell: Callable[[str], None]) -> None:

@@ -10,7 +10,15 @@ import pytest
 from measured_drive import Linkage, turning_drive
 
 from calibration.procedure import CalibrationError
-from calibration.steering import SteeringProcedure, line, turns_of, walked, wheel_angle, with_play
+from calibration.steering import (
+    PULSE_SIGMA,
+    SteeringProcedure,
+    line,
+    turns_of,
+    walked,
+    wheel_angle,
+    with_play,
+)
 from robot.spec import load_spec
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
@@ -47,9 +55,12 @@ def test_what_the_gyroscope_s_bias_walked_is_in_the_interval_of_the_centre(ends:
     for _ in range(40):
         walk = SPEC.scalar("gyroscope_bias_walk") * np.cumsum(steps * rng.standard_normal(len(steps)))
         still.sensors["imu"].values[:, 5] = rate + walk
-        found, *_ = line(turns_of(still))
-        sigmas.append((found[0] - centre) / math.sqrt(walked([still], found)[0, 0]))
+        turns = turns_of(still)
+        found, *_ = line(turns)
+        sigmas.append((found[0] - centre) / math.sqrt(walked([still], [turns], found)[0, 0]))
     assert 0.75 < np.sqrt(np.mean(np.square(sigmas))) < 1.3
+    told = STEERING.estimate([still]).covariance[0, 0]
+    assert told > walked([still], [turns], found)[0, 0] + PULSE_SIGMA**2
 
 
 def test_a_car_that_a_person_turned_before_it_stood_has_the_same_centre() -> None:
