@@ -41,7 +41,8 @@ def estimate(drives: Sequence[Drive], work: TwinWork) -> Estimate:
     spec = drives[0].spec
     chunks = chunks_of(spec, load_errors(spec), drives, work.most_chunks)
     kept, held = split(chunks)
-    parameters = twin_parameters(spec)
+    # Commands mean what they did to the robot that sent them; what is likely follows from all that is known.
+    parameters = twin_parameters(work.known or spec)
     work.progress(
         f"{len(chunks)} stretches of {SECONDS:g} s and {len(parameters)} parameters: a minute or two"
     )

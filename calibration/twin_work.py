@@ -27,12 +27,14 @@ MOST_CHUNKS: Final = 24
 @dataclass(frozen=True)
 class TwinWork:
     """``threads`` step the physics here (0: all processors), unless ``replays`` has them made elsewhere;
-    ``most_chunks``: of the logs that are used."""
+    ``most_chunks``: of the logs that are used. ``known``: the robot as everything but an identification has
+    measured it (None: as the logs describe it)."""
 
     threads: int = 0
     progress: Progress = lambda _: None
     replays: Replays | None = None
     most_chunks: int = MOST_CHUNKS
+    known: RobotSpec | None = None
 
 
 HERE: Final = TwinWork()

@@ -26,11 +26,10 @@ from calibration.entry import Entry, vector_of
 from launch.bench.procedures_robot import HiddenRobot, accepted_error, hidden_robot
 from launch.bench.row_file import append, read
 from launch.calibrate.command import CutOffError, conclude, drive
-from launch.calibrate.procedures import named
 from launch.options.calibrate import CalibrateOptions
 from robot.errors import SandlotError
 from robot.frame_file import StorageError
-from robot.spec import RobotSpec
+from robot.spec import RobotSpec, load_spec
 from sim.car import car_parameters
 
 DRIVEN = ("speed", "imu", "steering", "motor", "antenna")
@@ -158,7 +157,7 @@ def measure(hidden: HiddenRobot, number: int, seed: int, name: str) -> list[Row]
         )
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # a hundred legs a robot
-                entry = conclude(console, named(name), (drive(console, options, name),))
+                entry = conclude(console, load_spec(robot), name, (drive(console, options, name),))
         except (CutOffError, StorageError):
             raise
         except SandlotError as error:

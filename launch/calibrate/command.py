@@ -7,6 +7,7 @@ import datetime
 import json
 import tomllib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -15,10 +16,10 @@ from rich.console import Console
 
 from calibration.book import Book, robot_id, stamp
 from calibration.drive import log_hash, read_drive
-from calibration.entry import Check, Entry, Finding, Quantity, with_unit
-from calibration.procedure import CalibrationError, Estimate, Procedure
+from calibration.entry import Check, Entry, Finding, Quantity, calibrated, with_unit
+from calibration.procedure import CalibrationError, Estimate
 from calibration.signal_checks import SignalError
-from calibration.twin_work import MOST_CHUNKS, TwinWork
+from calibration.twin_work import HERE, MOST_CHUNKS, TwinWork
 from launch.calibrate.follow import follow
 from launch.calibrate.offline import VALID_DAYS, estimate, files_hash, source_of
 from launch.calibrate.procedures import PROCEDURES, SUGGESTED, named, names_for
@@ -94,13 +95,14 @@ def _measure(console: Console, options: CalibrateOptions, names: Sequence[str]) 
     other, but what builds on it goes by older values, and that is said."""
     failed: list[str] = []
     done = []
+    file = load_spec(find("robots", options.robot))
     with identifying(console, options.ray) as work:
         for name in names:
             procedure = named(name, work)
             console.print(f"[bold]{procedure.name}[/] {procedure.about}", highlight=False)
             paths = options.log or (drive(console, options, name),)
             try:
-                entry = conclude(console, procedure, paths)
+                entry = conclude(console, file, name, paths, work)
             except (CalibrationError, SignalError) as error:
                 if len(names) == 1:
                     raise
@@ -160,12 +162,16 @@ def _offline(console: Console, options: CalibrateOptions, name: str) -> int:
     return 0 if entry.passed else FAILED
 
 
-def conclude(console: Console, procedure: Procedure, paths: Sequence[Path]) -> Entry:
-    """Estimate from logs, show it, draw it beside the first log, and put it into the book, passed or not, of
-    the robot that drove. Raises CalibrationError for data from which nothing follows: then nothing is
-    written."""
+def conclude(
+    console: Console, file: RobotSpec, name: str, paths: Sequence[Path], work: TwinWork = HERE
+) -> Entry:
+    """Estimate what procedure ``name`` does from logs of the robot with this ``file``, show it, draw it
+    beside the first log, and put it into the book, passed or not, of the robot that drove. Raises
+    CalibrationError for data from which nothing follows: then nothing is written."""
     logs = [read_drive(path) for path in paths]
-    robot = _one_robot([(drive.spec, log) for drive, log in logs])
+    robot = _one_robot(file, [(drive.spec, log) for drive, log in logs])
+    known = calibrated(file, [entry for entry in Book(robot).current() if entry.procedure != "twin"])
+    procedure = named(name, replace(work, known=known))
     # Only a car's log can be replayed, and only the twin's identification does it.
     drives = [
         replayable(drive, log, path) if procedure.name == "twin" else drive
@@ -193,16 +199,26 @@ def keep(console: Console, estimate: Estimate, entry: Entry, folder: Path) -> No
     console.print(f"  entry   {Book(entry.robot).add(entry)}", highlight=False)
 
 
-def _one_robot(logs: Sequence[tuple[RobotSpec, Log]]) -> str:
+def _one_robot(file: RobotSpec, logs: Sequence[tuple[RobotSpec, Log]]) -> str:
     """The id of the robot, twin or surrogate that drove, as the logs have it. Raises CalibrationError if they
-    are of several."""
+    are of several, of one that was calibrated between them, or not of the robot with this ``file``."""
     found = set()
     for spec, log in logs:
+        if spec.name != file.name:
+            raise CalibrationError(
+                f"the log is of a {spec.name}; calibrate that one, or give a log of a {file.name}"
+            )
         about = tomllib.loads(log.metadata.get("manifest", ""))
         name = str(about.get("surrogate", {}).get("name", ""))
         found.add(robot_id(spec.name, name, bool(about.get("twin"))))
     if len(found) > 1:
         raise CalibrationError(f"the logs are of {' and '.join(sorted(found))}; give those of one robot")
+    calibrations = {spec.calibration_hash()[:12] for spec, _ in logs}
+    if len(calibrations) > 1:
+        raise CalibrationError(
+            f"the robot was calibrated between the logs, and sent commands by {len(calibrations)} "
+            f"calibrations ({', '.join(sorted(calibrations))}); give those of one"
+        )
     return found.pop()
 
 

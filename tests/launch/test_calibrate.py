@@ -15,15 +15,17 @@ from measured_drive import Linkage, turning_drive
 from rich.console import Console
 
 from calibration.book import Book, stamp
+from calibration.drive import Drive
 from calibration.entry import Check, Entry, Quantity
-from calibration.procedure import CalibrationError, Procedure
+from calibration.procedure import CalibrationError
+from calibration.twin_parameters import TwinParameter
 from launch.calibrate.command import FAILED, conclude
 from launch.calibrate.procedures import named
 from launch.calibrated import calibrated_spec, expired, unmoved
 from launch.catalogue import find
 from launch.cli import main
 from launch.session import Session
-from robot.spec import load_spec
+from robot.spec import RobotSpec, load_spec
 from sim.car import car_parameters
 from sim.surrogate import load_surrogate
 
@@ -48,6 +50,11 @@ def entry(robot: str, days: int = 30) -> Entry:
         covariance=((1e-4, 0.0, 0.0), (0.0, 1e-6, 0.0), (0.0, 0.0, 1e-6)),
         checks=(Check("residual", "m", 0.5, 1.0),),
     )
+
+
+def no_drive(spec: RobotSpec) -> Drive:
+    nothing = np.zeros(0)
+    return Drive(spec, nothing, nothing, nothing, nothing, np.zeros(0, bool), {})
 
 
 @pytest.fixture
@@ -163,11 +170,11 @@ def test_a_procedure_that_fails_holds_up_no_other(
 ) -> None:
     concluded: list[str] = []
 
-    def conclude(console: object, procedure: Procedure, paths: object) -> Entry:
-        concluded.append(procedure.name)
-        if procedure.name == "speed":
+    def conclude(console: object, file: object, name: str, *_: object) -> Entry:
+        concluded.append(name)
+        if name == "speed":
             raise CalibrationError("it never moved")
-        wide = (Check("residual", "m", 2.0, 1.0),) if procedure.name == "imu" else ()
+        wide = (Check("residual", "m", 2.0, 1.0),) if name == "imu" else ()
         return msgspec.structs.replace(entry("racer"), checks=wide)
 
     monkeypatch.setattr("launch.calibrate.command.drive", lambda *_: tmp_path)
@@ -188,8 +195,7 @@ def test_only_the_twin_needs_a_log_that_can_be_replayed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = load_spec(find("robots", "racer"))
-    procedure = named("steering")
-    made = turning_drive(spec, procedure.legs(spec), Linkage(-1.25, 0.54), np.random.default_rng(0))
+    made = turning_drive(spec, named("steering").legs(spec), Linkage(-1.25, 0.54), np.random.default_rng(0))
     # As of a robot that has no tyres.
     bare = msgspec.structs.replace(
         spec, calibration={name: value for name, value in spec.calibration.items() if name != "tyre_friction"}
@@ -199,8 +205,63 @@ def test_only_the_twin_needs_a_log_that_can_be_replayed(
         "launch.calibrate.command.read_drive", lambda _: (dataclasses.replace(made, spec=bare), log)
     )
     monkeypatch.setattr("launch.calibrate.command.log_hash", lambda _: "00")
-    found = conclude(Console(quiet=True), procedure, [tmp_path / "log.mcap"])
+    found = conclude(Console(quiet=True), spec, "steering", [tmp_path / "log.mcap"])
     assert found.passed and found.quantities[0].value == pytest.approx(0.54, abs=0.003)
+
+
+def test_an_identification_begins_with_what_others_measured_and_not_with_one_before(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = load_spec(find("robots", "racer"))
+    for procedure, mass, sigma in (("mass", 3.9, 0.01), ("twin", 4.1, 0.001)):
+        values = {
+            "procedure": procedure,
+            "quantities": (Quantity("mass", "kg", mass),),
+            "covariance": ((sigma**2,),),
+        }
+        Book("racer", folder).add(msgspec.structs.replace(entry("racer"), **values))
+    driven = calibrated_spec("racer")
+    assert driven.scalar("mass") == 4.1
+    asked: list[tuple[TwinParameter, ...]] = []
+
+    def identification(
+        spec: RobotSpec, _: object, parameters: tuple[TwinParameter, ...], *__: object
+    ) -> None:
+        assert spec == driven
+        asked.append(parameters)
+        raise CalibrationError("asked")
+
+    log = (dataclasses.replace(no_drive(file), spec=driven), SimpleNamespace(metadata={}))
+    monkeypatch.setattr("launch.calibrate.command.read_drive", lambda _: log)
+    monkeypatch.setattr("launch.calibrate.command.replayable", lambda drive, *_: drive)
+    monkeypatch.setattr("calibration.twin_conclusion.chunks_of", lambda *_: ())
+    monkeypatch.setattr("calibration.twin_conclusion.split", lambda _: ((), ()))
+    monkeypatch.setattr("calibration.twin_conclusion.Identification", identification)
+    with pytest.raises(CalibrationError, match="asked"):
+        conclude(Console(quiet=True), file, "twin", [tmp_path])
+    (mass_of,) = (p for p in asked[0] if p.name == "mass")
+    assert mass_of.value == 3.9 and mass_of.sigma == pytest.approx(0.01 / 3.9)
+
+
+def test_logs_are_of_one_robot_as_it_was_calibrated_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = load_spec(find("robots", "racer"))
+    Book("racer", folder).add(entry("racer"))
+    specs = {
+        "before": file,
+        "after": calibrated_spec("racer"),
+        "other": msgspec.structs.replace(file, name="kart"),
+    }
+
+    def read_drive(path: Path) -> tuple[Drive, SimpleNamespace]:
+        return dataclasses.replace(no_drive(file), spec=specs[path.name]), SimpleNamespace(metadata={})
+
+    monkeypatch.setattr("launch.calibrate.command.read_drive", read_drive)
+    with pytest.raises(CalibrationError, match="calibrated between the logs, and sent commands by 2"):
+        conclude(Console(quiet=True), file, "steering", [tmp_path / "before", tmp_path / "after"])
+    with pytest.raises(CalibrationError, match="the log is of a kart; calibrate that one"):
+        conclude(Console(quiet=True), file, "steering", [tmp_path / "other"])
 
 
 def test_a_cluster_is_for_the_twin_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
