@@ -75,7 +75,9 @@ def calibrate(options: CalibrateOptions) -> int:
         book = Book(_id(spec, options))
         if options.status:
             return status(console, spec, book, options.json)
-        return compare(console, book, named(options.procedure or "").name, options.compare or ())
+        offline = options.procedure in VALID_DAYS
+        name = (options.procedure or "") if offline else named(options.procedure or "").name
+        return compare(console, book, name, options.compare or ())
     if options.procedure is None:
         raise SandlotError(
             f"say what to calibrate: {', '.join((*names_for(spec), *VALID_DAYS))}, all; or --status"

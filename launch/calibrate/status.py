@@ -91,18 +91,17 @@ def compare(console: Console, book: Book, procedure: str, days: Sequence[str]) -
     table = Table(box=None, pad_edge=False)
     for column in ("", before.date[:16], after.date[:16], "difference", "in sigma"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
-    theirs = {q.name: (q.value, before.sigma(row)) for row, q in enumerate(before.quantities)}
-    for row, quantity in enumerate(after.quantities):
-        if quantity.name not in theirs:
-            continue
-        old, old_sigma = theirs[quantity.name]
-        sigma, gap = math.hypot(old_sigma, after.sigma(row)), quantity.value - old
-        table.add_row(
-            f"{quantity.name} [{quantity.unit}]".replace("[", r"\["),
-            f"{old:.5g} ± {old_sigma:.2g}",
-            f"{quantity.value:.5g} ± {after.sigma(row):.2g}",
-            f"{gap:+.3g}",
-            f"{gap / sigma:+.1f}" if sigma else "",
-        )
+    old, new = (
+        {(q.name, q.unit): (q.value, entry.sigma(row)) for row, q in enumerate(entry.quantities)}
+        for entry in (before, after)
+    )
+    for name, unit in old | new:
+        values = [entry.get((name, unit)) for entry in (old, new)]
+        cells = [f"{value[0]:.5g} ± {value[1]:.2g}" if value else "not measured" for value in values]
+        if values[0] and values[1]:
+            (was, was_sigma), (now, now_sigma) = values[0], values[1]
+            sigma, gap = math.hypot(was_sigma, now_sigma), now - was
+            cells += [f"{gap:+.3g}", f"{gap / sigma:+.1f}" if sigma else ""]
+        table.add_row(f"{name} [{unit}]".replace("[", r"\["), *cells)
     console.print(table)
     return 0

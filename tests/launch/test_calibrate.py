@@ -57,6 +57,9 @@ def no_drive(spec: RobotSpec) -> Drive:
     return Drive(spec, nothing, nothing, nothing, nothing, np.zeros(0, bool), {})
 
 
+MASSES = (Quantity("mass", "kg", 3.9), Quantity("centre_of_mass_height", "m", 0.07))
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SANDLOT_CALIBRATION", str(tmp_path))
@@ -102,6 +105,18 @@ def test_status_says_what_is_missing_and_valid(folder: Path, capsys: pytest.Capt
     with pytest.raises(SystemExit):
         main(["calibrate", "racer", "speed", "--compare", stamp(NOW)[:10], stamp(NOW)[:10]])
     assert "+0" in capsys.readouterr().out
+    scales = msgspec.structs.replace(
+        entry("racer"), procedure="mass", date=stamp(NOW), quantities=MASSES[:1], covariance=((1e-4,),)
+    )
+    Book("racer", folder).add(scales)
+    later = stamp(NOW + datetime.timedelta(days=1))
+    Book("racer", folder).add(
+        msgspec.structs.replace(scales, date=later, quantities=MASSES, covariance=((1e-4, 0.0), (0.0, 1e-6)))
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate", "racer", "mass", "--compare", stamp(NOW), later])
+    told = capsys.readouterr().out
+    assert ended.value.code == 0 and "3.9 ± 0.01" in told and "not measured" in told
     with pytest.raises(SystemExit) as ended:
         main(["calibrate", "racer", "sped"])
     assert ended.value.code == 1
