@@ -32,7 +32,8 @@ from sim.replay import TIMESTEP, Replayed, replay_drive
 COARSE = 0.002
 """Step of the physics for derivatives [s]: half the cost, and they need not be exact."""
 ROUGH, ROUGH_ITERATIONS = 3, 4
-"""Far from the end every so many-th chunk tells enough, with guessed noise, for so many iterations."""
+"""Far from the end every so many-th chunk tells enough, with guessed noise and differences to one side, for
+so many iterations."""
 ROUNDS = ((6, True), (3, False))
 """Iterations, at most, with what the residuals say of the noise, and whether sensors are as late as is known
 and no later. They are until the twin is nearly there: what all of them are late by looks like a delay of the
@@ -131,6 +132,8 @@ class Identification:
         """Along what derivatives are taken, and how far to either side: columns of deviates."""
         self._punctual = True
         """Whether sensors are as late as is known."""
+        self._central = True
+        """Whether derivatives are differences to both sides."""
         self._linear: Linear | None = None
         """Where it was last computed."""
 
@@ -141,12 +144,13 @@ class Identification:
         cars = [self._car(column) for column in deviates.T]
         delays = np.array([delay for _, delay in cars])
         below = np.floor(delays + 1e-6)
-        found = self._channels(cars, below, timestep)
         between = np.flatnonzero(delays - below > 1e-6)
-        if between.size:
-            above = self._channels([cars[k] for k in between.tolist()], below[between] + 1.0, timestep)
-            share = (delays - below)[between, None, None, None]
-            found[between] = (1.0 - share) * found[between] + share * above
+        # In one batch: few cars take the time that Python takes for a step.
+        every = cars + [cars[k] for k in between.tolist()]
+        found = self._channels(every, np.concatenate((below, below[between] + 1.0)), timestep)
+        found, above = found[: len(cars)], found[len(cars) :]
+        share = (delays - below)[between, None, None, None]
+        found[between] = (1.0 - share) * found[between] + share * above
         found[np.isnan(found)] = np.inf
         return np.asarray(found - self._chunks.measured)
 
@@ -180,6 +184,7 @@ class Identification:
         n = len(self._parameters)
         few = self._chunks.take(range(0, len(self._chunks), ROUGH))
         rough = Identification(self._spec, few, self._parameters, self._work)
+        rough._central = False
         at, _ = rough._descend(*rough._begin(np.zeros(n)), ROUGH_ITERATIONS)
         self._work.progress("roughly there")
         at, left = self._begin(at[:n])
@@ -314,21 +319,23 @@ class Identification:
         return nuisances(modelled(chunks, replayed), slope)
 
     def derivatives(self, at: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Central differences of ``residuals`` in the coarse twin, at the whole millisecond of delay that is
-        nearest, shape (n, N, T, 5), and the samples in which the twin jumps with any parameter, shape
-        (N, T, 5)."""
-        n, axes = len(at), self._axes
+        """Differences of ``residuals`` in the coarse twin, at the whole millisecond of delay that is nearest,
+        shape (n, N, T, 5), and the samples in which the twin jumps with any parameter, shape (N, T, 5), which
+        only central ones tell."""
+        axes = self._axes
+        sides = (axes, -axes) if self._central else (axes,)
         room = MOST - np.abs(axes).max(axis=1)
         at = self._whole_delay(np.clip(at, -room, room))
-        every = self.residuals(np.column_stack((at, at[:, None] + axes, at[:, None] - axes)), COARSE)
+        every = self.residuals(np.column_stack((at, *(at[:, None] + side for side in sides))), COARSE)
         self._work.progress("derivatives computed")
         # Where the twin spins, as it may far from the truth, differences say nothing.
         model = np.moveaxis(every + self._chunks.measured, -1, 0)
         lost = spun(model[: len(STATES)], self._spec.scalar("rear_axle"))
-        lost = lost[0] | lost[1 : n + 1] | lost[n + 1 :]
+        lost = lost[0] | lost[1:].reshape(len(sides), len(at), *lost.shape[1:]).any(axis=0)
         with np.errstate(invalid="ignore"):
-            ahead, behind = every[1 : n + 1] - every[0], every[0] - every[n + 1 :]
-            mean, bend = ((ahead + behind) / 2.0, (ahead - behind) / 2.0)
+            changes = np.split(every[1:] - every[0], len(sides))
+            mean = (changes[0] - changes[1]) / 2.0 if self._central else changes[0]
+            bend = (changes[0] + changes[1]) / 2.0 if self._central else np.zeros_like(mean)
         mean, bend = (np.where(lost[..., None], 0.0, one) for one in (mean, bend))
         jumps = np.abs(bend) > np.maximum(JUMP / self._weights, np.abs(mean) / 2.0)
         return np.tensordot(np.linalg.inv(axes), mean, (0, 0)), jumps.any(axis=0)
