@@ -6,6 +6,7 @@ The learner hands over a candidate's bytes and gets a reason or none. Over pipes
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -42,8 +43,8 @@ class Verdict(Struct):
 class SmokeProcess:
     """For the session of a run's ``directory``. Call it with a candidate (ONNX); ``close`` at the end.
 
-    It judges nothing, and says so, if it is too late or dies: a session must not end because its gate does.
-    ``patience_s`` None waits for ever (lockstep).
+    It judges nothing, and says so, if it is too late, dies or does not start: a session must not end because
+    its gate does. ``patience_s`` None waits for ever (lockstep).
     """
 
     def __init__(
@@ -58,7 +59,8 @@ class SmokeProcess:
         self._deaths, self._closed = 0, False
         self._child: subprocess.Popen[bytes] | None = None
         self._fresh = True
-        self._start()
+        with contextlib.suppress(OSError):  # the first candidate tries again, and is told
+            self._started()
 
     def __enter__(self) -> SmokeProcess:
         return self
@@ -70,12 +72,10 @@ class SmokeProcess:
 
     def __call__(self, onnx: bytes) -> str | None:
         """Why it must not be published, or None."""
-        if self._child is None and not self._closed and self._deaths < DEATHS:
-            self._start()
-        if self._child is None:
+        if self._closed or self._deaths >= DEATHS:
             return None
         try:
-            verdict = self._ask(self._child, onnx)
+            verdict = self._ask(self._started(), onnx)
         except (OSError, SandlotError, msgspec.MsgspecError, ValueError) as error:
             if not self._closed:
                 self._stop()
@@ -93,12 +93,15 @@ class SmokeProcess:
         self._closed = True
         self._stop()
 
-    def _start(self) -> None:
-        # A session of its own: Ctrl-C is for whoever starts and stops processes.
-        self._child = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        self._fresh = True
+    def _started(self) -> subprocess.Popen[bytes]:
+        """The process, a new one if there is none. Raises OSError if none can be started."""
+        if self._child is None:
+            # A session of its own: Ctrl-C is for whoever starts and stops processes.
+            self._child = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            )
+            self._fresh = True
+        return self._child
 
     def _stop(self) -> None:
         child, self._child = self._child, None

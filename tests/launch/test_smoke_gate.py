@@ -67,6 +67,13 @@ def test_a_process_that_takes_no_candidate_is_not_waited_for(tmp_path: Path) -> 
     assert "no verdict came in time" in lines[-1]
 
 
+def test_a_process_that_does_not_start_is_told_and_given_up(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with SmokeProcess(tmp_path, lines.append, None, (str(tmp_path / "nowhere"),)) as judge:
+        assert [judge(b"bad") for _ in range(DEATHS + 1)] == [None] * (DEATHS + 1)
+    assert len(lines) == DEATHS and "did not judge" in lines[0] and "given up" in lines[-1]
+
+
 def test_why_there_is_no_gate() -> None:
     spec = load_spec(find("robots", "racer"))
     assert unavailable(spec, "oval") is None
