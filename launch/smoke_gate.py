@@ -1,7 +1,8 @@
 """The smoke gate beside a learner: a process of its own with the twin in it, which the learner never sees.
 
-The learner hands over a candidate's bytes and gets a reason or none. Over pipes: a candidate is its length
-(8 bytes, little-endian) and itself, a verdict is a JSON line. When the learner's end closes, it ends.
+The learner hands over a candidate and the policy that it published last, and gets a reason or none. Over
+pipes: each of the two is its length (8 bytes, little-endian; 0 if nothing is published yet) and itself, a
+verdict is a JSON line. When the learner's end closes, it ends.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Verdict(Struct):
 
 
 class SmokeProcess:
-    """For the session of a run's ``directory``. Call it with a candidate (ONNX); ``close`` at the end.
+    """For the session of a run's ``directory``. Call it with a candidate and the policy that was published
+    last, ONNX both; ``close`` at the end.
 
     It judges nothing, and says so, if it is too late, dies or does not start: a session must not end because
     its gate does. ``patience_s`` None waits for ever (lockstep).
@@ -70,12 +72,12 @@ class SmokeProcess:
     ) -> None:
         self.close()
 
-    def __call__(self, onnx: bytes) -> str | None:
-        """Why it must not be published, or None."""
+    def __call__(self, onnx: bytes, published: bytes | None) -> str | None:
+        """Why the candidate must not be published, or None."""
         if self._closed or self._deaths >= DEATHS:
             return None
         try:
-            verdict = self._ask(self._started(), onnx)
+            verdict = self._ask(self._started(), onnx, published or b"")
         except (OSError, SandlotError, msgspec.MsgspecError, ValueError) as error:
             if not self._closed:
                 self._stop()
@@ -109,11 +111,11 @@ class SmokeProcess:
             child.kill()
             child.wait()
 
-    def _ask(self, child: subprocess.Popen[bytes], onnx: bytes) -> Verdict:
+    def _ask(self, child: subprocess.Popen[bytes], *policies: bytes) -> Verdict:
         assert child.stdin is not None and child.stdout is not None  # it was given pipes
         wait_s = math.inf if self._patience_s is None else self._patience_s * (2 if self._fresh else 1)
         until_s = time.monotonic() + wait_s
-        message = memoryview(len(onnx).to_bytes(8, "little") + onnx)
+        message = memoryview(b"".join(len(onnx).to_bytes(8, "little") + onnx for onnx in policies))
         while message:  # more than a pipe holds, and a child that hangs takes nothing out of it
             _wait(child.stdin, select.POLLOUT, until_s)
             message = message[os.write(child.stdin.fileno(), message[: select.PIPE_BUF]) :]

@@ -12,6 +12,7 @@ import msgspec
 from launch import catalogue
 from launch.session import Session, open_session
 from launch.smoke_gate import Verdict
+from robot.bundle import read_bundle
 from robot.errors import SandlotError
 from sim.rollout import Setting
 from sim.validation.smoke import SmokeGate
@@ -28,11 +29,20 @@ def setting_of(session: Session) -> Setting:
     return Setting(session.spec, session.contract, session.course, load_world(world), session.task)
 
 
-def serve(gate: SmokeGate, source: BinaryIO, sink: BinaryIO) -> None:
-    """A verdict for each candidate, until the source ends."""
+def begun_with(session: Session) -> bytes | None:
+    """The policy that drives until the learner has published one, if one does."""
+    setup = session.manifest.setup
+    if setup.bundle:
+        return read_bundle(Path(setup.bundle)).content.policy
+    return Path(setup.policy).read_bytes() if setup.policy else None
+
+
+def serve(gate: SmokeGate, first: bytes | None, source: BinaryIO, sink: BinaryIO) -> None:
+    """A verdict for each candidate, until the source ends. ``first``: what drives before one is published."""
     while len(header := source.read(8)) == 8:
         onnx = source.read(int.from_bytes(header, "little"))
-        reason = gate.judge(onnx)
+        published = source.read(int.from_bytes(source.read(8), "little"))
+        reason = gate.judge(onnx, published or first)
         sink.write(msgspec.json.encode(Verdict(reason or "", gate.gave_way)) + b"\n")
         sink.flush()
 
@@ -42,7 +52,8 @@ def main(arguments: list[str]) -> int:
     os.nice(NICER)
     try:
         session = open_session(Path(arguments[0]))
-        serve(SmokeGate(setting_of(session), session.manifest.seed), sys.stdin.buffer, sys.stdout.buffer)
+        gate = SmokeGate(setting_of(session), session.manifest.seed)
+        serve(gate, begun_with(session), sys.stdin.buffer, sys.stdout.buffer)
     except SandlotError as error:
         print(f"smoke gate: {error}", file=sys.stderr, flush=True)
         return 1

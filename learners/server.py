@@ -25,8 +25,9 @@ from robot.transport import LearnerEnd
 from robot.wire import Message, decode_from_robot, decode_policy, decode_rows, encode, sign_policy
 
 Rows = NDArray[np.void]
-Gate = Callable[[bytes], str | None]
-"""A candidate policy (ONNX) to the reason why it must not be published, or None."""
+Gate = Callable[[bytes, bytes | None], str | None]
+"""A candidate policy and the newest published one (ONNX; None before the first) to the reason why it must not
+be published, or None."""
 
 HEARTBEAT_NS: Final = 500_000_000
 """An acknowledgement goes out at least this often, so that a robot knows that its learner lives."""
@@ -217,7 +218,9 @@ class LearnerServer:
             else:
                 # Published after the checkpoint: a version number is never used twice.
                 self.version = max(self.version, newest.version)
-                self._frame = self._newest.read_bytes()
+                # Signed anew: a run that goes on from another has a key of its own.
+                hashes = newest.contract_hash, newest.calibration_hash
+                self._frame = encode(sign_policy(self._key, newest.version, *hashes, newest.onnx))[0]
         if self._journal.rows:
             self._tell(
                 f"continuing with {self._journal.rows} rows of {len(self._journal.sessions())} session(s), "
@@ -378,10 +381,12 @@ class LearnerServer:
         onnx = learner.export(self.version + 1)
         if self._gate is None:
             self._decided(onnx, None)
-        elif self._executor is None:
-            self._decided(onnx, self._gate(onnx))
+            return
+        published = None if self._frame is None else decode_policy(self._frame).onnx
+        if self._executor is None:
+            self._decided(onnx, self._gate(onnx, published))
         else:
-            self._candidate = _Candidate(onnx, self._executor.submit(self._gate, onnx), now)
+            self._candidate = _Candidate(onnx, self._executor.submit(self._gate, onnx, published), now)
 
     def _decided(self, onnx: bytes, reason: str | None) -> None:
         if reason is not None:

@@ -136,9 +136,9 @@ class Refusals:
     def _practice(self, policy: bytes, seed: int) -> Answer:
         """Would it take the good one's place?"""
         gate = SmokeGate(self._setting, seed)
-        if (reason := gate.judge(self._good)) is not None:
+        if (reason := gate.judge(self._good, None)) is not None:
             raise SandlotError(f"the good policy is none: {reason}")
-        reason = gate.judge(policy)
+        reason = gate.judge(policy, self._good)
         return Answer() if reason is None else Answer(reason.partition(":")[0][:14].strip(), reason)
 
     def _validate(self, policy: bytes, gate: str, seed: int, setting: Setting | None = None) -> Answer:

@@ -159,7 +159,7 @@ def _trial_cpu_s(setting: Setting, policy: Path | None, repeats: int) -> float:
     gate, taken = SmokeGate(setting, seed=0), []
     for _ in range(repeats):
         began = time.process_time()
-        gate.judge(onnx)
+        gate.judge(onnx, None)
         taken.append(time.process_time() - began)
     return min(taken)
 

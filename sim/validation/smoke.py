@@ -2,7 +2,7 @@
 that drives?
 
 Beginners crash, and have to: what a policy does alone holds nothing back but an action that is none. It is
-compared with the published policy in the same short episodes, and held back where it is clearly worse.
+compared with the one that drives in the same short episodes, and held back where it is clearly worse.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.errors import SandlotError
+from robot.errors import PolicyError, SandlotError
 from sim.episode_results import Ending, EpisodeResults
 from sim.fleet_pilots import PolicyFile, PolicyPilots
 from sim.randomisation import draw, nominal
@@ -49,7 +49,6 @@ class Drive:
 
     failed: Flags
     cycles: NDArray[np.float64]
-    finite: bool
 
     def better(self, other: Drive) -> Flags:
         """Where this one did not fail and came further than the other, which failed or came less than
@@ -59,7 +58,7 @@ class Drive:
 
 
 def comparison(candidate: Drive, published: Drive) -> str | None:
-    """Why the candidate is clearly worse than what is published: McNemar's exact one-sided test over the
+    """Why the candidate is clearly worse than the published policy: McNemar's exact one-sided test over the
     episodes that either of them won. None if it is not."""
     won, lost = candidate.better(published), published.better(candidate)
     p = worse_p_value(won, lost)
@@ -74,7 +73,7 @@ def comparison(candidate: Drive, published: Drive) -> str | None:
 
 class SmokeGate:
     """Judges a learner's candidates one after the other, on one processor; the same candidates get the same
-    verdicts. What it lets pass is taken to be published, and the next is compared with that."""
+    verdicts."""
 
     def __init__(self, setting: Setting, seed: int) -> None:
         self._setting = dataclasses.replace(setting, seconds=SECONDS, endless=True, threads=1)
@@ -86,44 +85,55 @@ class SmokeGate:
         contract = setting.contract
         ordinary = fuzzed(contract, seed, (0.1, 1.0, 10.0))
         self._finite, self._broken = ordinary, broken(ordinary, seed)
-        self._published: Drive | None = None
+        self._known: tuple[bytes, Drive | None] | None = None
+        """A policy and how it drives (None: it is unsafe): the one that passed last, or was compared with."""
         self._held = 0
         """Candidates in a row that were held back for being worse."""
         self.gave_way = ""
         """Why the last candidate should have been held back, where patience was at its end."""
 
-    def judge(self, onnx: bytes) -> str | None:
-        """Why this policy must not be published now, or None."""
+    def judge(self, onnx: bytes, published: bytes | None) -> str | None:
+        """Why this policy must not take the place of the ``published`` one that drives (None: none does), or
+        None."""
         self.gave_way = ""
         try:
-            reason, drive = self._try(onnx)
+            drive = self._try(onnx)
         except SandlotError as error:
             return f"unsafe: {error}"
-        if reason is not None or drive is None:
-            return reason
-        worse = None if self._published is None else comparison(drive, self._published)
+        rival = None if published is None else self._rival(published)
+        worse = None if rival is None else comparison(drive, rival)
         if worse is not None and self._held < PATIENCE:
             self._held += 1
             return worse
         if worse is not None:
             self.gave_way = f"published after {self._held} in a row were held back, though {worse}"
-        self._published, self._held = drive, 0
+        self._known, self._held = (onnx, drive), 0
         return None
 
-    def _try(self, onnx: bytes) -> tuple[str | None, Drive | None]:
-        """What is wrong with it alone, else how it drives."""
+    def _rival(self, onnx: bytes) -> Drive | None:
+        """How a published policy drives; None if it is unsafe, and protects nothing."""
+        if self._known is None or self._known[0] != onnx:
+            try:
+                self._known = onnx, self._try(onnx)
+            except SandlotError:
+                self._known = onnx, None
+        return self._known[1]
+
+    def _try(self, onnx: bytes) -> Drive:
+        """How it drives. Raises SandlotError for what is wrong with it alone."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "candidate.onnx"
             path.write_bytes(onnx)
             policy = PolicyFile(path, self._setting.contract)
         actions = policy(self._finite)
         if bad := int((~np.isfinite(actions).all(axis=1)).sum()):
-            return f"unsafe: {bad} of {len(actions)} actions are not finite for finite observations", None
+            raise PolicyError(f"{bad} of {len(actions)} actions are not finite for finite observations")
         if bad := int(outside(actions).sum() + outside(policy(self._broken)).sum()):
-            return f"unsafe: {bad} actions lie outside [-1, 1]", None
+            raise PolicyError(f"{bad} actions lie outside [-1, 1]")
         results = rollout(self._setting, PolicyPilots(policy, self._setting.contract), self._draws)
-        drive = self.drive(results)
-        return (None, drive) if drive.finite else ("unsafe: its actions while driving are not finite", None)
+        if (results.rows["ending"] == Ending.NOT_FINITE).any():
+            raise PolicyError("its actions while driving are not finite")
+        return self.drive(results)
 
     def drive(self, results: EpisodeResults) -> Drive:
         """Episodes as they are compared."""
@@ -131,5 +141,4 @@ class SmokeGate:
         stopping = [k for k, limit in enumerate(self._limits) if limit.action != "reduce"]
         beyond = rows["violated"][:, stopping].any(axis=1)
         ended = ~np.isin(rows["ending"], (Ending.TIME, Ending.FINISHED))
-        finite = not (rows["ending"] == Ending.NOT_FINITE).any()
-        return Drive(ended | beyond, rows["cycles"].copy(), finite)
+        return Drive(ended | beyond, rows["cycles"].copy())

@@ -42,6 +42,7 @@ class Bench:
         gate: Gate | None = None,
         learner: Any = None,
         gate_s: float | None = None,
+        key: bytes = KEY,
     ) -> None:
         config = config or ServerConfig(pretrain=0)
         self.clock = SimulatedClock(10**9)
@@ -56,7 +57,7 @@ class Bench:
             journal,
             directory,
             self.clock,
-            KEY,
+            key,
             config,
             gate=gate,
             gate_in_background=gate_s is not None,
@@ -217,16 +218,16 @@ def test_policies_come_at_most_so_often_and_only_when_something_was_learned(tmp_
 
 @pytest.mark.parametrize("reason", [None, "it leaves the track"])
 def test_the_gate_decides_what_is_published(tmp_path: Path, reason: str | None) -> None:
-    seen: list[bytes] = []
+    seen: list[tuple[bytes, bytes | None]] = []
 
-    def gate(onnx: bytes) -> str | None:
-        seen.append(onnx)
+    def gate(onnx: bytes, published: bytes | None) -> str | None:
+        seen.append((onnx, published))
         return reason
 
     bench = Bench(tmp_path, gate=gate)
     bench.greet()
     bench.give(0, 5)
-    assert seen == [b"onnx 1 5"]
+    assert seen == [(b"onnx 1 5", None)]
     assert (bench.robot.policy() is None) == (reason is not None)
     assert bench.server.version == (0 if reason else 1)
     if reason:
@@ -239,7 +240,7 @@ def test_on_simulated_time_a_verdict_counts_when_it_is_due_however_long_it_took(
 ) -> None:
     seen: list[bytes] = []
 
-    def gate(onnx: bytes) -> str | None:
+    def gate(onnx: bytes, published: bytes | None) -> str | None:
         time.sleep(pause_s)
         seen.append(onnx)
         return "it leaves the track" if len(seen) == 2 else None
@@ -255,6 +256,31 @@ def test_on_simulated_time_a_verdict_counts_when_it_is_due_however_long_it_took(
     assert published == [(0, 0)] * 3 + [(1, 0)] * 4 + [(1, 1)] * 4 + [(2, 1)] * 4 + [(3, 1)] * 4 + [(4, 1)]
     assert ack.policies_held == 1 and ack.held_back == ""
     bench.server.close()
+
+
+def test_a_candidate_meets_what_is_published_in_a_run_that_goes_on_too(tmp_path: Path) -> None:
+    """Such a run has a key of its own, under which its robot gets the policy that was published last."""
+    seen: list[bytes | None] = []
+
+    def gate(onnx: bytes, published: bytes | None) -> str | None:
+        seen.append(published)
+        return None if published is None else "it is worse"
+
+    def practised(first: int, key: bytes) -> Bench:
+        bench = Bench(tmp_path, gate=gate, key=key)
+        bench.greet()
+        for k in range(first, first + 2):
+            bench.give(k, 1)
+            bench.later(2.0)
+        bench.server.close()
+        return bench
+
+    practised(0, KEY)
+    frame = practised(2, bytes(32)).robot.policy()
+    assert frame is not None
+    newest = decode_policy(frame)
+    verify_policy(bytes(32), newest)
+    assert seen[0] is None and set(seen[1:]) == {newest.onnx} and newest.version == 1
 
 
 def test_only_a_new_learner_begins_with_what_another_has_learned(tmp_path: Path) -> None:

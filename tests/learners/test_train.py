@@ -111,7 +111,7 @@ def test_without_a_compiler_the_learner_says_that_it_is_slow(
 def test_a_gate_in_the_background_holds_up_nothing_but_its_candidate(tmp_path: Path) -> None:
     let_go = threading.Event()
 
-    def gate(onnx: bytes) -> str | None:
+    def gate(onnx: bytes, published: bytes | None) -> str | None:
         assert let_go.wait(WITHIN_S)
         return None
 

@@ -9,12 +9,13 @@ from onnx import helper
 
 from launch.episodes import course_setting
 from learners.export import policy_file
+from robot.errors import PolicyError
 from sim.validation.smoke import PATIENCE, Drive, SmokeGate, comparison
 
 
 def drive(cycles: float | list[float], failed: int = 0, of: int = 10) -> Drive:
     """``of`` episodes that come so far, the first ``failed`` of which fail."""
-    return Drive(np.arange(of) < failed, np.broadcast_to(np.array(cycles, float), of).copy(), True)
+    return Drive(np.arange(of) < failed, np.broadcast_to(np.array(cycles, float), of).copy())
 
 
 @pytest.mark.parametrize("lost", range(11))
@@ -41,29 +42,45 @@ def test_standing_still_is_no_failure_but_loses_to_who_drives() -> None:
     assert comparison(drive(0.0), drive(0.0)) is None
 
 
+GOOD, BAD, UNSAFE = b"good", b"bad", b"unsafe"
+
+
 class Scripted(SmokeGate):
-    """What each candidate drives is given."""
+    """How the policies drive is given."""
 
-    def __init__(self, drives: list[Drive]) -> None:
+    def __init__(self) -> None:
         super().__init__(course_setting("racer", "oval"), seed=0)
-        self._drives = iter(drives)
+        self.driven: list[bytes] = []
 
-    def _try(self, onnx: bytes) -> tuple[str | None, Drive | None]:
-        return None, next(self._drives)
+    def _try(self, onnx: bytes) -> Drive:
+        self.driven.append(onnx)
+        if onnx == UNSAFE:
+            raise PolicyError("no action")
+        return {GOOD: drive(0.5), BAD: drive(0.1, failed=10)}[onnx]
 
 
 def test_patience_ends_and_the_published_one_is_compared_with_from_then_on() -> None:
-    bad, good = drive(0.1, failed=10), drive(0.5)
-    gate = Scripted([good, *[bad] * (PATIENCE + 2), good, bad])
-    assert gate.judge(b"") is None
-    assert all("clearly worse" in (gate.judge(b"") or "") for _ in range(PATIENCE))
+    gate = Scripted()
+    assert gate.judge(GOOD, None) is None
+    assert all("clearly worse" in (gate.judge(BAD, GOOD) or "") for _ in range(PATIENCE))
     assert gate.gave_way == ""
-    assert gate.judge(b"") is None
+    assert gate.judge(BAD, GOOD) is None
     assert f"after {PATIENCE} in a row" in gate.gave_way
-    assert gate.judge(b"") is None, "as bad as what is published now"
+    assert gate.judge(BAD, BAD) is None, "as bad as what is published now"
     assert gate.gave_way == ""
-    assert gate.judge(b"") is None
-    assert gate.judge(b"") is not None
+    assert gate.judge(GOOD, BAD) is None
+    assert gate.judge(BAD, GOOD) is not None
+
+
+def test_a_candidate_is_compared_with_what_drives_whoever_let_that_pass() -> None:
+    """After a restart the first candidate meets a published policy that this gate never judged."""
+    gate = Scripted()
+    assert "clearly worse" in (gate.judge(BAD, GOOD) or "")
+    assert "clearly worse" in (gate.judge(BAD, GOOD) or "")
+    assert gate.driven == [BAD, GOOD, BAD], "what drives is driven once"
+    assert gate.judge(BAD, UNSAFE) is None, "an unsafe one protects nothing"
+    assert gate.judge(BAD, None) is None
+    assert "clearly worse" in (gate.judge(BAD, GOOD) or ""), "what passed was not published"
 
 
 def policy(*nodes: onnx.NodeProto) -> bytes:
@@ -84,6 +101,6 @@ def test_what_is_no_action_never_passes_not_even_first() -> None:
     )
     far = policy(helper.make_node("Identity", ["doubled"], ["mean"]))
     for _ in range(PATIENCE + 2):
-        assert "not finite for finite" in (gate.judge(nan) or "")
-        assert "outside [-1, 1]" in (gate.judge(far) or "")
-        assert "unsafe" in (gate.judge(b"no policy") or "")
+        assert "not finite for finite" in (gate.judge(nan, None) or "")
+        assert "outside [-1, 1]" in (gate.judge(far, None) or "")
+        assert "unsafe" in (gate.judge(b"no policy", None) or "")
