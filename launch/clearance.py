@@ -134,6 +134,13 @@ def verified(session: Session) -> Path:
     return path
 
 
+def begun_with(session: Session) -> bytes | None:
+    """The ONNX policy that drives from the start, if one does."""
+    if bundle := session.manifest.setup.bundle:
+        return read_bundle(Path(bundle)).content.policy
+    return None if session.first is None else session.first.read_bytes()
+
+
 def told(session: Session) -> list[tuple[str, float, str]]:
     """What the log says of it: events' kinds, values and texts."""
     setup, found = session.manifest.setup, []

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import shutil
 from pathlib import Path
 
 import msgspec
 
+from launch.clearance import begun_with
 from launch.conductor import Ending
 from launch.evaluation import Evaluation, evaluate
 from launch.results import add_result, results_file
 from launch.run_data import RunData
 from launch.session import Session, shown
 from launch.session_view import bench_note
-from robot.bundle import read_bundle
+from robot.frame_file import write_atomically
 from robot.plain_data import sha256
 
 WATCHED = ("practice", "onboard", "run")
@@ -30,7 +30,7 @@ def finish(
     did on a robot is added, for who asks later whether the twin knew."""
     policies = sorted(session.policies.glob("*.onnx"))
     if policies:
-        shutil.copyfile(policies[-1], session.directory / "policy.onnx")
+        write_atomically(session.directory / "policy.onnx", policies[-1].read_bytes())
     print(f"session ended: {ending.reason}{bench_note(session)}")
     if not ending.standstill:
         print("the guardian did not confirm a standstill; the drive's own timeout stops the robot")
@@ -42,8 +42,9 @@ def finish(
         summary["evaluation"] = msgspec.to_builtins(judged)
         for line in judged.lines():
             print(f"  {line}")
-        if results is not None:
-            print(f"  a row added to {_add_row(session, judged, results)}")
+        policy = begun_with(session)
+        if results is not None and policy is not None:
+            print(f"  a row added to {_add_row(session, policy, judged, results)}")
     if session.manifest.role in WATCHED and session.log.exists():
         summary["calibration"] = lines = _watched(session)
         for line in lines:
@@ -76,12 +77,8 @@ def _watched(session: Session) -> list[str]:
     return list(consistency(session))
 
 
-def _add_row(session: Session, judged: Evaluation, folder: Path) -> Path:
-    manifest, setup = session.manifest, session.manifest.setup
-    if setup.bundle:
-        policy = read_bundle(Path(setup.bundle)).content.policy
-    else:
-        policy = Path(setup.policy).read_bytes()
+def _add_row(session: Session, policy: bytes, judged: Evaluation, folder: Path) -> Path:
+    manifest = session.manifest
     file = results_file(folder, manifest.robot, manifest.surrogate.name)
     course, laps, failures = manifest.course_name, judged.laps, judged.failures
     add_result(file, "robot", course, sha256(policy), laps, failures, session.directory)

@@ -42,7 +42,7 @@ def make_policies(session: Session, board: Board, clock: Clock, background: bool
     from robot.policy import PolicyLoader
 
     setup, manifest = session.manifest.setup, session.manifest
-    initial = Path(setup.policy) if setup.policy else None
+    initial = session.first
     calibration: str | None = manifest.calibration_hash
     if setup.bundle:
         # What the calibration was at the export no longer matters: the bundle's last validation does. The

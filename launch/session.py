@@ -50,6 +50,8 @@ PORTS = "ports"
 """In there: the emulator's serial ports."""
 BUNDLE = "policy.bundle"
 """In a run's folder: the signed bundle that it began with, if it began with one."""
+FIRST = "first.onnx"
+"""In a run's folder: the policy file that it began with, if it began with one."""
 RUN_LINK = "run"
 """In there: a link to the run's folder."""
 SHARED_KEY = "session.key"
@@ -91,6 +93,12 @@ class Session:
     def start(self) -> tuple[float, float, float]:
         """Where the robot is put down: x, y [m], yaw [rad]."""
         return self.manifest.setup.start or self.course.start
+
+    @property
+    def first(self) -> Path | None:
+        """The policy file that drives from the start, as it was when the session was made: the robot's policy
+        does not change with the file that was named. None without one."""
+        return self.directory / FIRST if self.manifest.setup.policy else None
 
     @property
     def tape(self) -> Path:
@@ -246,6 +254,8 @@ def create_session(
     if setup.bundle:
         shutil.copyfile(setup.bundle, directory / BUNDLE)
         setup = msgspec.structs.replace(setup, bundle=str(directory / BUNDLE))
+    if setup.policy:
+        shutil.copyfile(setup.policy, directory / FIRST)
     contract = contract_of(spec, make_task(spec, course_data))
     # An unknown cost or action is refused here, not by a process that dies.
     Multipliers(contract, setup.constraints)

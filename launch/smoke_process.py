@@ -10,9 +10,9 @@ from typing import BinaryIO
 import msgspec
 
 from launch import catalogue
+from launch.clearance import begun_with
 from launch.session import Session, open_session
 from launch.smoke_gate import Verdict
-from robot.bundle import read_bundle
 from robot.errors import SandlotError
 from sim.rollout import Setting
 from sim.validation.smoke import SmokeGate
@@ -27,14 +27,6 @@ def setting_of(session: Session) -> Setting:
     manifest = session.manifest
     world = session.world if manifest.world else catalogue.find("worlds", manifest.course_name)
     return Setting(session.spec, session.contract, session.course, load_world(world), session.task)
-
-
-def begun_with(session: Session) -> bytes | None:
-    """The policy that drives until the learner has published one, if one does."""
-    setup = session.manifest.setup
-    if setup.bundle:
-        return read_bundle(Path(setup.bundle)).content.policy
-    return Path(setup.policy).read_bytes() if setup.policy else None
 
 
 def serve(gate: SmokeGate, first: bytes | None, source: BinaryIO, sink: BinaryIO) -> None:

@@ -9,10 +9,13 @@ import msgspec
 import pytest
 
 from launch.catalogue import find
+from launch.clearance import begun_with
 from launch.manifest import Setup, load_manifest, without_none
+from launch.parts import make_policies
 from launch.session import create_session, on_twin, open_session
 from learners.lagrangian import Multipliers, parse_constraint
 from learners.range_growth import parse_growth
+from robot.clock import SimulatedClock
 from robot.errors import SandlotError, SpecError
 from robot.spec import load_spec
 
@@ -55,6 +58,20 @@ def test_the_action_range_grows_from_neutral_actions_that_the_robot_has(tmp_path
     other = Setup(growth=parse_growth(("0.3", "sped=0.4")))
     with pytest.raises(SpecError, match="did you mean speed"):
         create_session("racer", "oval", role="practice", runs=tmp_path, twin=True, setup=other)
+
+
+def test_the_policy_that_a_session_begins_with_is_its_own_from_then_on(tmp_path: Path) -> None:
+    """Its pilot may start again at any time, and takes what was there when the session was made."""
+    named = tmp_path / "named.onnx"
+    named.write_bytes(b"no policy, but ours")
+    setup = Setup(policy=str(named))
+    made = create_session("racer", "oval", role="practice", runs=tmp_path, twin=True, setup=setup)
+    named.unlink()
+    assert begun_with(open_session(made.directory)) == b"no policy, but ours"
+    board = made.board(create=True)
+    (refused,) = make_policies(made, board, SimulatedClock(1), background=False).messages()
+    made.remove_board()
+    assert refused.text.startswith("first.onnx is not a policy")
 
 
 def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from launch.catalogue import find
+from launch.clearance import begun_with
 from launch.manifest import Setup
 from launch.session import create_session
 from launch.smoke_gate import DEATHS, SmokeProcess, unavailable
-from launch.smoke_process import begun_with, serve
+from launch.smoke_process import serve
 from robot.spec import load_spec
 from sim.validation.smoke import SmokeGate
 
@@ -105,6 +106,7 @@ def test_until_something_is_published_a_candidate_meets_what_the_session_began_w
             verdicts.append((onnx, published))
             return None
 
+    (tmp_path / "mine.onnx").write_bytes(b"another by now")
     serve(Meeting(), begun_with(session), said, BytesIO())
     assert verdicts == [(b"new", b"mine"), (b"newer", b"new")]
 
