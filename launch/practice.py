@@ -209,7 +209,7 @@ def learn(options: LearnerOptions) -> int:
 
 def _smoke_gate(options: PracticeOptions | LearnerOptions) -> bool:
     """Whether policies are tried in the twin before they are published: if it is asked for and possible."""
-    if not options.smoke_gate or options.update_ratio == 0:
+    if not options.smoke_gate:
         return False
     spec = calibrated_spec(options.robot)
     world = load_course(catalogue.find("courses", options.course)).name

@@ -21,16 +21,20 @@ class BegunError(Exception):
     """In place of a session."""
 
 
-def test_a_policy_to_start_from_is_a_file_or_a_run_s_newest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begun: list[Setup] = []
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[Setup]:
+    """Of what sessions would have been made."""
+    setups: list[Setup] = []
 
     def create(*_: object, setup: Setup, **__: Any) -> None:
-        begun.append(setup)
+        setups.append(setup)
         raise BegunError
 
     monkeypatch.setattr("launch.practice.create_session", create)
+    return setups
+
+
+def test_a_policy_to_start_from_is_a_file_or_a_run_s_newest(tmp_path: Path, begun: list[Setup]) -> None:
     with pytest.raises(SandlotError, match="holds no policy"):
         practise(PracticeOptions(policy=tmp_path, smoke_gate=False))
     with pytest.raises(SandlotError, match="no file or folder"):
@@ -46,24 +50,25 @@ def test_a_policy_to_start_from_is_a_file_or_a_run_s_newest(
 
 
 def test_a_course_of_one_s_own_is_gated_in_the_world_that_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, begun: list[Setup], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As after ``sandlot course from-demo``."""
     mine = tmp_path / "mine.toml"
     mine.write_text(find("courses", "oval").read_text().replace('name = "oval"', 'name = "mine"'))
-    begun: list[bool] = []
-
-    def create(*_: object, setup: Setup, **__: Any) -> None:
-        begun.append(setup.smoke_gate)
-        raise BegunError
-
-    monkeypatch.setattr("launch.practice.create_session", create)
     for world in ("oval", None):
         with pytest.raises(BegunError):
             practise(PracticeOptions(course=str(mine), world=world))
-    assert begun == [True, False] and "no smoke gate: no world 'mine'" in capsys.readouterr().out
+    assert [setup.smoke_gate for setup in begun] == [True, False]
+    assert "no smoke gate: no world 'mine'" in capsys.readouterr().out
     with pytest.raises(SpecError, match="no world 'mine'"):
         course_setting("racer", str(mine))
+
+
+def test_what_is_learned_of_demonstrations_alone_is_gated_too(begun: list[Setup]) -> None:
+    """Without updates in practice one policy is published all the same."""
+    with pytest.raises(BegunError):
+        practise(PracticeOptions(update_ratio=0))
+    assert begun[0].smoke_gate
 
 
 def test_a_session_s_key_is_there_before_any_process_is(
