@@ -103,8 +103,8 @@ class _Open:
 
     costs: NDArray[np.float64]
     steps: int = 0
-    begun: bool = False
-    """Of an episode: it was seen from its first step on."""
+    whole: bool = False
+    """Of an episode: it was seen from its first step on, and all of its steps count."""
 
 
 class Multipliers:
@@ -142,7 +142,7 @@ class Multipliers:
 
     def add(self, session: str, rows: NDArray[np.void]) -> None:
         """Rows of one session in order. What a published policy did counts, no random steps and nobody
-        else's."""
+        else's; as an episode, only if there is nothing else in it."""
         if not self.controllers:
             return
         acted = (rows["actor"] == int(Actor.POLICY)) & (rows["policy_version"] > 0) & ~rows["last"]
@@ -152,17 +152,19 @@ class Multipliers:
 
     def _row(self, session: str, row: np.void, counts: bool, cost: NDArray[Any]) -> None:
         if row["step"] == 0:
-            self._episodes[session] = _Open(np.zeros(len(cost)), begun=True)
+            self._episodes[session] = _Open(np.zeros(len(cost)), whole=True)
         episode = self._episodes.setdefault(session, _Open(np.zeros(len(cost))))
         if counts:
             for book in (episode, self._window):
                 book.costs += cost
                 book.steps += 1
+        elif not row["last"]:
+            episode.whole = False
         if self._window.steps == WINDOW:
             self._measure("step", self._window.costs / WINDOW)
             self._window = _Open(np.zeros(len(cost)))
         if row["last"]:
-            if episode.begun and episode.steps:
+            if episode.whole and episode.steps:
                 self._measure("episode", episode.costs)
             del self._episodes[session]
 

@@ -105,6 +105,9 @@ def test_costs_are_those_of_the_policy_s_whole_real_episodes(costly: TaskContrac
     multipliers.add("a", episode(costly, 1, [9.0, 9.0], Actor.SCRIPT))
     multipliers.add("a", episode(costly, 2, [9.0, 9.0], version=0))  # random steps
     multipliers.add("a", episode(costly, 3, [9.0, 9.0])[1:])  # its beginning was lost
+    mixed = episode(costly, 4, [9.0, 9.0, 9.0])
+    mixed["policy_version"][0] = 0  # it began with a random step
+    multipliers.add("a", mixed)
     assert multipliers.measured == [6.0, 60.0]
 
 
