@@ -67,6 +67,7 @@ def practise(options: PracticeOptions) -> int:
         teleop=_device(options),
         redraw_s=_redraw_s(options),
     )
+    _require_device(setup)
     session = create_session(
         options.robot,
         options.course,
@@ -90,6 +91,14 @@ def practise(options: PracticeOptions) -> int:
         return finish(session, run_fast(session, options.view), options.report, options.json)
     ending = conduct(session, options.view, with_learner=True)
     return finish(session, ending, options.report, options.json)
+
+
+def _require_device(setup: Setup) -> None:
+    """Raise SandlotError if the learner's device is not here, before a robot is started."""
+    if setup.device != "cpu":
+        from learners.algorithm import require_device  # imports torch
+
+        require_device(setup.learner_config())
 
 
 def _redraw_s(options: PracticeOptions) -> float:
@@ -188,6 +197,7 @@ def learn(options: LearnerOptions) -> int:
         initial=_path(options.initial, "initial"),
         resume=_path(options.resume, "resume"),
     )
+    _require_device(setup)
     session = create_session(
         options.robot,
         options.course,

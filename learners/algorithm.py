@@ -13,7 +13,7 @@ from learners.avtd_config import AvtdConfig
 from learners.bc import Bc
 from learners.config import DrqConfig, LearnerConfig
 from learners.device_drq import DeviceDrq
-from learners.device_sac import DeviceSac
+from learners.device_sac import DeviceSac, ready_device
 from learners.drq import Drq
 from learners.idql import Idql
 from learners.iql import Iql
@@ -75,11 +75,12 @@ class Growing(Protocol):
 
 
 def make_algorithm(contract: TaskContract, config: AlgorithmConfig, seed: int) -> Algorithm:
-    """The algorithm whose settings these are, new."""
+    """The algorithm whose settings these are, new. Raises SandlotError if there is no such device here,
+    SpecError if it cannot make these updates."""
     if contract.images and not isinstance(config, DrqConfig):
         raise SandlotError(f"{contract.task} has images; of the algorithms drq learns from them")
     if config.device != "cpu":
-        return _on_device(contract, config, seed)
+        return _on_device(contract, _of_a_device(config), seed)
     match config:
         case AvtdConfig():  # a LearnerConfig, too
             return Avtd(contract, config, seed)
@@ -95,12 +96,22 @@ def make_algorithm(contract: TaskContract, config: AlgorithmConfig, seed: int) -
             return Idql(contract, config, seed)
 
 
-def _on_device(contract: TaskContract, config: AlgorithmConfig, seed: int) -> Algorithm:
-    match config:
-        case DrqConfig():
-            return DeviceDrq(contract, config, seed)
-        case LearnerConfig() if not isinstance(config, AvtdConfig):
-            return DeviceSac(contract, config, seed)
+def require_device(config: AlgorithmConfig) -> None:
+    """Raise SandlotError unless the device that is asked for is here, SpecError unless it can make these
+    updates: long before the first of them is due."""
+    if config.device != "cpu":
+        ready_device(_of_a_device(config))
+
+
+def _on_device(contract: TaskContract, config: LearnerConfig, seed: int) -> Algorithm:
+    if isinstance(config, DrqConfig):
+        return DeviceDrq(contract, config, seed)
+    return DeviceSac(contract, config, seed)
+
+
+def _of_a_device(config: AlgorithmConfig) -> LearnerConfig:
+    if isinstance(config, LearnerConfig) and not isinstance(config, AvtdConfig):
+        return config
     raise SpecError(
         f"learner: device {config.device} is for rlpd and its relatives; got {type(config).__name__}; "
         "learn on the processor with device=cpu"

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from learners.action_reach import ActionReach
+from learners.algorithm import require_device
 from learners.checkpoint import as_json, copy_newest, from_json, read_checkpoint
 from learners.config import DrqConfig, LearnerConfig
 from learners.environments.contract import environment_contract
@@ -60,7 +61,8 @@ class Training:
     checkpoint whose networks a new run begins with, copied as well, and whose contract it has; the encoder
     that DrQ's settings name is copied, too. ``watch`` is called after every step; ``tell`` gets lines for a
     person. Raises ContractMismatchError if the folder is of a run with other settings, SpecError if a new one
-    is to stack pictures that the environment does not show, SandlotError if another process practises there.
+    is to stack pictures that the environment does not show, SandlotError if another process practises there
+    or the device that is to learn is not here.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Training:
         """None until the random steps are over, or the offline phase begins; from pictures it is there at
         once, and keeps them."""
         self._watch, self._tell = watch, tell or (lambda line: None)
+        require_device(settings.learner)
         self._environment, self._evaluation_environment = make(), make()
         self._unmeasured = environment_contract(
             self._environment,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from launch.catalogue import find
 from launch.conduct import conduct
 from launch.episodes import course_setting
 from launch.manifest import Setup
+from launch.options.learner import LearnerOptions
 from launch.options.practice import PracticeOptions
-from launch.practice import practise
+from launch.practice import learn, practise
 from launch.session import create_session
 from robot.errors import SandlotError, SpecError
 
@@ -69,6 +71,18 @@ def test_what_is_learned_of_demonstrations_alone_is_gated_too(begun: list[Setup]
     with pytest.raises(BegunError):
         practise(PracticeOptions(update_ratio=0))
     assert begun[0].smoke_gate
+
+
+@pytest.mark.parametrize(
+    "start", [lambda: practise(PracticeOptions(device="cuda")), lambda: learn(LearnerOptions(device="cuda"))]
+)
+def test_a_device_that_is_not_there_is_refused_before_anything_is_begun(
+    start: Callable[[], int], begun: list[Setup], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SandlotError, match="learn on the processor with device=cpu"):
+        start()
+    assert begun == []
 
 
 def test_a_session_s_key_is_there_before_any_process_is(

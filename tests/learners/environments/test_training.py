@@ -230,6 +230,16 @@ def test_prior_data_that_cannot_be_used_is_refused_before_anything_is_begun(tmp_
         Training(make, tmp_path / "run", SETTINGS, prior=tmp_path / "other")
 
 
+def test_a_device_that_is_not_there_is_refused_before_any_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    on_gpu = msgspec.structs.replace(SETTINGS, learner=msgspec.structs.replace(LEARNER, device="cuda"))
+    with pytest.raises(SandlotError, match="learn on the processor with device=cpu"):
+        Training(PointEnvironment, tmp_path / "run", on_gpu)
+    assert not (tmp_path / "run").exists()
+
+
 def test_another_run_s_folder_is_refused(tmp_path: Path) -> None:
     ran(tmp_path, msgspec.structs.replace(SETTINGS, steps=5))
     other = msgspec.structs.replace(SETTINGS, learner=msgspec.structs.replace(LEARNER, critics=3))
