@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from learners.journal import Journal, journal_dtype
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError, SpecError
-from robot.frame_file import StorageError
 from robot.messages import Actor
 from robot.plain_data import decode_struct, differences
 
@@ -27,7 +26,8 @@ CONTRACT: Final = "contract.json"
 
 def copy_prior(folder: Path, into: Path, contract: TaskContract, tell: Callable[[str], None]) -> None:
     """Copy every journal below ``folder``, so that a run stays whole whatever becomes of them; all of them or
-    none, so that what is killed meanwhile does not go on with half of its data.
+    none, so that what is killed meanwhile does not go on with half of its data. Raises SandlotError if there
+    are none, or one has other rows than the contract's.
 
     ``contract``: of whom is to learn from them. Raises ContractMismatchError if what lies beside a journal
     calls its observations, actions or costs otherwise; ``tell`` gets a line if it is of another environment.
@@ -43,6 +43,8 @@ def copy_prior(folder: Path, into: Path, contract: TaskContract, tell: Callable[
     for beside in dict.fromkeys(path.with_name(CONTRACT) for path in found):
         if beside.exists():
             _compare(contract, beside, tell)
+    for path in found:
+        _require_rows(path, contract.step_dtype())
     with made_whole(into) as partial:
         for k, path in enumerate(found):
             shutil.copyfile(path, partial / f"{k:03d}{SUFFIX}")
@@ -64,13 +66,8 @@ def noted_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, ND
     """All rows with a name for their session, and with who acted as it was noted. Raises SandlotError if a
     journal has others."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
-        try:
-            journal = Journal(path, dtype)
-        except StorageError:
-            raise SandlotError(
-                f"{path.name} of the prior data holds other rows than this environment's: "
-                f"{_difference(dtype, journal_dtype(path))}"
-            ) from None
+        _require_rows(path, dtype)
+        journal = Journal(path, dtype)
         for session, rows in journal.replay():
             yield f"{path.stem} {session}", rows
         journal.close()
@@ -83,6 +80,15 @@ def prior_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, ND
         shown = rows.copy()
         shown["actor"][shown["actor"] == int(Actor.POLICY)] = int(Actor.SCRIPT)
         yield session, shown
+
+
+def _require_rows(path: Path, dtype: np.dtype[np.void]) -> None:
+    """Raise SandlotError unless it is a journal of such rows."""
+    if (theirs := journal_dtype(path)) != dtype:
+        raise SandlotError(
+            f"{path.name} of the prior data holds other rows than this environment's: "
+            f"{_difference(dtype, theirs)}"
+        )
 
 
 def _compare(ours: TaskContract, file: Path, tell: Callable[[str], None]) -> None:

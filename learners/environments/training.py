@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +63,7 @@ class Training:
     that DrQ's settings name is copied, too. ``watch`` is called after every step; ``tell`` gets lines for a
     person. Raises ContractMismatchError if the folder is of a run with other settings, SpecError if a new one
     is to stack pictures that the environment does not show, SandlotError if another process practises there
-    or the device that is to learn is not here.
+    or the device that is to learn is not here; nothing stays open or claimed then.
     """
 
     def __init__(
@@ -87,8 +88,18 @@ class Training:
         """None until the random steps are over, or the offline phase begins; from pictures it is there at
         once, and keeps them."""
         self._watch, self._tell = watch, tell or (lambda line: None)
+        self._unwritten: list[NDArray[np.void]] = []
+        self._checkpointed, self._earlier_s, self._began_s = 0, 0.0, time.monotonic()
         require_device(settings.learner)
-        self._environment, self._evaluation_environment = make(), make()
+        with ExitStack() as opened:
+            self._open(opened, make, prior, initial)
+            self._opened = opened.pop_all()
+
+    def _open(self, opened: ExitStack, make: Make, prior: Path | None, initial: Path | None) -> None:
+        """Everything that ``close`` closes, and what is read from it; if that fails, ``opened`` closes it."""
+        settings, directory = self.settings, self.directory
+        self._environment = opened.enter_context(closing(make()))
+        judged = opened.enter_context(closing(make()))
         self._unmeasured = environment_contract(
             self._environment,
             settings.environment,
@@ -96,30 +107,27 @@ class Training:
             stack=settings.image_stack,
         )
         self._source = Episodes(self._environment, self._unmeasured, settings.longest_episode)
-        self._judged = Episodes(self._evaluation_environment, self._unmeasured, settings.longest_episode)
+        self._judged = Episodes(judged, self._unmeasured, settings.longest_episode)
         growth = settings.learner.growth if isinstance(settings.learner, LearnerConfig) else WHOLE
         self._first_reach = ActionReach(self._unmeasured, growth) if growth.restricts else None
         """Of the random steps, where the learner begins with a part of the action range."""
-        self._unwritten: list[NDArray[np.void]] = []
-        self._checkpointed, self._earlier_s, self._began_s = 0, 0.0, time.monotonic()
-
         self._found_or_made(prior, initial)
-        self._claimed = claim(directory / "rows.journal")
-        self._journal = Journal(directory / "rows.journal", self._unmeasured.step_dtype())
-        self._prior = list(prior_rows(directory / "prior", self._journal.dtype))
-        if self._prior and self._unmeasured.images:
-            raise SandlotError(f"{directory / 'prior'}: journals hold no pictures; learn without prior data")
+        opened.enter_context(claim(directory / "rows.journal"))
+        journal = Journal(directory / "rows.journal", self._unmeasured.step_dtype())
+        self._journal = opened.enter_context(closing(journal))
+        self._prior = list(prior_rows(directory / "prior", journal.dtype))
         if any((directory / "checkpoints").glob("*.checkpoint")):
             self._continue()
         else:
             self._journal.keep(0)
             if self._unmeasured.images:
                 self.learner = self._begin_with(self._unmeasured)
-        # Of a run that goes on only now: what cannot be computed with must not stay in its settings.
+        # Only now: what cannot be learned from or computed with must not stay in a run's settings.
         write_settings(self._settings_file, settings)
         self.curve = [point for point in read_curve(self._curve_file) if point.step <= self.progress]
         """Every evaluation so far."""
-        self._events = Events(directory / "tensorboard", self.progress + 1)
+        events = Events(directory / "tensorboard", self.progress + 1)
+        self._events = opened.enter_context(closing(events))
         if self._events.missing:
             self._tell(self._events.missing)
 
@@ -167,11 +175,7 @@ class Training:
 
     def close(self) -> None:
         """Close files and environments. What has no checkpoint yet is done again when the run goes on."""
-        self._events.close()
-        self._journal.close()
-        self._claimed.close()
-        self._environment.close()
-        self._evaluation_environment.close()
+        self._opened.close()
 
     def _learn_offline(self) -> None:
         at_once = self.settings.offline_steps or self._initial.exists()
@@ -348,6 +352,8 @@ class Training:
                 )
             if prior is None and self.settings.offline_steps:
                 raise SandlotError("offline learning is from prior data: give a folder of journals (--prior)")
+            if prior is not None and self._unmeasured.images:
+                raise SandlotError(f"{prior}: journals hold no pictures; learn without prior data")
             if prior is not None:
                 into, name = self.directory / "prior", str(prior)
                 if name.startswith(PREFIX):
@@ -359,8 +365,6 @@ class Training:
             learner = self.settings.learner
             if isinstance(learner, DrqConfig) and learner.encoder:
                 copy_newest(Path(learner.encoder), self._encoder)
-            self.directory.mkdir(parents=True, exist_ok=True)
-            write_settings(path, self.settings)
 
     def _continue(self) -> None:
         contract = msgspec.json.decode(self._contract_file.read_bytes(), type=TaskContract)

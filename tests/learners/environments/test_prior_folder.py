@@ -21,12 +21,18 @@ from robot.frame_file import FrameFile, StorageError
 POINT = environment_contract(PointEnvironment(), "point")
 
 
+def journal(folder: Path, contract: TaskContract) -> Path:
+    """A folder with a journal of one row."""
+    made = Journal(folder / "rows.journal", contract.step_dtype())
+    made.append("s", 0, np.zeros(1, contract.step_dtype()))
+    made.close()
+    return folder
+
+
 def test_a_copy_that_was_killed_is_no_copy_and_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("a", "b"):
-        (tmp_path / "runs" / name).mkdir(parents=True)
-        (tmp_path / "runs" / name / "rows.journal").write_text(name)
+    runs = [journal(tmp_path / "runs" / name, POINT) for name in ("a", "b")]
     into, copied = tmp_path / "mine" / "prior", shutil.copyfile
 
     def killed(source: Path, target: Path) -> None:
@@ -39,16 +45,9 @@ def test_a_copy_that_was_killed_is_no_copy_and_is_made_again(
         copy_prior(tmp_path / "runs", into, POINT, print)
     assert not into.exists()
     copy_prior(tmp_path / "runs", into, POINT, print)
-    assert [path.read_text() for path in sorted(into.iterdir())] == ["a", "b"]
+    theirs = [(run / "rows.journal").read_bytes() for run in runs]
+    assert [path.read_bytes() for path in sorted(into.iterdir())] == theirs
     assert [path.name for path in into.parent.iterdir()] == ["prior"]
-
-
-def journal(folder: Path, contract: TaskContract) -> Path:
-    """A folder with a journal of one row."""
-    made = Journal(folder / "rows.journal", contract.step_dtype())
-    made.append("s", 0, np.zeros(1, contract.step_dtype()))
-    made.close()
-    return folder
 
 
 def told(tmp_path: Path, theirs: TaskContract) -> list[str]:

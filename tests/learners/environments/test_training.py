@@ -17,9 +17,10 @@ from learners.environments.settings import TrainingSettings
 from learners.environments.train import train
 from learners.environments.training import Training
 from learners.journal import Journal
-from robot.claim import ClaimedError
+from robot.claim import ClaimedError, claim
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError
+from robot.frame_file import StorageError
 from robot.messages import Actor
 from robot.policy import Policy
 
@@ -228,6 +229,17 @@ def test_prior_data_that_cannot_be_used_is_refused_before_anything_is_begun(tmp_
 
     with pytest.raises(SandlotError, match="expected 1 actions; it has 2; expected 2 observations"):
         Training(make, tmp_path / "run", SETTINGS, prior=tmp_path / "other")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_begun_leaves_no_settings_and_nothing_claimed(tmp_path: Path) -> None:
+    journal = tmp_path / "rows.journal"
+    journal.write_bytes(b"of something else than rows")
+    with pytest.raises(StorageError) as refused:
+        Training(PointEnvironment, tmp_path, SETTINGS)
+    assert not (tmp_path / "settings.toml").exists()
+    claim(journal).close()
+    assert refused.tb is not None, "which holds on to everything that the constructor had"
 
 
 def test_a_device_that_is_not_there_is_refused_before_any_step(
