@@ -17,6 +17,7 @@ from typing import Any
 
 import tyro
 
+from launch.installed import EXTRAS, installing
 from launch.options import (
     bench_fidelity,
     bench_practice,
@@ -131,30 +132,6 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-EXTRAS = {
-    "torch": "learn",
-    "onnx": "learn",
-    "mujoco": "twin",
-    "scipy": "twin",
-    "cv2": "camera",
-    "matplotlib": "report",
-    "gymnasium": "gym",
-    "imageio": "gym",
-    "tensorboard": "gym",
-    "dm_control": "dm-control",
-    "stable_baselines3": "sb3",
-    "sbx": "sbx",
-    "minari": "minari",
-    "ray": "ray",
-    "pyarrow": "data",
-    "h5py": "data",
-    "av": "data",
-    "evdev": "teleop",
-    "aiohttp": "teleop",
-}
-"""Which of our extras brings a package."""
-
-
 def usage(group: str = "") -> str:
     """All commands, or those of one group, a line each."""
     shown = {name: c for name, c in COMMANDS.items() if name.startswith(group)}
@@ -241,10 +218,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def missing(error: ModuleNotFoundError) -> str:
     """What to install when a part of Sandlot's dependencies is absent."""
     top = (error.name or "").partition(".")[0]
-    extra = EXTRAS.get(top)
-    if extra is None:
+    if top not in EXTRAS:
         return f"{error}; install the environment again (make practice makes it)"
-    return f"this needs {top}, which is not installed here; install it with: pip install '.[{extra}]'"
+    return f"this needs {top}, which is not installed here; install it with: {installing(top)}"
 
 
 def _explain(error: SandlotError, debug: bool) -> None:

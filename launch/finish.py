@@ -11,6 +11,7 @@ import msgspec
 from launch.clearance import begun_with
 from launch.conductor import Ending
 from launch.evaluation import Evaluation, evaluate
+from launch.installed import installing
 from launch.results import add_result, results_file
 from launch.run_data import RunData
 from launch.session import Session, shown
@@ -20,7 +21,6 @@ from robot.plain_data import sha256
 
 WATCHED = ("practice", "onboard", "run")
 """Roles of sessions whose drives are held against the calibration at their end."""
-EXTRA = "pip install '.[twin]'"
 
 
 def finish(
@@ -71,7 +71,7 @@ def finish(
 def _watched(session: Session) -> list[str]:
     """Whether the drive agrees with the calibration. A robot's own computer need not be able to say."""
     if importlib.util.find_spec("scipy") is None:
-        return [f"calibration not checked: scipy is not installed here ({EXTRA})"]
+        return [f"calibration not checked: scipy is not installed here ({installing('scipy')})"]
     from launch.calibrate.watch import consistency
 
     return list(consistency(session))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from launch.installed import need
+from launch.installed import installing, need
 from launch.learn_view import make_view
 from launch.options.learn import LearnOptions
 from launch.session import link_latest, shown
@@ -140,7 +140,7 @@ def finish(training: Training, as_json: bool) -> None:
 
 def _plot(training: Training, path: Path) -> None:
     if importlib.util.find_spec("matplotlib") is None:
-        print("no plot: matplotlib is not installed here; install it with: pip install '.[report]'")
+        print(f"no plot: matplotlib is not installed here; install it with: {installing('matplotlib')}")
         return
     import numpy as np
 
@@ -163,7 +163,7 @@ def _only(options: LearnOptions, meant: Sequence[str], why: str) -> None:
 
 
 def _new(options: LearnOptions) -> tuple[Path, TrainingSettings]:
-    from learners.environments.settings import TrainingSettings
+    from learners.environments.settings import IMAGE_STACK, TrainingSettings
     from learners.presets import preset
 
     if options.env is None:
@@ -185,7 +185,7 @@ def _new(options: LearnOptions) -> tuple[Path, TrainingSettings]:
         checkpoint_every=options.checkpoint_every,
         normalise=options.normalise,
         pixels=options.pixels,
-        image_stack=options.image_stack,
+        image_stack=IMAGE_STACK if options.image_stack is None else options.image_stack,
     )
     parent = options.runs / options.env.replace("/", "-")
     stamp = datetime.datetime.now().astimezone().strftime("%Y-%m-%dT%H-%M-%S")

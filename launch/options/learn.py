@@ -63,8 +63,9 @@ class LearnOptions:
     """Normalise observations by what the random steps and the prior data show."""
     pixels: int = 0
     """dm_control: show a picture of this side in place of the numbers; --algo drq learns from it."""
-    image_stack: int = 3
-    """Pictures that a network sees at once; only where the environment shows any."""
+    image_stack: int | None = None
+    """Pictures that a network sees at once (None: the learner's default); only where the environment shows
+    any."""
     resume: Path | None = None
     """An earlier run to go on from, exactly where its last checkpoint was; of all settings only --steps may
     differ, and with --set threads and device, which say what computes."""

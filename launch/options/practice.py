@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional
 
-from launch.options.defaults import DEPLOYED, KEYS, RUNS, View
+from launch.options.defaults import DEPLOYED, KEYS, View
+from launch.options.learning import LearningOptions
 
 
 @dataclass(frozen=True)
-class PracticeOptions:
+class PracticeOptions(LearningOptions):
     """Let a robot practise, on the twin unless told otherwise.
 
     Starts the robot's processes and a learner on this machine, shows what happens, ends by itself.
@@ -60,34 +61,10 @@ class PracticeOptions:
     """Where deployed bundles are (sandlot deploy)."""
     keys: Path = KEYS
     """Where this machine's keys are kept: whose bundles it trusts."""
-    update_ratio: int | None = None
-    """Critic updates per environment step (None: the learner's default; 0 switches learning off)."""
-    held_out: float | None = None
-    """Share of the episodes kept from training, to judge the critics by (None: the learner's default)."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """What the learner computes on: the processor, or a GPU."""
-    smoke_gate: bool = True
-    """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
-    clearly worse than the one that drives (docs/VALIDATION.md)."""
-    cost: tuple[str, ...] = ()
-    """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
-    NAME<=LIMIT/episode."""
-    grow: tuple[str, ...] = ()
-    """Begin with a share of the action range, which grows while the robot does not fail: SHARE ACTION=VALUE
-    …, with the neutral actions that are not the middle of their range, such as 0.35 speed=0.4."""
-    initial: Path | None = None
-    """What a new learner begins with: a folder offline/iql of an earlier run, whose actor and critics it
-    takes over, or offline/bc, whose actor."""
-    resume: Path | None = None
-    """An earlier run whose learner to go on from, exactly where its last checkpoint was."""
     teleop: str | None = None
     """Step in with this input device, as sandlot teleop has it: touch it and you drive, let go and the policy
     does."""
-    runs: Path = RUNS
-    """Where the run's folder is made."""
     view: View = "auto"
     """Terminal view: live on a terminal, plain lines otherwise."""
     report: bool = True
     """Make report.html at the end."""
-    json: bool = False
-    """Print the summary as one JSON object on the last line."""
