@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
@@ -109,6 +110,14 @@ def test_until_something_is_published_a_candidate_meets_what_the_session_began_w
     (tmp_path / "mine.onnx").write_bytes(b"another by now")
     serve(Meeting(), begun_with(session), said, BytesIO())
     assert verdicts == [(b"new", b"mine"), (b"newer", b"new")]
+
+
+def test_its_process_imports_nothing_that_it_has_no_use_for() -> None:
+    """Such as scipy.stats, which alone took longer than a policy's trial."""
+    needless = "{'scipy', 'torch', 'onnx', 'matplotlib', 'zmq'}"
+    check = f"import sys, launch.smoke_process; sys.exit(', '.join({needless} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == ""
 
 
 @pytest.mark.slow
