@@ -39,6 +39,11 @@ SETTLE_S, HOLD_S = 0.5, 0.3
 """Of a held command is not used, and the least that is [s]."""
 LEAST_CHANGE = 0.1
 """By so much at least a command moved [rad], more than any play: then it is known from which side it came."""
+MOST_GAIN_OFF = 0.1
+"""What a joint turns by, of what it was told to, is 1 within this: other gears or another sign are farther
+off."""
+MOST_SHORT = 0.15
+"""Less than the travel between its stops [rad]: one that falls short by more was not pushed to both."""
 TURNED_OVER = math.pi
 """A joint that moves by more [rad] between two samples did not: its encoder began anew."""
 
@@ -120,7 +125,8 @@ def examined(joint: Joint, drives: Sequence[Drive]) -> tuple[list[Told], tuple[s
     angles, ways = {round(h.pulse, 2) for h in holds}, {h.way for h in holds}
     is_swept = min(len(low), len(high)) >= FEWEST_VISITS
     is_held = len(holds) >= FEWEST_HOLDS and len(angles) >= FEWEST_ANGLES and len(ways) == 2
-    if not is_swept and not is_held:
+    is_half = min(len(low), len(high)) < FEWEST_VISITS <= max(len(low), len(high))
+    if is_half or not (is_swept or is_held):
         raise CalibrationError(
             f"{joint.name}: {len(low)} rests at its lower stop and {len(high)} at its upper one with the "
             f"motors off, {len(holds)} held commands; at least {FEWEST_VISITS} rests at each, or "
@@ -134,8 +140,15 @@ def examined(joint: Joint, drives: Sequence[Drive]) -> tuple[list[Told], tuple[s
 
 
 def swept(joint: Joint, low: Array, high: Array, step: float) -> Told:
-    """From where it rested at its stops [rad], shape (n,) each, with an encoder of that ``step``."""
+    """From where it rested at its stops [rad], shape (n,) each, with an encoder of that ``step``. Raises
+    CalibrationError if those cannot be both stops."""
     bottom, top = float(low.mean()), float(high.mean())
+    travel = joint.stops[1] - joint.stops[0]
+    if top - bottom < travel - MOST_SHORT:
+        raise CalibrationError(
+            f"{joint.name} was pushed through {top - bottom:.2f} rad, at least {travel:.2f} rad between its "
+            "stops were expected: push it to both, clear what is in its way, or correct the robot's file"
+        )
     off, freedom = np.concatenate((low - bottom, high - top)), len(low) + len(high) - 2
     # A normal interval is as wide as Student's; at least what is lost between the encoder's steps, where all
     # visits end on the same one.
@@ -164,8 +177,13 @@ def swept(joint: Joint, low: Array, high: Array, step: float) -> Told:
 
 
 def held(joint: Joint, holds: Sequence[Turn]) -> Told:
-    """From commands that were held."""
+    """From commands that were held. Raises CalibrationError for a joint that does something else."""
     (_, inverse, play), covariance, left = line(holds)
+    if abs(1.0 / inverse - 1.0) > MOST_GAIN_OFF:
+        raise CalibrationError(
+            f"{joint.name} turns by {1.0 / inverse:+.2f} rad for every rad that it is told to, +1 was "
+            "expected: its direction is reversed, or its gears are others than its driver's; correct that"
+        )
     sigma = math.sqrt(covariance[2, 2])
     gain_sigma = math.sqrt(covariance[1, 1]) / inverse**2
     return Told(

@@ -286,7 +286,7 @@ def wheel_angle(wheelbase: float, rate: float, speed: float) -> float:
 
 def line(turns: Sequence[Turn]) -> tuple[tuple[float, float, float], Array, Array]:
     """Offset [1], gain [1/rad] and play [rad] by least squares of the angles, their covariance (normal, as
-    wide as Student's), and what is left of the angles [rad]."""
+    wide as Student's), and what is left of the angles [rad]. Raises CalibrationError if all are one."""
     pulses, angles, ways = (np.array([getattr(t, n) for t in turns]) for n in ("pulse", "angle", "way"))
     design = np.stack((np.ones(len(turns)), pulses, -0.5 * ways), axis=-1)
     solution, *_ = np.linalg.lstsq(design, angles, rcond=None)
@@ -295,6 +295,8 @@ def line(turns: Sequence[Turn]) -> tuple[tuple[float, float, float], Array, Arra
     wide = (float(student.ppf(0.975, freedom)) / 1.959964) ** 2
     covariance = wide * float(left @ left) / freedom * np.linalg.inv(design.T @ design)
     a, b, play = solution.tolist()
+    if b == 0.0:
+        raise CalibrationError("the angle stays the same whatever is commanded: is its sensor stuck?")
     # angle = (pulse - offset) / gain: gain = 1 / b, offset = -a / b.
     jacobian = np.array([[-1.0 / b, a / b**2, 0.0], [0.0, -1.0 / b**2, 0.0], [0.0, 0.0, 1.0]])
     return (-a / b, 1.0 / b, play), jacobian @ covariance @ jacobian.T, left

@@ -3,6 +3,7 @@ refused."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,37 @@ def test_a_log_without_sweeps_tells_play_alone() -> None:
     found = JOINTS.estimate([made])
     assert set(values(found)) == {f"{j}_{w}" for j in ("lift", "elbow") for w in ("backlash", "gain")}
     assert found.frozen == tuple(f"{j}_zero: no sweeps with the motors off" for j in ("lift", "elbow"))
+
+
+AS_BUILT = Servo(0.02, -1.8, 1.8, 0.01)
+
+
+@pytest.mark.parametrize("gain", [-1.0, 0.5, 2.0])
+def test_a_joint_that_turns_otherwise_than_it_is_told_is_refused(gain: float) -> None:
+    servos = {"lift": replace(AS_BUILT, gain=gain), "elbow": AS_BUILT}
+    made = swept_and_held(ARM, servos, np.random.default_rng(7))
+    with pytest.raises(CalibrationError, match=rf"lift turns by \{gain:+.2f} rad .*\+1 was expected"):
+        JOINTS.estimate([made])
+
+
+def test_a_joint_whose_encoder_is_stuck_is_refused() -> None:
+    made = recorded(8)
+    made.sensors["one"].values[made.free, 0] = 0.0
+    with pytest.raises(CalibrationError, match="stays the same whatever is commanded"):
+        JOINTS.estimate([made])
+
+
+def test_a_range_of_which_half_was_measured_is_refused() -> None:
+    servos = {"lift": replace(AS_BUILT, low=0.0), "elbow": AS_BUILT}
+    blocked = swept_and_held(ARM, servos, np.random.default_rng(9))
+    with pytest.raises(CalibrationError, match=r"lift was pushed through 1\.80 rad, at least 3\.20"):
+        JOINTS.estimate([blocked])
+    made = recorded(10, lift=AS_BUILT)
+    limp = np.flatnonzero(~made.free)
+    position = made.sensors["one"].values[:, 0]
+    position[limp] = np.maximum(position[limp], 0.3 * np.sin(limp / 37.0))
+    with pytest.raises(CalibrationError, match="lift: 0 rests at its lower stop and 4 at its upper one"):
+        JOINTS.estimate([made])
 
 
 def test_what_cannot_be_is_refused() -> None:
