@@ -14,13 +14,13 @@ from scipy.integrate import cumulative_trapezoid
 
 from calibration.drive import Drive
 from calibration.entry import Check, Finding, Quantity
+from calibration.fixes import fixes_of
 from calibration.gyroscope_bias import gyroscope_bias
 from calibration.lever_fit import Noise, Track, fit
 from calibration.manoeuvre import Leg
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.signal_checks import require_unclipped
 from calibration.stretches import stretches
-from robot.estimators.satellites import USED
 from robot.spec import RobotSpec
 
 SPEED, SHARE = 0.65, 0.9
@@ -148,7 +148,7 @@ class AntennaProcedure:
 def tracks_of(drive: Drive) -> list[Track]:
     """Every stretch of a drive between its rests. Raises SignalError."""
     spec = drive.spec
-    motor, imu, gnss = (drive.sensor(name) for name in ("drive", "imu", "gnss"))
+    motor, imu, gnss = drive.sensor("drive"), drive.sensor("imu"), fixes_of(drive)
     layouts = {s.name: s.layout for s in spec.sensors}
     erpm = motor.values[:, layouts["drive"].index("erpm")]
     turning = imu.values[:, layouts["imu"].index("angular_velocity_z")]
@@ -159,12 +159,11 @@ def tracks_of(drive: Drive) -> list[Track]:
     turned = np.asarray(cumulative_trapezoid(rate, times, initial=0.0))
     speed = rear_speed(spec, motor.at(times, layouts["drive"].index("erpm")), rate)
     free = np.interp(times, drive.time_s, drive.free.astype(float))
-    good = np.isin(gnss.values[:, layouts["gnss"].index("fix_type")], USED)
     place = layouts["gnss"]["position_world"]
     found = []
     for first, last in stretches(erpm):
         begin_s, end_s = motor.time_s[first] + SETTLED_S, motor.time_s[last] - SETTLED_S
-        fixes = good & (gnss.time_s > begin_s) & (gnss.time_s < end_s)
+        fixes = (gnss.time_s > begin_s) & (gnss.time_s < end_s)
         if fixes.sum() < FEWEST_FIXES:
             continue
         fix_s, positions = gnss.time_s[fixes], gnss.values[fixes, place]

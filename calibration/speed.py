@@ -7,6 +7,7 @@ integral of the electrical speed, each increment counted along the chord. Least 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from scipy.stats import t as student
 
 from calibration.drive import Drive
 from calibration.entry import Check, Finding, Quantity
+from calibration.fixes import fixes_of
 from calibration.manoeuvre import Leg
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.signal_checks import require_unclipped
@@ -26,9 +28,14 @@ PASSES = ((0.8, -0.6), (1.4, -0.7), (2.2, -0.5))
 """Speeds out and back [m/s]: three each way, within what REDUCED leaves of the racer's range."""
 ROUNDS = 2
 METRES = 4.0
-"""Of a pass's driven part; braking adds to it. The reference asks for 3 m or more."""
-REST_S = 2.5
-"""Between passes: braking, the suspension, and fifteen position fixes."""
+"""Of a pass's driven part; braking adds to it."""
+LEAST_METRES, FEWEST_SPEEDS = 3.0, 3
+"""Of a pass that counts; and different speeds each way (reference, Speed)."""
+HELD, OTHER_SPEED = 0.8, 1.08
+"""Share of a pass that is no faster than the speed which it held [1]; one so many times as high [1] is
+another: passes at one speed differ by less."""
+REST_S, BRAKES = 2.5, 2.0
+"""Between passes [s]: the suspension, and fifteen position fixes; braking adds to it [m/s^2]."""
 SETTLED_S = 0.8
 """Of a rest is not used [s]: the car still nods, and fixes are 0.06 s late."""
 FEWEST = 3
@@ -43,7 +50,7 @@ MOST_BEND = 0.35
 @dataclass(frozen=True)
 class Pass:
     """From rest to rest: signed distance [m] and its standard deviation, signed electrical revolutions [1]
-    along the chord, mean speed while moving [m/s]."""
+    along the chord, the speed [m/s] that it held, as the calibration of then has it."""
 
     distance: float
     sigma: float
@@ -62,13 +69,13 @@ class SpeedProcedure:
     valid_days = 30
 
     def legs(self, spec: RobotSpec) -> tuple[Leg, ...]:
-        rest = Leg("stand", REST_S)
-        found = [rest]
+        found = [Leg("stand", REST_S)]
         for _ in range(ROUNDS):
             for out, back in PASSES:
                 for speed in (out, back):
                     way = "forward" if speed > 0 else "in reverse"
                     longest = 2.0 * METRES / abs(speed) + 2.0
+                    rest = Leg("stand", REST_S + abs(speed) / BRAKES)
                     found += [Leg(f"{abs(speed):g} m/s {way}", longest, speed, metres=METRES), rest]
         return tuple(found)
 
@@ -83,7 +90,16 @@ class SpeedProcedure:
             if len(some) < FEWEST:
                 raise CalibrationError(
                     f"{len(some)} straight passes from rest to rest {way} were found in the log, at least "
-                    f"{FEWEST} were expected; was the car stopped on the way, or is there no position fix?"
+                    f"{FEWEST} of {LEAST_METRES:g} m were expected; was the car stopped on the way, or is "
+                    "there no position fix?"
+                )
+            driven = sorted(abs(p.speed) for p in some)
+            different = 1 + sum(b > OTHER_SPEED * a for a, b in itertools.pairwise(driven))
+            if different < FEWEST_SPEEDS:
+                raise CalibrationError(
+                    f"the passes {way} are at {different} different speeds ({driven[0]:.2f} to "
+                    f"{driven[-1]:.2f} m/s); {FEWEST_SPEEDS} were expected: an error that grows with the "
+                    "speed shows at several only"
                 )
         gain, sigma, r2 = slope(passes)
         fits = {way: slope(some) for way, some in ways.items()}
@@ -133,7 +149,7 @@ class SpeedProcedure:
                 ),
                 Panel(
                     "what is left",
-                    "mean speed [m/s]",
+                    "speed [m/s]",
                     "error of the distance [mm]",
                     (Series("passes", speeds, 1e3 * errors),),
                 ),
@@ -166,7 +182,7 @@ def slope(passes: Sequence[Pass]) -> tuple[float, float, float]:
 def passes_of(drive: Drive) -> list[Pass]:
     """Every straight stretch of a drive from rest to rest. Raises SignalError."""
     spec = drive.spec
-    motor, fixes = drive.sensor("drive"), drive.sensor("gnss")
+    motor, fixes = drive.sensor("drive"), fixes_of(drive)
     layout = next(s.layout for s in spec.sensors if s.name == "gnss")
     place = layout["position_world"]
     erpm = motor.values[:, next(s.layout for s in spec.sensors if s.name == "drive").index("erpm")]
@@ -190,7 +206,7 @@ def passes_of(drive: Drive) -> list[Pass]:
         ):
             continue
         distance = float(np.hypot(*(there - here)[:2]))
-        if distance < 0.5 * METRES:
+        if distance < LEAST_METRES:
             continue
         way = math.copysign(1.0, float(erpm[span].sum()))
         # Along the chord: the mean direction of motion, by revolutions.
@@ -200,9 +216,8 @@ def passes_of(drive: Drive) -> list[Pass]:
         wandered = 1.0 - math.exp(-(time[-1] - time[0] + REST_S) / spec.scalar("gnss_noise_time"))
         slow = 2.0 * spec.scalar("gnss_noise") ** 2 * wandered
         white = spec.scalar("gnss_white_noise") ** 2 * (1.0 / before.sum() + 1.0 / after.sum())
-        found.append(
-            Pass(way * distance, math.sqrt(slow + white), turns, way * distance / (time[-1] - time[0]))
-        )
+        speed = float(np.quantile(np.abs(erpm[span]), HELD)) / spec.scalar("erpm_per_speed")
+        found.append(Pass(way * distance, math.sqrt(slow + white), turns, way * speed))
     return found
 
 

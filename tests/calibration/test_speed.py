@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from scipy.stats import binomtest
 from calibration.drive import Drive, Samples
 from calibration.procedure import CalibrationError
 from calibration.signal_checks import SignalError, require_forward
-from calibration.speed import SpeedProcedure, passes_of
+from calibration.speed import SETTLED_S, SpeedProcedure, passes_of
 from robot.spec import load_spec
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
@@ -85,6 +86,29 @@ def test_a_stretch_in_which_the_robot_was_stopped_is_no_pass() -> None:
     free = made.free.copy()
     free[400:420] = False
     assert len(passes_of(replace(made, free=free))) == len(PASSES) - 1
+
+
+def test_a_rest_is_as_long_after_a_fast_pass_as_after_a_slow_one() -> None:
+    legs = SPEED.legs(SPEC)
+    stands = [rest.seconds - abs(leg.speed) / 2.0 for leg, rest in itertools.pairwise(legs) if leg.speed]
+    assert len(stands) == 12 and min(stands) - SETTLED_S > 1.5
+
+
+def test_passes_that_are_short_or_at_one_speed_are_refused() -> None:
+    short = [(speed, 2.1 / abs(speed) + abs(speed) / 2.5) for speed, _ in PASSES]
+    with pytest.raises(CalibrationError, match=r"0 straight passes .* at least 3 of 3 m"):
+        SPEED.estimate([straight_drive(SPEC, 4600.0, short, np.random.default_rng(0))])
+    alike = [(0.8, 5.5), (-0.6, 7.0)] * 3
+    with pytest.raises(CalibrationError, match=r"forward are at 1 different speeds \(0\.8.* 3 were"):
+        SPEED.estimate([straight_drive(SPEC, 4600.0, alike, np.random.default_rng(0))])
+
+
+def test_positions_without_a_fix_do_not_count() -> None:
+    made = drive(4600.0, 0)
+    layout = next(s.layout for s in SPEC.sensors if s.name == "gnss")
+    fixes = made.sensors["gnss"]
+    fixes.values[(fixes.time_s > 8.2) & (fixes.time_s < 10.2), layout.index("fix_type")] = 0.0
+    assert len(passes_of(made)) == len(PASSES) - 2
 
 
 def test_a_pass_without_fixes_at_rest_is_no_pass() -> None:

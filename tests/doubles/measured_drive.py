@@ -47,7 +47,9 @@ def straight_drive(
     white = spec.scalar("gnss_white_noise") * rng.standard_normal((len(fix_s), 2))
     line = np.interp(fix_s, time, way)[:, None] * np.array([np.cos(heading), np.sin(heading)])
     sensors = {s.name: Samples(time, np.zeros((len(time), s.layout.size))) for s in spec.sensors}
-    gnss = np.zeros((len(fix_s), next(s.layout.size for s in spec.sensors if s.name == "gnss")))
+    layout = next(s.layout for s in spec.sensors if s.name == "gnss")
+    gnss = np.zeros((len(fix_s), layout.size))
+    gnss[:, layout.index("fix_type")] = 3.0
     gnss[:, :2] = line + spec.scalar("gnss_noise") * wander + white
     sensors["gnss"] = Samples(fix_s, gnss)
     sensors["drive"].values[:, 0] = erpm
