@@ -1,9 +1,10 @@
 """The inertial sensor at rest: noise, bias, how it is mounted; and with six faces its scale.
 
 A minute of standing gives the gyroscope's bias, white noise and Allan deviation, and, from the direction of
-gravity, roll and pitch of the board in the car. If the log also has the car resting on other sides, scale
-and bias of the accelerometer follow from all of them measuring the same gravity (Frosio et al. 2009,
-"Autocalibration of MEMS accelerometers": |S (f - b)| = g).
+gravity, roll and pitch of the board in the car. If the logs also have the car resting on its other sides,
+scale and bias of the accelerometer follow from all of them measuring the same gravity (Frosio et al. 2009,
+"Autocalibration of MEMS accelerometers": |S (f - b)| = g). Six rests would fit those six numbers whatever
+was measured, so every side is rested on twice, and each rest is held against what the others say.
 """
 
 from __future__ import annotations
@@ -31,7 +32,14 @@ LEAST_S, FACE_S = 30.0, 3.0
 MOST_BIAS_SIGMA = 0.001
 """Accepted (reference, Gyro/accel) [rad/s]."""
 MOST_FORCE_ERROR = 0.05
-"""Accepted (reference) [m/s^2]: of the length of gravity, after six faces."""
+"""Accepted (reference) [m/s^2]: of the length of gravity in a rest, by the others."""
+MOST_SCALE_OFF, MOST_FORCE_BIAS = 0.05, 1.0
+"""An accelerometer's scale is 1 [1] and its bias 0 [m/s^2] within several times what data sheets allow:
+beyond, a side was not at rest, or another one."""
+TRIED = 3
+"""Whoever shows so many sides means to show all six."""
+SIDES = ("tail", "nose", "right side", "left side", "wheels", "roof")
+"""What the car rests on while an axis (x forward, y left, z up) shows gravity, and its opposite."""
 MOST_SHIFT = 0.004
 """Of gravity's direction between thirds of the rest [rad]: the board or the car was moved."""
 FACE = 0.8
@@ -44,7 +52,8 @@ class ImuProcedure:
     name = "imu"
     about = (
         "The car stands still for a minute on a level floor; do not touch it. For the accelerometer's scale, "
-        "record a log in which it also rests for 3 s on each of its six sides, and give that with --log."
+        "record a log in which it also rests for 3 s on each of its six sides, twice, and give that, or "
+        "both, with --log."
     )
     valid_days = 180
 
@@ -52,19 +61,22 @@ class ImuProcedure:
         return (Leg("stand still", STILL_S + 2.0),)
 
     def estimate(self, drives: Sequence[Drive]) -> Estimate:
-        samples = drives[0].sensor("imu")
-        for axis in range(6):
-            require_unclipped("the inertial sensor", samples.values[:, axis])
-        found = rests(samples, FACE_S)
-        longest = max(found, key=lambda rest: rest.end - rest.first, default=None)
-        rate_hz = 1.0 / float(np.median(np.diff(samples.time_s)))
-        if longest is None or (longest.end - longest.first) / rate_hz < LEAST_S:
-            seconds = 0.0 if longest is None else (longest.end - longest.first) / rate_hz
+        found, longest, still, rate_hz = [], None, np.zeros((0, 6)), 1.0
+        for drive in drives:
+            samples = drive.sensor("imu")
+            for axis in range(6):
+                require_unclipped("the inertial sensor", samples.values[:, axis])
+            here_hz = 1.0 / float(np.median(np.diff(samples.time_s)))
+            for rest in rests(samples, FACE_S):
+                found.append(rest)
+                if (rest.end - rest.first) / here_hz > len(still) / rate_hz:
+                    longest, rate_hz = rest, here_hz
+                    still = samples.values[rest.first : rest.end]
+        if longest is None or len(still) / rate_hz < LEAST_S:
             raise CalibrationError(
-                f"the longest rest in the log is {seconds:.0f} s, at least {LEAST_S:.0f} s were expected: "
-                "leave the car alone"
+                f"the longest rest in the log is {len(still) / rate_hz:.0f} s, at least {LEAST_S:.0f} s were "
+                "expected: leave the car alone"
             )
-        still = samples.values[longest.first : longest.end]
         shift = moved(still[:, :3])
         if shift > MOST_SHIFT:
             raise CalibrationError(
@@ -99,7 +111,8 @@ class ImuProcedure:
         frozen: tuple[str, ...] = ("accelerometer scale and bias: six faces were not in the log",)
         if faces is not None:
             scale, bias, error = faces
-            checks.append(Check("gravity's length on the worst face, off", "m/s^2", error, MOST_FORCE_ERROR))
+            rule = "gravity's length in the worst rest, off from what the others say"
+            checks.append(Check(rule, "m/s^2", error, MOST_FORCE_ERROR))
             findings += [
                 Finding(f"accelerometer_scale_{n}", "1", float(v)) for n, v in zip("xyz", scale, strict=True)
             ]
@@ -142,21 +155,42 @@ def mounting(force: Array) -> tuple[float, float]:
 
 
 def six_faces(found: Sequence[Rest]) -> tuple[Array, Array, float] | None:
-    """Scale [1] and bias [m/s^2] by axis, shape (3,) each, and the worst face's error [m/s^2]; None unless
-    the rests show all six sides."""
+    """Scale [1] and bias [m/s^2] by axis, shape (3,) each, and the error of the rest that the others explain
+    worst [m/s^2]; None if the rests do not show several sides. Raises CalibrationError if some of the six are
+    missing, or no accelerometer is like that."""
     forces = np.array([rest.force for rest in found])
-    if not len(forces):
-        return None
     cosines = forces / np.linalg.norm(forces, axis=1, keepdims=True)
-    seen = [bool((side * cosines[:, axis] > FACE).any()) for axis in range(3) for side in (1.0, -1.0)]
-    if not all(seen):
+    counts = [int((side * cosines[:, axis] > FACE).sum()) for axis in range(3) for side in (1.0, -1.0)]
+    if np.count_nonzero(counts) < TRIED:
         return None
+    lacking = [f"{n} on its {side}" for side, n in zip(SIDES, counts, strict=True) if n < 2]
+    if lacking:
+        raise CalibrationError(
+            f"of rests of {FACE_S:g} s there are {', '.join(lacking)}; two on each of the six sides were "
+            "expected: rest it there, too"
+        )
+    scale, bias = gravity_fit(forces)
+    if np.abs(scale - 1.0).max() > MOST_SCALE_OFF or np.abs(bias).max() > MOST_FORCE_BIAS:
+        scales, biases = np.round(scale, 3).tolist(), np.round(bias, 2).tolist()
+        raise CalibrationError(
+            f"the rests give scales of {scales} and biases of {biases} m/s^2; 1 within {MOST_SCALE_OFF:g} "
+            f"and 0 within {MOST_FORCE_BIAS:g} were expected: the car was moved during a rest, or the "
+            "sensor is defective; take the six sides again"
+        )
+    others = [gravity_fit(np.delete(forces, k, axis=0)) for k in range(len(forces))]
+    lengths = [np.linalg.norm(s * (f - b)) for f, (s, b) in zip(forces, others, strict=True)]
+    return scale, bias, float(np.abs(np.array(lengths) - STANDARD_GRAVITY).max())
+
+
+def gravity_fit(forces: Array) -> tuple[Array, Array]:
+    """Scale [1] and bias [m/s^2] by axis, shape (3,) each, with which specific forces, shape (n, 3), are all
+    as long as gravity."""
 
     def residuals(x: Array) -> Array:
         return np.asarray(np.linalg.norm(x[:3] * (forces - x[3:]), axis=1) - STANDARD_GRAVITY)
 
     fit = least_squares(residuals, np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]))
-    return fit.x[:3], fit.x[3:], float(np.abs(fit.fun).max())
+    return fit.x[:3], fit.x[3:]
 
 
 def _allan_panel(what: str, unit: str, deviations: Sequence[tuple[Array, Array]]) -> Panel:

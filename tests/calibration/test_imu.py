@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,19 +82,57 @@ def test_noise_bias_and_mounting_come_back() -> None:
     assert "six faces" in found.frozen[0]
 
 
-def test_six_faces_give_scale_and_bias() -> None:
-    sides = [[0, 0, 0], [180, 0, 0], [90, 0, 0], [-90, 0, 0], [0, 90, 0], [0, -90, 0]]
-    made = standing([Rotation.from_euler("xyz", a, degrees=True) for a in sides], [40.0] + 5 * [4.0])
-    scale, bias = np.array([1.02, 0.98, 1.01]), np.array([0.1, -0.2, 0.15])
-    samples = made.sensors["imu"]
-    values = samples.values.copy()
-    values[:, :3] = values[:, :3] / scale + bias
-    found = IMU.estimate([replace(made, sensors={"imu": Samples(samples.time_s, values)})])
+SIDES = [[0, 0, 0], [180, 0, 0], [90, 0, 0], [-90, 0, 0], [0, 90, 0], [0, -90, 0]]
+SCALE, FORCE_BIAS = np.array([1.02, 0.98, 1.01]), np.array([0.1, -0.2, 0.15])
+
+
+def rested(sides: list[list[int]], first_s: float = 4.0) -> Drive:
+    """On these sides in turn, of a sensor with ``SCALE`` and ``FORCE_BIAS``."""
+    turned = [Rotation.from_euler("xyz", a, degrees=True) for a in sides]
+    made = standing(turned, [first_s] + (len(sides) - 1) * [4.0])
+    values = made.sensors["imu"].values
+    values[:, :3] = values[:, :3] / SCALE + FORCE_BIAS
+    return made
+
+
+@pytest.mark.parametrize("logs", [1, 2])
+def test_six_faces_give_scale_and_bias(logs: int) -> None:
+    apart = [rested(SIDES[:1], 40.0), rested(SIDES[1:] + SIDES)]
+    found = IMU.estimate([rested(2 * SIDES, 40.0)] if logs == 1 else apart)
     told = {f.name: f.value for f in found.findings}
     for k, axis in enumerate("xyz"):
-        assert told[f"accelerometer_scale_{axis}"] == pytest.approx(scale[k], abs=1e-3)
-        assert told[f"accelerometer_bias_{axis}"] == pytest.approx(bias[k], abs=0.01)
+        assert told[f"accelerometer_scale_{axis}"] == pytest.approx(SCALE[k], abs=1e-3)
+        assert told[f"accelerometer_bias_{axis}"] == pytest.approx(FORCE_BIAS[k], abs=0.01)
     assert found.frozen == () and all(check.passed for check in found.checks)
+
+
+def test_a_face_that_is_missing_or_taken_once_is_refused_by_name() -> None:
+    with pytest.raises(CalibrationError, match="there are 0 on its wheels"):
+        IMU.estimate([standing([Rotation.identity()], [1.0]), rested(2 * [*SIDES[1:]], 40.0)])
+    with pytest.raises(CalibrationError, match="there are 1 on its right side; two on each"):
+        IMU.estimate([rested([*SIDES, *SIDES[:2], *SIDES[3:]], 40.0)])
+
+
+def shaken(least: float) -> Drive:
+    """Two rounds of sides, of which the second's on the roof has ``least`` [m/s^2] too much force."""
+    made = rested(2 * SIDES, 40.0)
+    values = made.sensors["imu"].values
+    at = round(RATE * (40.0 + 1.0 + 5 * 5.0 + 5.0))
+    values[at : at + 500, 2] -= least
+    return made
+
+
+def test_a_rest_in_which_something_else_was_felt_is_not_accepted() -> None:
+    found = IMU.estimate([shaken(0.2)])
+    (failed,) = (check for check in found.checks if not check.passed)
+    assert failed.rule.startswith("gravity's length in the worst rest") and failed.measured > 0.1
+
+
+def test_an_accelerometer_like_none_is_refused() -> None:
+    made = rested(2 * SIDES, 40.0)
+    made.sensors["imu"].values[:, 2] *= 1.08
+    with pytest.raises(CalibrationError, match="the rests give scales of"):
+        IMU.estimate([made])
 
 
 def test_a_board_that_moved_is_refused() -> None:
