@@ -26,6 +26,8 @@ HOME_M = 1.2
 """Nearer to where it began than this [m], less than its turning circle, the car is there."""
 SOFT_LIMIT = 0.8
 """Share of the steering's range that straightening may use."""
+BRAKES = 2.0
+"""Of a car whose brakes are weak [m/s^2]."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Leg:
     steering: float | None = None
     metres: float = math.inf
     home: bool = False
+
+
+def stand(seconds: float, after: float = 0.0) -> Leg:
+    """At rest for ``seconds`` once it has braked from a speed of ``after`` [m/s]."""
+    return Leg("stand", seconds + abs(after) / BRAKES)
 
 
 def home(speed: float) -> Leg:

@@ -29,7 +29,7 @@ from calibration.drivetrain import (
     torque_per_ampere,
 )
 from calibration.entry import Check, Finding, Quantity
-from calibration.manoeuvre import Leg
+from calibration.manoeuvre import Leg, stand
 from calibration.motor_passes import WINDOW, Pass, passes_of, regression, reverse_over_forward
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from robot.spec import RobotSpec
@@ -41,6 +41,7 @@ ROUNDS = 2
 METRES_OUT, METRES_BACK = 4.0, 4.5
 """Driven until it brakes; from higher speeds that takes longer."""
 REST_S = 1.5
+"""Between passes, braking not counted [s]."""
 FEWEST = 3
 """Passes each way without which nothing is said."""
 FAST = 1.2
@@ -66,14 +67,14 @@ class MotorProcedure:
     valid_days = 60
 
     def legs(self, spec: RobotSpec) -> tuple[Leg, ...]:
-        rest = Leg("stand", REST_S)
-        found = [rest]
+        found = [stand(REST_S)]
         for _ in range(ROUNDS):
             for out, back in PASSES:
                 for speed, metres in ((out, METRES_OUT), (back, METRES_BACK)):
                     way = "forward" if speed > 0 else "in reverse"
                     longest = 2.0 * metres / abs(speed) + 2.0
-                    found += [Leg(f"{abs(speed):g} m/s {way}", longest, speed, metres=metres), rest]
+                    found += [Leg(f"{abs(speed):g} m/s {way}", longest, speed, metres=metres)]
+                    found += [stand(REST_S, speed)]
         return tuple(found)
 
     def estimate(self, drives: Sequence[Drive]) -> Estimate:

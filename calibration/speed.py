@@ -18,7 +18,7 @@ from scipy.stats import t as student
 from calibration.drive import Drive
 from calibration.entry import Check, Finding, Quantity
 from calibration.fixes import fixes_of
-from calibration.manoeuvre import Leg
+from calibration.manoeuvre import Leg, stand
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.signal_checks import require_unclipped
 from calibration.stretches import stretches
@@ -34,8 +34,8 @@ LEAST_METRES, FEWEST_SPEEDS = 3.0, 3
 HELD, OTHER_SPEED = 0.8, 1.08
 """Share of a pass that is no faster than the speed which it held [1]; one so many times as high [1] is
 another: passes at one speed differ by less."""
-REST_S, BRAKES = 2.5, 2.0
-"""Between passes [s]: the suspension, and fifteen position fixes; braking adds to it [m/s^2]."""
+REST_S = 2.5
+"""Between passes, braking not counted [s]: the suspension, and fifteen position fixes."""
 SETTLED_S = 0.8
 """Of a rest is not used [s]: the car still nods, and fixes are 0.06 s late."""
 FEWEST = 3
@@ -69,14 +69,14 @@ class SpeedProcedure:
     valid_days = 30
 
     def legs(self, spec: RobotSpec) -> tuple[Leg, ...]:
-        found = [Leg("stand", REST_S)]
+        found = [stand(REST_S)]
         for _ in range(ROUNDS):
             for out, back in PASSES:
                 for speed in (out, back):
                     way = "forward" if speed > 0 else "in reverse"
                     longest = 2.0 * METRES / abs(speed) + 2.0
-                    rest = Leg("stand", REST_S + abs(speed) / BRAKES)
-                    found += [Leg(f"{abs(speed):g} m/s {way}", longest, speed, metres=METRES), rest]
+                    found += [Leg(f"{abs(speed):g} m/s {way}", longest, speed, metres=METRES)]
+                    found += [stand(REST_S, speed)]
         return tuple(found)
 
     def estimate(self, drives: Sequence[Drive]) -> Estimate:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 STILL_ERPM = 60.0
 """Slower than this the motor stands [1/min]: five times the noise."""
 PAUSE = 25
-"""Nobody stands for fewer samples: a car that rolls out slowly crosses the threshold many times."""
+"""Nobody stands for fewer samples: a car that rolls out slowly crosses the threshold many times. One that
+then goes the other way stood, however shortly."""
 SUSTAINED = 5
 """Faster than that for fewer samples is noise: in a minute at 100 Hz it reaches five standard deviations."""
 
@@ -24,9 +25,9 @@ def first_motion(erpm: NDArray[np.float64]) -> int:
 
 def stretches(erpm: NDArray[np.float64]) -> list[tuple[int, int]]:
     """First and last moving sample of every stretch that begins and ends at rest."""
-    moving = np.abs(erpm) > STILL_ERPM
-    ends = np.flatnonzero(moving)
-    for last, first in itertools.pairwise(ends.tolist()):
-        moving[last:first] |= first - last <= PAUSE
-    edges = np.flatnonzero(np.diff(moving.astype(int)))
-    return [(a + 1, b) for a, b in itertools.pairwise(edges.tolist()) if moving[a + 1]]
+    way = np.where(np.abs(erpm) > STILL_ERPM, np.sign(erpm), 0.0)
+    for last, first in itertools.pairwise(np.flatnonzero(way).tolist()):
+        if first - last <= PAUSE and way[last] == way[first]:
+            way[last:first] = way[last]
+    edges = np.flatnonzero(np.diff(way))
+    return [(a + 1, b) for a, b in itertools.pairwise(edges.tolist()) if way[a + 1]]

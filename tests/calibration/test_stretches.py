@@ -16,6 +16,12 @@ def test_a_stretch_goes_on_while_noise_carries_it_over_the_threshold() -> None:
     assert stretches(erpm) == [(50, 195), (195 + PAUSE + 10, 299)]
 
 
+def test_who_goes_the_other_way_stood_however_shortly() -> None:
+    erpm = np.zeros(400)
+    erpm[50:150], erpm[155:250], erpm[250:300] = 2000.0, -900.0, 900.0
+    assert stretches(erpm) == [(50, 149), (155, 249), (250, 299)]
+
+
 def test_what_does_not_begin_or_end_at_rest_is_no_stretch() -> None:
     erpm = np.full(200, 900.0)
     assert stretches(erpm) == []
