@@ -40,6 +40,10 @@ SETTLED_S = 0.8
 STEP_SHARE = 0.7
 FEWEST = 8
 """Turns without which nothing is said."""
+FEWEST_VALUES, FEWEST_ASIDE = 5, 4
+"""Servo values among them, and turns to each side, straight on included."""
+STRAIGHT = 0.02
+"""A turn by less [rad] is straight on."""
 MOST_RADIUS_ERROR = 0.05
 MOST_DRIFT = 0.05
 """Accepted (reference, Steering): radius within 5 %; 5 cm aside in 3 m of straight on."""
@@ -146,12 +150,7 @@ class SteeringProcedure:
         spec = drives[0].spec
         by_drive = [turns_of(drive) for drive in drives]
         turns = list(itertools.chain(*by_drive))
-        ways = {turn.way for turn in turns}
-        if len(turns) < FEWEST or len(ways) < 2 or len({round(t.pulse, 2) for t in turns}) < 5:
-            raise CalibrationError(
-                f"{len(turns)} steady slow turns in the logs; at least {FEWEST} at five servo values, from "
-                "both sides, were expected"
-            )
+        require_turns(turns)
         (offset, gain, play), covariance, left = line(turns)
         lag, lag_covariance, shown = follow(spec, drives, gain, offset, max(play, 0.0))
         angles = np.array([turn.angle for turn in turns])
@@ -163,7 +162,7 @@ class SteeringProcedure:
         # A straight on of 3 m ends aside by 3^2 / (2 wheelbase) times the error of the angle.
         centre_sigma = math.sqrt(covariance[0, 0]) / abs(gain)
         drift = 1.96 * centre_sigma * 9.0 / (2.0 * wheelbase)
-        sides = [gain_of([t for t in turns if side * t.angle > -0.02], play) for side in (1.0, -1.0)]
+        sides = [gain_of(of_side(turns, side), play) for side in (1.0, -1.0)]
         # Speed and wheelbase scale every angle; a pulse is rounded; the car's own yaw lags like the servo.
         speed = spec.calibration["erpm_per_speed"].sigma / spec.scalar("erpm_per_speed")
         scale = math.hypot(speed, spec.calibration["wheelbase"].sigma / wheelbase)
@@ -219,6 +218,33 @@ class SteeringProcedure:
             ),
             frozen=("steering_rate: the guardian's REDUCED slew stays below the servo's",),
         )
+
+
+def require_turns(turns: Sequence[Turn]) -> None:
+    """Raise CalibrationError, with what is missing, for turns that do not tell gain, centre and play."""
+    ways, values = {turn.way for turn in turns}, {round(turn.pulse, 2) for turn in turns}
+    if len(turns) < FEWEST or len(ways) < 2 or len(values) < FEWEST_VALUES:
+        raise CalibrationError(
+            f"{len(turns)} steady slow turns in the logs; at least {FEWEST} at {FEWEST_VALUES} servo values, "
+            "from both sides, were expected"
+        )
+    left, right = (len(of_side(turns, side)) for side in (1.0, -1.0))
+    if min(left, right) < FEWEST_ASIDE:
+        raise CalibrationError(
+            f"{left} of the turns go left or straight on and {right} right or straight on; at least "
+            f"{FEWEST_ASIDE} of either were expected: drive to both sides of the centre"
+        )
+    steepest = max(abs(turn.angle) for turn in turns)
+    if steepest < SEEN_ANGLE:
+        raise CalibrationError(
+            f"the wheels turn by {steepest:.3f} rad at most; at least {SEEN_ANGLE:g} rad were expected: "
+            "steer further, or look whether the servo follows"
+        )
+
+
+def of_side(turns: Sequence[Turn], side: float) -> list[Turn]:
+    """Those to the left (1) or to the right (-1), and straight on."""
+    return [turn for turn in turns if side * turn.angle > -STRAIGHT]
 
 
 def pulse_of(spec: RobotSpec, steering: Array) -> Array:
@@ -304,8 +330,6 @@ def line(turns: Sequence[Turn]) -> tuple[tuple[float, float, float], Array, Arra
 
 def gain_of(turns: Sequence[Turn], play: float) -> float:
     """Pulse per angle of one side's turns [1/rad], the ``play`` taken up."""
-    if len(turns) < 4:
-        return math.nan
     angles = [turn.angle + 0.5 * play * turn.way for turn in turns]
     return float(1.0 / np.polyfit([turn.pulse for turn in turns], angles, 1)[0])
 

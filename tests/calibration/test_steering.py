@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from calibration.procedure import CalibrationError
 from calibration.steering import (
     PULSE_SIGMA,
     SteeringProcedure,
+    Turn,
     line,
+    require_turns,
     turns_of,
     walked,
     wheel_angle,
@@ -88,6 +91,19 @@ def test_a_drive_without_turns_from_both_sides_is_refused() -> None:
     some = [leg for leg in LEGS if leg.steering is None or leg.steering >= 0.0]
     with pytest.raises(CalibrationError, match="steady slow turns in the logs"):
         STEERING.estimate([turning_drive(SPEC, some[:6], Linkage(-1.2, 0.53), np.random.default_rng(1))])
+
+
+def turned(pulses: Sequence[float]) -> list[Turn]:
+    """Each reached from both sides, of a linkage without play."""
+    return [Turn(pulse, (pulse - 0.53) / -1.2, way) for pulse in pulses for way in (1.0, -1.0)]
+
+
+def test_turns_that_do_not_tell_both_sides_or_hardly_turn_are_refused() -> None:
+    require_turns(turned([0.33, 0.43, 0.53, 0.63, 0.73]))
+    with pytest.raises(CalibrationError, match=r"10 of the turns go left .* and 0 right"):
+        require_turns(turned([0.29, 0.33, 0.37, 0.41, 0.45]))
+    with pytest.raises(CalibrationError, match=r"turn by 0\.083 rad at most; at least 0\.1 rad"):
+        require_turns(turned([0.43, 0.48, 0.53, 0.58, 0.63]))
 
 
 def test_a_car_that_never_stood_still_is_refused() -> None:
