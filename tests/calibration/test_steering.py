@@ -9,13 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from measured_drive import Linkage, turning_drive
+from scipy.signal import cont2discrete, lfilter
 
-from calibration.procedure import CalibrationError
+from calibration.manoeuvre import Leg
+from calibration.procedure import CalibrationError, Series
 from calibration.steering import (
+    LAG_SIGMA,
+    MOST_UNEXPLAINED,
     PULSE_SIGMA,
     SteeringProcedure,
     Turn,
+    follow,
     line,
+    misfit,
     require_turns,
     turns_of,
     walked,
@@ -104,6 +110,32 @@ def test_turns_that_do_not_tell_both_sides_or_hardly_turn_are_refused() -> None:
         require_turns(turned([0.29, 0.33, 0.37, 0.41, 0.45]))
     with pytest.raises(CalibrationError, match=r"turn by 0\.083 rad at most; at least 0\.1 rad"):
         require_turns(turned([0.43, 0.48, 0.53, 0.58, 0.63]))
+
+
+@pytest.mark.parametrize("swings", [False, True])
+def test_the_time_constant_s_interval_holds_of_a_car_that_swings_too(swings: bool) -> None:
+    """Yaw behind the wheels as soft tyres have it: 45 rad/s, a quarter of critical damping."""
+    most = 0.7 * 0.26
+    weave = [Leg("weave", 0.9, 1.3, side * most) for side in 2 * (1, -1, 1, -1)]
+    true = Linkage(-1.2, 0.53, play=0.02, lag=0.05)
+    made = turning_drive(SPEC, (Leg("stand", 3.0), *weave), true, np.random.default_rng(7))
+    if swings:
+        (ahead,), behind, _ = cont2discrete(([45.0**2], [1.0, 22.5, 45.0**2]), 0.01, "bilinear")
+        rate = made.sensors["imu"].values[:, 5]
+        rate[:] = lfilter(ahead, behind, rate - 0.007) + 0.007
+    lag, covariance, shown = follow(SPEC, [made], true.gain, true.offset, true.play)
+    unexplained, wider = misfit(*shown)
+    assert abs(lag[0] - true.lag) < 1.96 * math.sqrt(wider * covariance[0, 0] + LAG_SIGMA**2)
+    assert unexplained < MOST_UNEXPLAINED
+    assert (abs(lag[0] - true.lag) > 3.0 * math.sqrt(covariance[0, 0] + LAG_SIGMA**2)) == swings
+
+
+def test_steps_that_the_yaw_rate_does_not_follow_are_not_accepted() -> None:
+    times = np.linspace(0.0, 9.0, 900)
+    model = Series("model", times, np.sin(times))
+    assert misfit(Series("late", times, np.sin(times - 0.2)), model)[0] > MOST_UNEXPLAINED
+    noise = 0.01 * np.random.default_rng(8).standard_normal(900)
+    assert misfit(Series("noisy", times, model.y + noise), model)[0] < MOST_UNEXPLAINED
 
 
 def test_a_car_that_never_stood_still_is_refused() -> None:
