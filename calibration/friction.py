@@ -68,24 +68,33 @@ class FrictionReadings(Struct):
 
 @dataclass(frozen=True)
 class Kind:
-    """Readings of one method and motion: coefficients ``values`` [1], shape (n,); ``shared``: standard
-    deviation of what all of them are off alike, of them [1]."""
+    """Readings with one tool of one motion: coefficients ``values`` [1], shape (n,); ``shared``: standard
+    deviation of what all readings with that tool are off alike, of them [1]."""
 
-    name: str
+    tool: str
     motion: Motion
     values: Array
     shared: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.tool} {self.motion}"
 
     @property
     def mean(self) -> float:
         return float(self.values.mean())
 
     @property
-    def sigma(self) -> float:
-        """Of the mean [1]; a normal interval of it is as wide as Student's."""
+    def scatter(self) -> float:
+        """Standard deviation of the mean by how readings differ [1]; a normal interval of it is as wide as
+        Student's."""
         n = len(self.values)
-        wide = float(student.ppf(0.975, n - 1)) / 1.959964
-        return math.hypot(wide * float(self.values.std(ddof=1)) / math.sqrt(n), self.shared * self.mean)
+        return float(student.ppf(0.975, n - 1)) / 1.959964 * float(self.values.std(ddof=1)) / math.sqrt(n)
+
+    @property
+    def sigma(self) -> float:
+        """Of the mean [1]."""
+        return math.hypot(self.scatter, self.shared * self.mean)
 
 
 def estimate(spec: RobotSpec, readings: FrictionReadings) -> Estimate:
@@ -98,10 +107,10 @@ def estimate(spec: RobotSpec, readings: FrictionReadings) -> Estimate:
     for kind in kinds:
         _require_plausible(kind)
     by_motion = {m: some for m in ("breakaway", "sliding") if (some := [k for k in kinds if k.motion == m])}
-    means = [combined(some) for some in by_motion.values()]
-    value = float(np.mean([mean for mean, _ in means]))
-    random = math.hypot(*(sigma for _, sigma in means)) / len(means)
-    gap = float(np.ptp([mean for mean, _ in means]))
+    found = [combined(some) for some in by_motion.values()]
+    means = [mean for mean, _ in found]
+    value, gap = float(np.mean(means)), float(np.ptp(means))
+    random = spread([(kind, weight / len(means)) for _, some in found for kind, weight in some])
     # One number for both motions: true is anything between them, and a uniform's standard deviation.
     sigma = math.hypot(random, gap / math.sqrt(12.0))
     half = math.hypot(1.96 * random, gap / 2.0)
@@ -152,19 +161,29 @@ def kinds_of(spec: RobotSpec, readings: FrictionReadings) -> list[Kind]:
         slopes = np.array([i.rise / i.run for i in boards])
         ruler = max((RULER_SIGMA * math.hypot(1.0 / i.rise, 1.0 / i.run) for i in boards), default=0.0)
         shared = math.hypot(readings.scale_share, weighed)
-        found += [Kind(f"drag {motion}", motion, drags, shared)] if len(drags) else []
-        found += [Kind(f"incline {motion}", motion, slopes, ruler)] if len(boards) else []
+        found += [Kind("drag", motion, drags, shared)] if len(drags) else []
+        found += [Kind("incline", motion, slopes, ruler)] if len(boards) else []
     return found
 
 
-def combined(kinds: Sequence[Kind]) -> tuple[float, float]:
-    """Mean of independent methods, weighted by their variances, and its standard deviation [1]; wider where
-    they disagree (Birge's ratio)."""
+def combined(kinds: Sequence[Kind]) -> tuple[float, list[tuple[Kind, float]]]:
+    """Mean of a motion's tools, weighted by their variances [1], and by how much the error of each counts
+    [1]: more where they disagree (Birge's ratio)."""
     means, sigmas = (np.array([getattr(k, name) for k in kinds]) for name in ("mean", "sigma"))
     weights = 1.0 / sigmas**2
     mean = float((weights * means).sum() / weights.sum())
     birge = math.sqrt(float((weights * (means - mean) ** 2).sum()) / max(len(kinds) - 1, 1))
-    return mean, max(birge, 1.0) / math.sqrt(float(weights.sum()))
+    counts = max(birge, 1.0) * weights / weights.sum()
+    return mean, list(zip(kinds, counts.tolist(), strict=True))
+
+
+def spread(counts: Sequence[tuple[Kind, float]]) -> float:
+    """Standard deviation of a sum of means [1], each of which counts so much. What readings with one tool are
+    off alike adds up, whatever the motion."""
+    alike = dict.fromkeys((kind.tool for kind, _ in counts), 0.0)
+    for kind, count in counts:
+        alike[kind.tool] += count * kind.shared * kind.mean
+    return math.hypot(*(count * kind.scatter for kind, count in counts), *alike.values())
 
 
 def _beyond(one: Kind, other: Kind) -> float:

@@ -62,6 +62,16 @@ def test_a_mass_weighed_then_takes_the_calibration_s_place() -> None:
     assert heavy.covariance[0, 0] < 0.3 * estimate(SPEC, FrictionReadings("tiles", drags)).covariance[0, 0]
 
 
+def test_what_one_scale_is_off_does_not_average_out_between_motions() -> None:
+    forces = 30.0 + 1e-3 * np.arange(8)
+    sliding = tuple(Drag(force, "sliding") for force in forces.tolist())
+    breakaway = tuple(Drag(force, "breakaway") for force in forces.tolist())
+    one, both = (estimate(SPEC, FrictionReadings("tiles", some)) for some in (sliding, sliding + breakaway))
+    off = np.hypot(0.01, SPEC.calibration["mass"].sigma / SPEC.scalar("mass"))
+    for found in (one, both):
+        assert found.covariance[0, 0] ** 0.5 == pytest.approx(off * found.quantities[0].value, rel=1e-3)
+
+
 def test_breaking_away_far_above_sliding_is_not_one_number() -> None:
     rng = np.random.default_rng(1)
     near = FrictionReadings("tiles", (*pulled(0.80, rng), *pulled(0.83, rng, "breakaway")))
