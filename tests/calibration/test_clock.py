@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from measured_drive import straight_drive
 
-from calibration.clock import ClockProcedure, shift
+from calibration.clock import WAIT_S, ClockProcedure, shift
 from calibration.drive import Drive, Samples
 from calibration.procedure import CalibrationError
 from robot.spec import load_spec
@@ -18,15 +18,25 @@ SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
 CLOCK = ClockProcedure()
 
 
-def drive(late_s: float = 0.0, drift: float = 0.0, jitter_s: float = 0.0, start_s: float = 0.03) -> Drive:
-    """Twenty starts; the receiver's times are late, and get later by ``drift`` [s/s]."""
-    rng = np.random.default_rng(0)
-    made = straight_drive(SPEC, 4614.0, [(1.8, 1.6), (-0.7, 1.6)] * 10, rng, rest_s=1.3)
+def drive(
+    late_s: float = 0.0,
+    drift: float = 0.0,
+    jitter_s: float = 0.0,
+    start_s: float = 0.03,
+    wait_s: float = WAIT_S,
+    seed: int = 0,
+) -> Drive:
+    """Two dozen starts with ``wait_s`` in their middle; the receiver's times are late, and get later by
+    ``drift`` [s/s]."""
+    rng = np.random.default_rng(seed)
+    half = [(1.8, 1.6), (-0.7, 1.6)] * 6
+    made = straight_drive(SPEC, 4614.0, [*half, (0.0, wait_s), *half], rng, rest_s=1.3)
     true = made.sent_to("speed")
     fixes = made.sensors["gnss"].time_s
     values = made.sensors["gnss"].values.copy()
-    speed = np.interp(fixes, made.time_s, np.abs(true)) + 0.05 * rng.standard_normal(len(fixes))
-    values[:, 3:6] = np.stack((speed, 0 * speed, 0 * speed), axis=-1)
+    speed, heading = np.interp(fixes, made.time_s, true), made.state("heading")[0]
+    values[:, 3:5] = np.outer(speed, [np.cos(heading), np.sin(heading)])
+    values[:, 3:5] += 0.05 * rng.standard_normal((len(fixes), 2))
     stamped = Samples(fixes + late_s + drift * fixes, values)
     sent = np.stack((np.interp(made.time_s + start_s, made.time_s, true), 0 * true), axis=-1)
     times = made.time_s + jitter_s * rng.random(len(made.time_s))
@@ -49,6 +59,25 @@ def test_a_clock_that_drifts_is_not_accepted() -> None:
     drifts = [f for f in found.findings if f.name == "gnss_drift"]
     assert drifts[0].value == pytest.approx(0.0015 * 60, abs=4 * drifts[0].sigma)
     assert not all(check.passed for check in found.checks)
+
+
+def test_a_drift_that_is_not_known_is_not_accepted_and_its_interval_holds() -> None:
+    sigmas = []
+    for seed in range(10):
+        found = CLOCK.estimate([drive(late_s=0.013, wait_s=0.0, seed=seed)])
+        assert [c.rule for c in found.checks if not c.passed] == [
+            "drift of the receiver's clock, and 95 % of its error"
+        ]
+        told = {f.name: (f.value, f.sigma) for f in found.findings}
+        (late, sigma), (drifts, drift_sigma) = told["gnss_latency"], told["gnss_drift"]
+        sigmas += [(late - 0.073) / sigma, drifts / drift_sigma]
+    assert 0.6 < np.sqrt(np.mean(np.square(sigmas))) < 1.5
+
+
+def test_several_logs_are_refused() -> None:
+    made = drive(wait_s=0.0)
+    with pytest.raises(CalibrationError, match="2 logs were given"):
+        CLOCK.estimate([made, made])
 
 
 def test_uneven_ticks_are_not_accepted() -> None:
