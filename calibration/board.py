@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,8 @@ Image = NDArray[np.uint8]
 Points = NDArray[np.float32]
 
 DICTIONARY = cv2.aruco.DICT_4X4_100
+MOST_MARKERS = 100
+"""That the dictionary has."""
 FEWEST_CORNERS = 12
 """In a view, without which it is left out: twice what a pose needs."""
 
@@ -27,6 +30,19 @@ class Board(Struct):
     rows: int = 6
     square: float = 0.03
     marker: float = 0.022
+
+    def __post_init__(self) -> None:
+        corners, markers = (self.columns - 1) * (self.rows - 1), self.columns * self.rows // 2
+        if min(self.columns, self.rows) < 2 or corners < FEWEST_CORNERS or markers > MOST_MARKERS:
+            raise CalibrationError(
+                f"a board of {self.columns} x {self.rows} squares; at least {FEWEST_CORNERS} corners between "
+                f"them and at most {MOST_MARKERS} markers, one in every second square, were expected"
+            )
+        if not 0.0 < self.marker < self.square < math.inf:
+            raise CalibrationError(
+                f"squares of {self.square:g} m with markers of {self.marker:g} m; markers were expected to "
+                "be smaller than the squares that they are in, and both in metres"
+            )
 
     def charuco(self) -> cv2.aruco.CharucoBoard:
         """As OpenCV has it."""

@@ -19,6 +19,8 @@ from calibration.entry import Check, Finding, Quantity
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 
 FEWEST_POSES = 15
+MOST_SKEWED = 0.01
+"""A matrix whose rows are farther from orthonormal [1] is no rotation, however few digits it has."""
 LEAST_SPAN = np.radians(30.0)
 """About each of two axes [rad] (reference, Hand-eye)."""
 APART_M, APART_RAD = 0.002, np.radians(0.5)
@@ -93,6 +95,15 @@ def estimate(poses: Poses) -> Estimate:
     """Raises CalibrationError with what to do if the poses will not do."""
     if len(poses.hand) < FEWEST_POSES:
         raise CalibrationError(f"{len(poses.hand)} poses; at least {FEWEST_POSES} were expected")
+    for name, matrices in (("hand", poses.hand), ("board", poses.board)):
+        turns = matrices[:, :3, :3]
+        off = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2))
+        wrong = ~((off < MOST_SKEWED) & (np.linalg.det(turns) > 0.0))
+        if wrong.any():
+            raise CalibrationError(
+                f"{name} of pose {int(wrong.argmax()) + 1} is no rotation with a shift: its upper left 3 x 3 "
+                "numbers were expected to be orthonormal rows of a right-handed frame"
+            )
     spans = span(poses)
     if spans.min() < LEAST_SPAN:
         raise CalibrationError(

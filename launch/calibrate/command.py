@@ -158,7 +158,8 @@ def _offline(console: Console, options: CalibrateOptions, name: str) -> int:
     found = estimate(options, path, spec)
     valid = datetime.timedelta(days=VALID_DAYS[name])
     entry = entry_of(name, valid, found, files_hash(path), str(path), _id(spec, options))
-    keep(console, found, entry, path if path.is_dir() else path.parent)
+    # Beside what was taken, not in it: a folder of pictures is read again the next time.
+    keep(console, found, entry, path.resolve().parent)
     if options.json:
         print(json.dumps({"entries": [msgspec.to_builtins(entry)], "failed": [] if entry.passed else [name]}))
     return 0 if entry.passed else FAILED

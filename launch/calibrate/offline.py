@@ -111,10 +111,15 @@ def hand_eye(path: Path) -> Estimate:
     from calibration.hand_eye import Poses, estimate
 
     file = decoded(path, PoseFile)
-    matrices = [np.array([pair.hand, pair.board], np.float64) for pair in file.poses]
-    if any(m.shape != (2, 4, 4) for m in matrices):
-        raise CalibrationError(f"{path}: hand and board are 4 x 4 matrices, by rows")
-    every = np.array(matrices).reshape(-1, 2, 4, 4)
+    for number, pair in enumerate(file.poses, 1):
+        for name, rows in (("hand", pair.hand), ("board", pair.board)):
+            lengths = [len(row) for row in rows]
+            if lengths != [4, 4, 4, 4]:
+                raise CalibrationError(
+                    f"{path}: {name} of pose {number} has rows of {lengths} numbers; a 4 x 4 matrix, by "
+                    "rows, was expected"
+                )
+    every = np.array([[pair.hand, pair.board] for pair in file.poses], np.float64).reshape(-1, 2, 4, 4)
     return estimate(Poses(every[:, 0], every[:, 1]))
 
 

@@ -82,6 +82,20 @@ def test_a_corner_without_the_board_is_pointed_out(views: list[View]) -> None:
     assert any("right" in line for line in found.lines)
 
 
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((1, 1, 0.03, 0.02), "1 x 1 squares"),
+        ((40, 30, 0.03, 0.02), "100 markers"),
+        ((8, 6, 0.02, 0.03), "smaller than the squares"),
+        ((8, 6, float("nan"), 0.02), "smaller than the squares"),
+    ],
+)
+def test_a_board_that_cannot_be_is_refused(shape: tuple[int, int, float, float], told: str) -> None:
+    with pytest.raises(CalibrationError, match=told):
+        Board(*shape)
+
+
 def test_too_few_pictures_another_board_and_other_sizes_are_refused(
     images: list[tuple[str, Image]], views: list[View], tmp_path: Path
 ) -> None:

@@ -70,3 +70,11 @@ def test_a_board_that_was_moved_or_swapped_poses_are_refused() -> None:
         estimate(poses)
     with pytest.raises(CalibrationError, match="at least 15"):
         estimate(taken(14, 0))
+
+
+@pytest.mark.parametrize("turn", [np.zeros((3, 3)), 2.0 * np.eye(3), np.diag([1.0, 1.0, -1.0])])
+def test_a_matrix_that_is_no_pose_is_refused_by_number(turn: np.ndarray) -> None:
+    poses = taken(20, 1)
+    poses.board[4, :3, :3] = turn
+    with pytest.raises(CalibrationError, match="board of pose 5 is no rotation"):
+        estimate(poses)

@@ -17,9 +17,10 @@ from rich.console import Console
 from calibration.book import Book, stamp
 from calibration.drive import Drive
 from calibration.entry import Check, Entry, Quantity
-from calibration.procedure import CalibrationError
+from calibration.procedure import CalibrationError, Estimate
 from calibration.twin_parameters import TwinParameter
 from launch.calibrate.command import FAILED, conclude
+from launch.calibrate.offline import hand_eye
 from launch.calibrate.procedures import named
 from launch.calibrated import calibrated_spec, expired, unmoved
 from launch.catalogue import find
@@ -162,6 +163,29 @@ def test_readings_become_entries_that_build_on_each_other(
     with pytest.raises(SystemExit):
         main(["calibrate", "racer", "friction", "--readings", str(pulls)])
     assert "did you mean force" in capsys.readouterr().err
+
+
+def test_pictures_of_a_camera_stay_as_they_were_taken(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "pictures"
+    taken.mkdir()
+    (taken / "00.png").write_bytes(b"a picture")
+    nothing = Estimate("ChArUco", (), np.zeros((0, 0)), ())
+    monkeypatch.setattr("launch.calibrate.command.estimate", lambda *_: nothing)
+    monkeypatch.setattr("launch.calibrate.picture.draw", lambda *_: b"drawn")
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate", "racer", "camera", "--images", str(taken)])
+    assert ended.value.code == 0, capsys.readouterr()
+    assert [path.name for path in taken.iterdir()] == ["00.png"]
+    assert (tmp_path / "camera.png").exists()
+
+
+def test_poses_that_are_no_matrices_are_refused_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "poses.toml"
+    path.write_text("[[poses]]\nhand = [[1.0, 0.0], [1.0]]\nboard = [[1.0]]\n")
+    with pytest.raises(CalibrationError, match=r"hand of pose 1 has rows of \[2, 1\] numbers"):
+        hand_eye(path)
 
 
 def test_who_interrupts_a_procedure_gets_no_entry_of_it_and_no_next_one(
