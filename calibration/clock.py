@@ -1,10 +1,10 @@
 """Clock and latency: how evenly everything is sampled, how late a command moves the car and a position is.
 
 Samples carry the time at which they were taken, as their drivers know it. The motor's are the reference: they
-come from the controller that moves the car. A speed profile with many starts and stops is seen by it and by
-the satellite receiver; the shift between both, by least squares, is how much later than described positions
-are, and how it changes is the drift of one clock against the other. A dozen starts tell the shift to two
-milliseconds: only minutes later does another dozen tell whether it is still the same.
+come from the controller that moves the car. On a straight pass from rest to rest its revolutions say how far
+the car was when, and positions at rest how far that is in metres; a position in between that lags is late.
+How that changes from pass to pass is the drift of one clock against the other. A dozen passes tell the
+lateness to a millisecond: only minutes later does another dozen tell whether it is still the same.
 """
 
 from __future__ import annotations
@@ -12,22 +12,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import least_squares
+from scipy.stats import t as student
 
 from calibration.drive import Drive, Samples
 from calibration.entry import Check, Finding
 from calibration.fixes import fixes_of
-from calibration.manoeuvre import Leg, home
+from calibration.manoeuvre import Leg, home, stand
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
+from calibration.straight import FEWEST_FIXES, straight_passes
 from robot.spec import RobotSpec
 
 STARTS = 12
 SPEEDS = (1.8, -0.7)
-LEG_S, REST_S = 1.6, 1.3
-WAIT_S = 600.0
+LEG_S, REST_S, HOME_SPEED = 1.6, 1.6, 0.8
+"""[s], of rests braking not counted, and [m/s]."""
+WAIT_S = 300.0
 """At rest between the first half of the starts and the second [s]."""
-SMOOTH = 9
-"""Samples of the motor's speed that are averaged: its noise, shifted to and fro, would tell a shift."""
+LEAST_METRES = 0.8
+"""Of a pass that tells how late positions are."""
+FEWEST_PASSES = 10
+ITERATIONS = 3
+STEP_S = 0.01
+"""Of derivatives in time [s]: the motor's period."""
 FEWEST_SAMPLES = 1000
 """Reference, Clock/latency."""
 MOST_JITTER = 0.1
@@ -44,19 +50,18 @@ class ClockProcedure:
 
     name = "clock"
     about = (
-        "The car starts and stops a dozen times, forward and in reverse, stands for ten minutes, and does it "
-        "again. It needs 8 m x 4 m of level floor and a position fix."
+        "The car starts and stops a dozen times, forward and in reverse, stands for five minutes, and does "
+        "it again. It needs 8 m x 4 m of level floor and a position fix."
     )
     valid_days = 90
 
     def legs(self, spec: RobotSpec) -> tuple[Leg, ...]:
-        rest = Leg("stand", REST_S)
-        found = [Leg("stand", 2.0)]
+        found = [stand(REST_S)]
         for number in range(STARTS):
             found += [Leg("wait", WAIT_S)] if number == STARTS // 2 else []
             for speed in SPEEDS:
-                found += [Leg(f"start to {speed:g} m/s", LEG_S, speed, metres=2.5), rest]
-            found += [home(0.8), rest]
+                found += [Leg(f"start to {speed:g} m/s", LEG_S, speed, metres=2.5), stand(REST_S, speed)]
+            found += [home(HOME_SPEED), stand(REST_S, HOME_SPEED)]
         return tuple(found)
 
     def estimate(self, drives: Sequence[Drive]) -> Estimate:
@@ -71,18 +76,20 @@ class ClockProcedure:
         uneven = float(np.quantile(jitter, 0.99)) / period
         layouts = {s.name: s.layout for s in spec.sensors}
         erpm = motor.values[:, layouts["drive"].index("erpm")]
-        smooth = np.convolve(erpm, np.ones(SMOOTH) / SMOOTH, mode="same") / spec.scalar("erpm_per_speed")
-        speed = Samples(motor.time_s, smooth[:, None])
         begins = onsets(drive, erpm)
         if len(begins) < FEWEST_STARTS:
             raise CalibrationError(
                 f"{len(begins)} starts from rest in the log; at least {FEWEST_STARTS} were expected"
             )
         fixes = fixes_of(drive)
-        heading = np.interp(fixes.time_s, drive.time_s, np.unwrap(drive.state("heading")))
-        velocity = fixes.values[:, layouts["gnss"]["velocity_world"]]
-        seen = velocity[:, 0] * np.cos(heading) + velocity[:, 1] * np.sin(heading)
-        (late, drift), (sigma, drift_sigma) = shift(speed, fixes.time_s, seen)
+        when, lates, weight = lateness(drive, fixes)
+        if len(when) < FEWEST_PASSES:
+            raise CalibrationError(
+                f"{len(when)} straight passes of {LEAST_METRES:g} m with positions at rest before and after "
+                f"in the log; at least {FEWEST_PASSES} were expected: is there a position fix?"
+            )
+        (late, drift), (sigma, drift_sigma) = drifting(when, lates, weight)
+        middle = float(np.average(when, weights=weight))
         described = next(s.latency_s for s in spec.sensors if s.name == "gnss")
         counts = [
             Finding(f"{name}_largest_gap", "s", float(np.diff(samples.time_s).max()))
@@ -91,7 +98,7 @@ class ClockProcedure:
         ]
         share = np.linspace(0.0, 1.0, len(begins))
         return Estimate(
-            method=f"{len(begins)} starts, {len(fixes.time_s)} fixes, {len(drive.time_s)} ticks",
+            method=f"{len(begins)} starts, {len(when)} straight passes, {len(drive.time_s)} ticks",
             quantities=(),
             covariance=np.zeros((0, 0)),
             checks=(
@@ -120,12 +127,12 @@ class ClockProcedure:
                     (Series("starts", 1e3 * np.sort(begins), share),),
                 ),
                 Panel(
-                    "speed, as two sensors have it",
-                    "time [s]",
-                    "m/s",
+                    "positions are later than described",
+                    "time [min]",
+                    "[ms]",
                     (
-                        Series("receiver, moved", fixes.time_s - late, seen),
-                        Series("motor", motor.time_s, speed.values[:, 0], "line"),
+                        Series("passes", when, 1e3 * lates),
+                        Series("all", when, 1e3 * (late + drift * (when - middle)), "line"),
                     ),
                 ),
             ),
@@ -150,24 +157,39 @@ def onsets(drive: Drive, erpm: Array) -> Array:
     return np.array([delay for delay in found if delay < 0.5])
 
 
-def shift(reference: Samples, times: Array, values: Array) -> tuple[tuple[float, float], tuple[float, float]]:
-    """How much later than ``reference`` (one column) the ``values`` at ``times`` [s] are in the middle of
-    their times [s], and how much later yet every minute [s/min]; and the standard deviations. A scale between
-    both is fitted along. Raises CalibrationError if nothing changes."""
-    if len(times) < 20 or float(np.std(values)) < 0.1:
-        raise CalibrationError(
-            f"the speed hardly changed over {len(times)} positions with a fix in the log, so that nothing "
-            "tells when it did; at least 20, of starts and stops, were expected"
-        )
-    minutes = (times - times.mean()) / 60.0
+def lateness(drive: Drive, fixes: Samples) -> tuple[Array, Array, Array]:
+    """Of every straight pass from rest to rest, shape (n,) each: when [min], how much later than described
+    positions are [s], and the weight of that: the sum of squared speeds at its fixes [m^2/s^2].
 
-    def residuals(x: Array) -> Array:
-        later = 0.1 * ((x[0] - 1.0) + (x[1] - 1.0) * minutes)
-        return np.asarray(x[2] * reference.at(times - later, 0) - values)
+    Between the positions at rest the motor's revolutions say how far the car was when; a position lags by its
+    speed times its lateness, and the pass's own length is the scale. Raises SignalError."""
+    place = next(s.layout for s in drive.spec.sensors if s.name == "gnss")["position_world"]
+    found = []
+    for one in straight_passes(drive, fixes):
+        seen = (fixes.time_s > one.time_s[0]) & (fixes.time_s < one.time_s[-1])
+        if one.distance < LEAST_METRES or seen.sum() < FEWEST_FIXES:
+            continue
+        times = fixes.time_s[seen]
+        way = (fixes.values[seen, place][:, :2] - one.here) @ (one.there - one.here) / one.distance
+        driven = one.distance * one.turns / one.turns[-1]
+        late = 0.0
+        for _ in range(ITERATIONS):
+            there, after = (np.interp(times - late + dt, one.time_s, driven) for dt in (0.0, STEP_S))
+            speed = (after - there) / STEP_S
+            late += float(speed @ (there - way)) / float(speed @ speed)
+        found.append((times.mean() / 60.0, late, float(speed @ speed)))
+    when, late_s, weight = np.array(found).reshape(-1, 3).T
+    return when, late_s, weight
 
-    # From 1 on, so that differences are of milliseconds and not relative to nothing.
-    fit = least_squares(residuals, np.ones(3), diff_step=[0.05, 0.02, 0.01])
-    variance = float(fit.fun @ fit.fun) / (len(times) - 3)
-    sigmas = 0.1 * np.sqrt(variance * np.diag(np.linalg.inv(fit.jac.T @ fit.jac)))
-    late, drift = (0.1 * (fit.x[:2] - 1.0)).tolist()
-    return (late, drift), (float(sigmas[0]), float(sigmas[1]))
+
+def drifting(when: Array, late: Array, weight: Array) -> tuple[tuple[float, float], tuple[float, float]]:
+    """By weighted least squares how late positions are in the middle of the drive [s], and how much later
+    every minute [s/min]; and the standard deviations that make normal intervals as wide as Student's."""
+    design = np.stack((np.ones(len(when)), when - np.average(when, weights=weight)), axis=-1)
+    inverse = np.linalg.inv(design.T @ (weight[:, None] * design))
+    found = inverse @ (design.T @ (weight * late))
+    left = late - design @ found
+    freedom = len(late) - 2
+    wide = float(student.ppf(0.975, freedom)) / 1.959964
+    sigmas = wide * np.sqrt(float(weight @ left**2) / freedom * np.diag(inverse))
+    return (float(found[0]), float(found[1])), (float(sigmas[0]), float(sigmas[1]))

@@ -19,9 +19,8 @@ from calibration.drive import Drive
 from calibration.entry import Check, Finding, Quantity
 from calibration.fixes import fixes_of
 from calibration.manoeuvre import Leg, stand
-from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
-from calibration.signal_checks import require_unclipped
-from calibration.stretches import stretches
+from calibration.procedure import CalibrationError, Estimate, Panel, Series
+from calibration.straight import straight_passes
 from robot.spec import RobotSpec
 
 PASSES = ((0.8, -0.6), (1.4, -0.7), (2.2, -0.5))
@@ -36,15 +35,11 @@ HELD, OTHER_SPEED = 0.8, 1.08
 another: passes at one speed differ by less."""
 REST_S = 2.5
 """Between passes, braking not counted [s]: the suspension, and fifteen position fixes."""
-SETTLED_S = 0.8
-"""Of a rest is not used [s]: the car still nods, and fixes are 0.06 s late."""
 FEWEST = 3
 """Passes in each direction without which nothing is said."""
 MOST_ERROR = 0.01
 """Accepted: of a distance [1] (reference, Speed: +-1 %)."""
 LEAST_R2 = 0.999
-MOST_BEND = 0.35
-"""A pass whose heading changes by more [rad] was not straight."""
 
 
 @dataclass(frozen=True)
@@ -180,47 +175,18 @@ def slope(passes: Sequence[Pass]) -> tuple[float, float, float]:
 
 
 def passes_of(drive: Drive) -> list[Pass]:
-    """Every straight stretch of a drive from rest to rest. Raises SignalError."""
-    spec = drive.spec
-    motor, fixes = drive.sensor("drive"), fixes_of(drive)
-    layout = next(s.layout for s in spec.sensors if s.name == "gnss")
-    place = layout["position_world"]
-    erpm = motor.values[:, next(s.layout for s in spec.sensors if s.name == "drive").index("erpm")]
-    heading = np.interp(motor.time_s, drive.time_s, np.unwrap(drive.state("heading")))
-    require_unclipped("the motor's speed", erpm)
-    moving = stretches(erpm)
-    rests = [0.0, *(motor.time_s[end] for _, end in moving)]
-    ends = [*(motor.time_s[start] for start, _ in moving), motor.time_s[-1]]
-    found = []
-    for number, (start, end) in enumerate(moving):
-        before = _rest(fixes.time_s, rests[number], ends[number])
-        after = _rest(fixes.time_s, rests[number + 1], ends[number + 1])
-        if before.sum() < 5 or after.sum() < 5:
+    """Every straight stretch of a drive from rest to rest that is long enough. Raises SignalError."""
+    spec, found = drive.spec, []
+    for one in straight_passes(drive, fixes_of(drive)):
+        if one.distance < LEAST_METRES:
             continue
-        here, there = (fixes.values[some, place].mean(axis=0) for some in (before, after))
-        span = slice(start - 1, end + 2)
-        time, turned = motor.time_s[span], heading[span]
-        if (
-            np.ptp(turned) > MOST_BEND
-            or not drive.free[(drive.time_s > time[0]) & (drive.time_s < time[-1])].all()
-        ):
-            continue
-        distance = float(np.hypot(*(there - here)[:2]))
-        if distance < LEAST_METRES:
-            continue
-        way = math.copysign(1.0, float(erpm[span].sum()))
-        # Along the chord: the mean direction of motion, by revolutions.
-        chord = float(np.average(turned, weights=np.abs(erpm[span])))
-        turns = float(np.trapezoid(erpm[span] * np.cos(turned - chord), time)) / 60.0
+        way = math.copysign(1.0, one.turns[-1])
         # Fixes share an error that wanders: what is left of it after the pass, and white noise.
-        wandered = 1.0 - math.exp(-(time[-1] - time[0] + REST_S) / spec.scalar("gnss_noise_time"))
+        lasted = float(one.time_s[-1] - one.time_s[0])
+        wandered = 1.0 - math.exp(-(lasted + REST_S) / spec.scalar("gnss_noise_time"))
         slow = 2.0 * spec.scalar("gnss_noise") ** 2 * wandered
-        white = spec.scalar("gnss_white_noise") ** 2 * (1.0 / before.sum() + 1.0 / after.sum())
-        speed = float(np.quantile(np.abs(erpm[span]), HELD)) / spec.scalar("erpm_per_speed")
-        found.append(Pass(way * distance, math.sqrt(slow + white), turns, way * speed))
+        white = spec.scalar("gnss_white_noise") ** 2 * sum(1.0 / count for count in one.fixes)
+        speed = float(np.quantile(np.abs(one.erpm), HELD)) / spec.scalar("erpm_per_speed")
+        sigma = math.sqrt(slow + white)
+        found.append(Pass(way * one.distance, sigma, float(one.turns[-1]), way * speed))
     return found
-
-
-def _rest(times: Array, start_s: float, end_s: float) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which fixes were taken while the car stood and was settled."""
-    return np.asarray((times > start_s + SETTLED_S) & (times < end_s))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from measured_drive import straight_drive
 
-from calibration.clock import WAIT_S, ClockProcedure, shift
+from calibration.clock import WAIT_S, ClockProcedure
 from calibration.drive import Drive, Samples
 from calibration.procedure import CalibrationError
 from robot.spec import load_spec
@@ -30,14 +30,10 @@ def drive(
     ``drift`` [s/s]."""
     rng = np.random.default_rng(seed)
     half = [(1.8, 1.6), (-0.7, 1.6)] * 6
-    made = straight_drive(SPEC, 4614.0, [*half, (0.0, wait_s), *half], rng, rest_s=1.3)
+    made = straight_drive(SPEC, 4614.0, [*half, (0.0, wait_s), *half], rng, rest_s=1.6)
     true = made.sent_to("speed")
     fixes = made.sensors["gnss"].time_s
-    values = made.sensors["gnss"].values.copy()
-    speed, heading = np.interp(fixes, made.time_s, true), made.state("heading")[0]
-    values[:, 3:5] = np.outer(speed, [np.cos(heading), np.sin(heading)])
-    values[:, 3:5] += 0.05 * rng.standard_normal((len(fixes), 2))
-    stamped = Samples(fixes + late_s + drift * fixes, values)
+    stamped = Samples(fixes + late_s + drift * fixes, made.sensors["gnss"].values)
     sent = np.stack((np.interp(made.time_s + start_s, made.time_s, true), 0 * true), axis=-1)
     times = made.time_s + jitter_s * rng.random(len(made.time_s))
     sensors = {**made.sensors, "gnss": stamped}
@@ -88,5 +84,9 @@ def test_a_log_in_which_nothing_starts_is_refused() -> None:
     still = straight_drive(SPEC, 4614.0, [(1.0, 12.0)], np.random.default_rng(0))
     with pytest.raises(CalibrationError, match="starts from rest in the log; at least 10"):
         CLOCK.estimate([still])
-    with pytest.raises(CalibrationError, match="hardly changed"):
-        shift(Samples(np.arange(50.0), np.ones((50, 1))), np.arange(50.0), np.ones(50))
+    made = drive(wait_s=0.0)
+    lost = made.sensors["gnss"].values.copy()
+    lost[:, next(s.layout for s in SPEC.sensors if s.name == "gnss").index("fix_type")] = 0.0
+    nowhere = replace(made, sensors={**made.sensors, "gnss": Samples(made.sensors["gnss"].time_s, lost)})
+    with pytest.raises(CalibrationError, match="is there a position fix"):
+        CLOCK.estimate([nowhere])
