@@ -116,10 +116,11 @@ def frozen(fit: Fit) -> tuple[str, ...]:
     remaining = fit.resolved.remaining()
     for row, p in enumerate(fit.parameters):
         low, high = fit.interval(row)
+        within = f"{p.name}: 95 % in {low:.4g} to {high:.4g} {p.unit}"
         if remaining[row] > TOLD:
-            found.append(f"{p.name}: held at {p.value:.4g} {p.unit}, 95 % in {low:.4g} to {high:.4g}")
+            found.append(f"{within}, hardly more than was known before")
         elif not p.offset and (high - low) / 2 > MOST_HALF_WIDTH * abs(p.value):
-            found.append(f"{p.name}: 95 % in {low:.4g} to {high:.4g} {p.unit}, too wide to rely on")
+            found.append(f"{within}, too wide to rely on")
     return tuple(found)
 
 
