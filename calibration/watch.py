@@ -14,6 +14,7 @@ import numpy as np
 
 from calibration.drive import Drive, Samples
 from calibration.entry import with_unit
+from calibration.fixes import fixes_of
 from calibration.steering import Weave
 from sim.plant import Array
 
@@ -91,8 +92,10 @@ def _steering(drive: Drive) -> list[Watched]:
 
 def _speed(drive: Drive) -> list[Watched]:
     spec = drive.spec
-    fixes, motor = drive.sensors.get("gnss"), drive.sensors["drive"]
-    if fixes is None or len(fixes.time_s) < FEWEST // 10:
+    if "gnss" not in drive.sensors or len(drive.sensors["gnss"].time_s) < FEWEST // 10:
+        return []
+    fixes, motor = fixes_of(drive), drive.sensors["drive"]
+    if len(fixes.time_s) < FEWEST // 10:
         return []
     layouts = {s.name: s.layout for s in spec.sensors}
     seen = np.hypot(*fixes.values[:, layouts["gnss"]["velocity_world"]][:, :2].T)

@@ -15,6 +15,8 @@ from calibration.watch import Watched, watch
 from robot.spec import load_spec
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
+RECEIVER = next(s.layout for s in SPEC.sensors if s.name == "gnss")
+FIX_TYPE = RECEIVER.index("fix_type")
 LEGS = tuple(Leg("weave", 1.0, 1.5, side * 0.2) for side in (1, -1) for _ in range(2)) * 6
 
 
@@ -25,8 +27,9 @@ def drive(true: Linkage, speed_scale: float = 1.0) -> Drive:
     made.states[:, SPEC.state_layout.index("gyro_bias")] = 0.007
     motor = made.sensors["drive"]
     fixes = np.arange(0.0, motor.time_s[-1], 0.1)
-    values = np.zeros((len(fixes), next(s.layout.size for s in SPEC.sensors if s.name == "gnss")))
+    values = np.zeros((len(fixes), RECEIVER.size))
     speed = np.interp(fixes, motor.time_s, motor.values[:, 0]) / SPEC.scalar("erpm_per_speed")
+    values[:, FIX_TYPE] = 3.0
     values[:, 3] = speed_scale * speed + 0.05 * rng.standard_normal(len(fixes))
     return replace(made, sensors={**made.sensors, "gnss": Samples(fixes, values)})
 
@@ -59,3 +62,14 @@ def test_what_is_watched_is_told_with_all_its_digits() -> None:
         "speed scale off by +0.02 ± 0.011 (0.05 is tolerated)"
     )
     assert "± 0.0021 rad" in Watched("steering centre", "rad", 0.01, 0.0021, 0.02, "steering").words()
+
+
+def test_what_a_receiver_says_without_a_fix_is_no_drift() -> None:
+    made = drive(Linkage(-1.2135, 0.5304))
+    fixes = made.sensors["gnss"]
+    lost = fixes.values.copy()
+    lost[::2, FIX_TYPE], lost[::2, 3] = 0.0, 0.0
+    half = replace(made, sensors={**made.sensors, "gnss": Samples(fixes.time_s, lost)})
+    assert abs(told(half)["speed scale"].off) < 0.02
+    lost[:, FIX_TYPE] = 0.0
+    assert "speed scale" not in told(half)
