@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from launch.calibrated import expired
+from launch.conditions import conditions_now
 from launch.manifest import Setup
 from launch.session import Session
 from robot.admission import objections, require_ours
@@ -24,6 +25,7 @@ from robot.deployed import Deployments
 from robot.errors import BundleError, ContractMismatchError, PolicyError
 from robot.frame_file import write_atomically
 from robot.plain_data import sha256
+from robot.practice.course import Course
 from robot.signing import load_trusted
 from robot.spec import RobotSpec
 
@@ -72,13 +74,27 @@ class Installed:
     path: Path
     since: str
 
-    def clearance(self, spec: RobotSpec, now: datetime.datetime, course: str) -> Clearance:
-        """For driving on ``course``."""
-        against = objections(self.bundle, spec.calibration_hash(), now, course, self.since)
+    def clearance(self, spec: RobotSpec, now: datetime.datetime, course: Course | None) -> Clearance:
+        """For driving on ``course`` (None: not known yet)."""
+        against = against_driving(self.bundle, spec, now, course, self.since)
         against += expired(spec, now)
         return Clearance(
             f"the deployed policy (version {self.bundle.manifest.version})", against, bundle=self.path
         )
+
+
+def against_driving(
+    bundle: Bundle,
+    spec: RobotSpec,
+    now: datetime.datetime,
+    course: Course | None = None,
+    installed: str = "",
+) -> tuple[str, ...]:
+    """Why the robot may not drive a bundle that is ours; nothing if it may. ``course``: where (None: not
+    known yet); ``installed``: when the bundle was."""
+    here = conditions_now(bundle.content.report, spec, course)
+    name = "" if course is None else course.name
+    return objections(bundle, spec.calibration_hash(), here, now, name, installed)
 
 
 def deployed(spec: RobotSpec, folder: Path, keys: Path) -> Installed:
@@ -97,7 +113,7 @@ def deployed(spec: RobotSpec, folder: Path, keys: Path) -> Installed:
 
 
 def of_file(
-    policy: Path, spec: RobotSpec, folder: Path, keys: Path, now: datetime.datetime, course: str
+    policy: Path, spec: RobotSpec, folder: Path, keys: Path, now: datetime.datetime, course: Course
 ) -> Clearance:
     """The policy in an ONNX file: the deployed one, if it is the same to the last byte."""
     alone = Clearance(f"policy {policy.name}", (UNVALIDATED,), file=policy)
@@ -126,7 +142,7 @@ def verified(session: Session) -> Path:
     bundle = read_bundle(Path(setup.bundle))
     require_ours(bundle, session.spec, load_trusted(Path(setup.trusted)), session.contract)
     now = datetime.datetime.now(datetime.UTC)
-    against = objections(bundle, manifest.calibration_hash, now, manifest.course_name)
+    against = against_driving(bundle, session.spec, now, session.course)
     against += expired(session.spec, now)
     Clearance(f"bundle {bundle.manifest.version}", against).require(manifest.twin, setup.bench_override)
     path = session.directory / ONNX

@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 
 from launch.calibrated import calibrated_spec
-from launch.clearance import require_loadable
+from launch.clearance import against_driving, require_loadable
 from launch.options.deploy import DeployOptions
 from launch.running import require_standing_by
-from robot.admission import objections, require_ours
+from robot.admission import require_ours
 from robot.bundle import Bundle, read_bytes, unpack
 from robot.clock import MonotonicClock
 from robot.deployed import Deployments
@@ -71,7 +71,7 @@ def _admit(bundle: Bundle, spec: RobotSpec, keys: Path, now: datetime.datetime, 
     """Raise BundleError or ContractMismatchError for a bundle that would not drive today. ``what`` it was to
     be."""
     require_ours(bundle, spec, load_trusted(keys))
-    against = objections(bundle, spec.calibration_hash(), now)
+    against = against_driving(bundle, spec, now)
     if against:
         raise BundleError(
             f"version {bundle.manifest.version} may not drive {spec.name} and was not {what}: "
@@ -102,7 +102,7 @@ def show(folder: Deployments, spec: RobotSpec, keys: Path, now: datetime.datetim
             }
             require_ours(bundle, spec, load_trusted(keys))
             installed = state.installed if role == "drives" else ""
-            row["objections"] = objections(bundle, spec.calibration_hash(), now, installed=installed)
+            row["objections"] = against_driving(bundle, spec, now, installed=installed)
         except SandlotError as error:
             row["objections"] = (str(error),)
         listed.append(row)

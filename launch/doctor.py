@@ -73,7 +73,7 @@ def examine(options: DoctorOptions) -> Iterator[Finding]:
     """All findings, most fundamental first."""
     yield from interpreter()
     yield from packages()
-    spec, contract = None, None
+    spec, course, contract = None, None, None
     try:
         spec = calibrated_spec(options.robot)
         course = load_course(catalogue.find("courses", options.course))
@@ -87,7 +87,7 @@ def examine(options: DoctorOptions) -> Iterator[Finding]:
         yield from people.enable(spec, options.twin)
         yield from people.estops(spec, options.twin)
         yield from people.proof(spec)
-        yield from deployed.policy(spec, options.deployed, options.keys, options.course)
+        yield from deployed.policy(spec, options.deployed, options.keys, course)
     yield from realtime()
     yield from clocks()
     if spec is not None:

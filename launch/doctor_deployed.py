@@ -10,13 +10,14 @@ from launch.clearance import deployed
 from launch.finding import Finding
 from robot.deployed import Deployments
 from robot.errors import SandlotError
+from robot.practice.course import Course
 from robot.spec import RobotSpec
 
 SOON = datetime.timedelta(days=7)
 """An expiry this near is worth a warning."""
 
 
-def policy(spec: RobotSpec, folder: Path, keys: Path, course: str) -> Iterator[Finding]:
+def policy(spec: RobotSpec, folder: Path, keys: Path, course: Course | None) -> Iterator[Finding]:
     """Whether the deployed policy may drive, here and now, and for how long."""
     now = datetime.datetime.now(datetime.UTC)
     try:

@@ -169,7 +169,7 @@ def _cleared(setup: Setup, options: PracticeOptions | OnboardOptions) -> Setup:
     from launch.clearance import of_file
 
     spec = calibrated_spec(options.robot)
-    course = load_course(catalogue.find("courses", options.course)).name
+    course = load_course(catalogue.find("courses", options.course))
     now = datetime.datetime.now(datetime.UTC)
     cleared = of_file(Path(setup.policy), spec, options.deployed, options.keys, now, course)
     if warning := cleared.require(twin=False, bench_override=setup.bench_override):

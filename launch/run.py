@@ -79,14 +79,14 @@ def clear(options: RunOptions, spec: RobotSpec) -> tuple[Clearance, str]:
         course = load_course(catalogue.find("courses", chosen))
         contract = contract_of(spec, make_task(spec, course))
         require_ours(bundle, spec, load_trusted(options.keys.expanduser()), contract)
-        cleared = installed.clearance(spec, now, course.name)
+        cleared = installed.clearance(spec, now, course)
         policy = bundle.content.policy
     else:
         chosen = options.course or COURSE
         path = policy_of(options.policy)
         course = load_course(catalogue.find("courses", chosen))
         contract = contract_of(spec, make_task(spec, course))
-        cleared = of_file(path.resolve(), spec, options.deployed, options.keys, now, course.name)
+        cleared = of_file(path.resolve(), spec, options.deployed, options.keys, now, course)
         policy = path.read_bytes()
     require_loadable(policy, contract, cleared.file.name if cleared.file else "policy.onnx")
     return cleared, chosen

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from launch.bundle import policy_of
+from launch.conditions import conditions
 from launch.crosschecks import TwinAndRobot, logs_of
 from launch.episode_logs import save_worst
 from launch.episodes import course_setting
@@ -129,6 +130,7 @@ def report_of(findings: Findings, setting: Setting, plan: Plan, digest: str) -> 
         episodes=plan.episodes,
         seed=plan.seed,
         gates=tuple(findings.gates),
+        conditions=conditions(setting.spec, setting.course, setting.world),
         course=setting.course.name,
         world=setting.world.name,
     )

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from typing import Any
 
 from robot.bundle import Bundle, parse_time
 from robot.contract import TaskContract, require_same
 from robot.errors import BundleError, ContractMismatchError
-from robot.plain_data import differences
+from robot.plain_data import differences, first
 from robot.spec import RobotSpec
 from robot.validation_report import ValidationReport
 
@@ -43,19 +44,22 @@ def require_ours(
         require_same(contract, bundle.content.contract, f"bundle {manifest.version}")
     lines = differences(spec.contract(), bundle.content.contract.robot)
     if lines:
-        shown = "; ".join(lines[:5]) + (f"; and {len(lines) - 5} more" if len(lines) > 5 else "")
-        raise ContractMismatchError(f"bundle {manifest.version} was made for another contract: {shown}")
+        raise ContractMismatchError(
+            f"bundle {manifest.version} was made for another contract: {first(lines)}"
+        )
 
 
 def objections(
     bundle: Bundle,
     calibration_hash: str,
+    conditions: Mapping[str, Any],
     now: datetime.datetime,
     course: str = "",
     installed: str = "",
 ) -> tuple[str, ...]:
     """Why the policy may not drive although it is ours; nothing if it may. Each is a sentence that says what
-    to do. ``course``: where it would drive (empty: not known yet). ``installed``: when the bundle was."""
+    to do. ``conditions``: what of the report's is known here, as it is now. ``course``: where it would drive
+    (empty: not known yet). ``installed``: when the bundle was."""
     content = bundle.content
     found = [*_clock(bundle, now, installed)]
     found += [_failed(report) for report in (content.report, content.smoke) if report and report.failed()]
@@ -70,7 +74,17 @@ def objections(
     validated = content.report.course
     if course and validated and course != validated:
         found.append(f"it was validated on course {validated!r}, not on {course!r}; validate it there")
+    else:
+        found += _changed(content.report, conditions)
     return tuple(found)
+
+
+def _changed(report: ValidationReport, conditions: Mapping[str, Any]) -> list[str]:
+    then = {name: report.conditions[name] for name in conditions if name in report.conditions}
+    lines = differences(conditions, then, words=("here", "there"))
+    if not lines:
+        return []
+    return [f"it was validated under other conditions ({first(lines)}); validate it with the full gate here"]
 
 
 def _clock(bundle: Bundle, now: datetime.datetime, installed: str) -> list[str]:

@@ -10,7 +10,7 @@ import msgspec
 from robot.contract import TaskContract
 from robot.errors import BundleError
 from robot.layout import Struct
-from robot.plain_data import sha256
+from robot.plain_data import differences, first, sha256
 from robot.validation_report import ValidationReport
 
 
@@ -62,6 +62,12 @@ class Content:
             raise BundleError(
                 f"the full gate drove course {tried[0][0]!r} in world {tried[0][1]!r}, the smoke gate "
                 f"{tried[-1][0]!r} in {tried[-1][1]!r}; validate both on the same one"
+            )
+        words, newest = ("the smoke gate", "the full gate"), self.newest
+        if lines := differences(newest.conditions, self.report.conditions, words=words):
+            raise BundleError(
+                f"more than measured values changed between the gates ({first(lines)}); the full gate is "
+                "needed again: sandlot validate --gate full"
             )
         found, contract_hash = sha256(self.policy), self.contract.hash()
         for report in (self.report, self.smoke):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -29,26 +29,41 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def differences(ours: Any, theirs: Any, path: str = "") -> list[str]:
-    """Every leaf where two pieces of plain data differ, one readable line each."""
+def differences(
+    ours: Any, theirs: Any, path: str = "", words: tuple[str, str] = ("ours", "theirs")
+) -> list[str]:
+    """Every leaf where two pieces of plain data differ, one readable line each. ``words``: for the two."""
+    us, them = words
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         lines = []
         for key in sorted(set(ours) | set(theirs)):
             where = f"{path}.{key}" if path else str(key)
             if key not in ours:
-                lines.append(f"{where}: only theirs has it ({theirs[key]!r})")
+                lines.append(f"{where}: only {them} has it ({theirs[key]!r})")
             elif key not in theirs:
-                lines.append(f"{where}: only ours has it ({ours[key]!r})")
+                lines.append(f"{where}: only {us} has it ({ours[key]!r})")
             else:
-                lines += differences(ours[key], theirs[key], where)
+                lines += differences(ours[key], theirs[key], where, words)
         return lines
     if isinstance(ours, list | tuple) and isinstance(theirs, list | tuple):
-        lines = [] if len(ours) == len(theirs) else [f"{path}: ours has {len(ours)}, theirs {len(theirs)}"]
+        lines = [] if len(ours) == len(theirs) else [f"{path}: {us} has {len(ours)}, {them} {len(theirs)}"]
         for i, (a, b) in enumerate(zip(ours, theirs, strict=False)):
             name = a.get("name", i) if isinstance(a, Mapping) else i
-            lines += differences(a, b, f"{path}[{name}]")
+            lines += differences(a, b, f"{path}[{name}]", words)
         return lines
-    return [] if ours == theirs else [f"{path}: ours {ours!r}, theirs {theirs!r}"]
+    return [] if ours == theirs else [f"{path}: {us} {ours!r}, {them} {theirs!r}"]
+
+
+def first(lines: Sequence[str], most: int = 5) -> str:
+    """In one line: the first of them, and how many more there are."""
+    return "; ".join(lines[:most]) + (f"; and {len(lines) - most} more" if len(lines) > most else "")
+
+
+def without(plain: Any, keys: Collection[str]) -> Any:
+    """Plain data less every table's entries of these names."""
+    if isinstance(plain, Mapping):
+        return {key: without(value, keys) for key, value in plain.items() if key not in keys}
+    return [without(value, keys) for value in plain] if isinstance(plain, list | tuple) else plain
 
 
 def merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

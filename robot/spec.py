@@ -19,7 +19,7 @@ from robot.camera_spec import Camera, check_cameras
 from robot.errors import SpecError, nearest
 from robot.layout import Field, Layout, Struct
 from robot.people_spec import Enable, Estop, check_people
-from robot.plain_data import decode_struct, digest, merge
+from robot.plain_data import decode_struct, digest, merge, without
 from robot.safety_spec import Safety, Site, StopBehaviour, check_safety
 from robot.teleop_spec import Teleop, check_teleop
 
@@ -237,6 +237,23 @@ class RobotSpec(Struct):
             }
         )
         return contract | {"actuators": actuators, "sensors": sensors}
+
+    def conditions(self) -> dict[str, Any]:
+        """What a validation's verdict holds for beside the contract and the measured values, as plain data:
+        how the robot is kept and stopped, what counts as a failure, and what is asked of its policies. Less
+        the reasons, and less the site, which is the course's."""
+        safety, practice = self.safety, self.practice
+        if safety.fence is not None:
+            fence = msgspec.structs.replace(safety.fence, site=Site())
+            safety = msgspec.structs.replace(safety, fence=fence)
+        judged = ("stuck_seconds", "stuck_metres", "crash_g", "flip_cosine")
+        plain = {
+            "safety": safety,
+            "stop": self.stop,
+            "practice": {name: getattr(practice, name) for name in judged},
+            "targets": {name: target.value for name, target in self.targets.items()},
+        }
+        return dict(without(msgspec.to_builtins(plain), ("reason", "source")))
 
     def calibration_hash(self) -> str:
         return digest({name: msgspec.to_builtins(c.value) for name, c in self.calibration.items()})

@@ -1,11 +1,12 @@
 """What the twin found out about a policy: plain data that the robot reads without the twin.
 
-A report is of one policy file under one contract and one calibration, and says so by their hashes.
+A report is of one policy file under one contract and one calibration, and says so by their hashes; and of the
+conditions it was tried under, which it holds in full, so that what differs can be told.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -40,7 +41,8 @@ class GateResult(Struct):
 class ValidationReport(Struct):
     """``policy_sha256``: of the ONNX file's bytes. ``gate``: how much was tried; ``full`` is what a robot
     asks for, ``smoke`` is enough once only the measured values have changed since. ``created``: UTC, ISO
-    8601. ``course``, ``world``: the line it drove and the walls it drove between (empty: any)."""
+    8601. ``conditions``: what else the verdict holds for, as plain data (``launch.conditions``). ``course``,
+    ``world``: the line it drove and the walls it drove between (empty: any)."""
 
     policy_sha256: str
     contract_hash: str
@@ -54,6 +56,7 @@ class ValidationReport(Struct):
     episodes: int
     seed: int
     gates: tuple[GateResult, ...]
+    conditions: dict[str, Any]
     course: str = ""
     world: str = ""
     schema: int = 1

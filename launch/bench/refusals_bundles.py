@@ -81,6 +81,6 @@ class BundleDesk:
         self._install(data)
         bundle, now = unpack(data), datetime.datetime.now(datetime.UTC)
         require_ours(bundle, self._spec, load_trusted(self._folder))
-        against = objections(bundle, self._spec.calibration_hash(), now, OTHER_COURSE)
+        against = objections(bundle, self._spec.calibration_hash(), {}, now, OTHER_COURSE)
         if against:
             raise BundleError("; ".join(against))

@@ -38,16 +38,15 @@ def changed(spec: RobotSpec, file: str | None, settings: Sequence[str]) -> tuple
             raise SpecError(f"--set {setting!r}: expected PATH=VALUE, such as safety.arming_s=1.0")
         _put(plain, path.strip(), _value(text.strip()), f"--set {setting!r}")
     new = decode_struct(plain, RobotSpec, "the changed description")
-    lines = differences(_plain(new), _plain(spec))
-    return new, [line.replace("ours", "now").replace("theirs", "logged") for line in lines]
+    return new, differences(_plain(new), _plain(spec), words=("now", "logged"))
 
 
 def _laid_over(spec: RobotSpec, file: str) -> dict[str, Any]:
     path = catalogue.find("robots", file)
     other = load_spec(path)
-    lines = differences(other.contract(), spec.contract())
+    lines = differences(other.contract(), spec.contract(), words=("file", "log"))
     if lines:
-        shown = "\n  ".join(line.replace("ours", "file").replace("theirs", "log") for line in lines[:10])
+        shown = "\n  ".join(lines[:10])
         raise SandlotError(f"{path} describes another robot than the log does:\n  {shown}")
     plain, logged = _plain(other), _plain(spec)
     # Who enables is the session's choice (a simulated operator on the twin), and so is where it may drive.

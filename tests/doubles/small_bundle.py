@@ -47,6 +47,7 @@ def report(**changes: object) -> ValidationReport:
                 name="G3", verdict="pass", rule="success, lower bound >= 0.95", measured=0.9925, limit=0.95
             ),
         ),
+        conditions=SPEC.conditions(),
     )
     return msgspec.structs.replace(passed, **changes)
 

@@ -19,8 +19,9 @@ from small_bundle import failed_report, report
 
 from launch import cli, keys
 from launch.bundle import bundle, duration
-from launch.catalogue import find
+from launch.catalogue import FOLDERS, find
 from launch.clearance import verified
+from launch.conditions import conditions
 from launch.conduct import plans
 from launch.deploy import deploy
 from launch.doctor_deployed import policy as policy_findings
@@ -48,21 +49,25 @@ from robot.messages import SafetyState, state_dtype
 from robot.plain_data import sha256
 from robot.practice.course import load_course
 from robot.signing import load_signing_key, load_signing_public, make_signing_key, trust_signer
-from robot.spec import load_spec
+from robot.spec import Target, load_spec
 from robot.validation_report import ValidationReport
+from sim.world import load_world
 
 # A robot's sessions are looked for on the whole machine: these tests are in each other's way.
 pytestmark = pytest.mark.xdist_group("robot_sessions")
 
 SPEC = load_spec(find("robots", "racer"))
-CONTRACT = contract_of(SPEC, make_task(SPEC, load_course(find("courses", "oval"))))
+COURSE = load_course(find("courses", "oval"))
+CONTRACT = contract_of(SPEC, make_task(SPEC, COURSE))
+CONDITIONS = conditions(SPEC, COURSE, load_world(find("worlds", "oval")))
 POLICY = line_follower(CONTRACT, 3.5, SPEC.calibration_hash())
 SLOWER = line_follower(CONTRACT, 1.5, SPEC.calibration_hash(), version=2)
 DAY = datetime.timedelta(days=1)
 
 
 def reported(policy: bytes = POLICY, **changes: object) -> ValidationReport:
-    of_ours = {"policy_sha256": sha256(policy), "contract_hash": CONTRACT.hash(), "course": "oval"}
+    of_ours = {"policy_sha256": sha256(policy), "contract_hash": CONTRACT.hash(), "conditions": CONDITIONS}
+    of_ours |= {"course": "oval", "world": "oval"}
     return report(**(of_ours | changes))
 
 
@@ -228,6 +233,49 @@ def test_a_new_calibration_needs_the_smoke_gate_and_no_more(desk: Desk) -> None:
     assert desk.installed.state().current == 2
 
 
+@pytest.mark.parametrize(
+    ("kind", "was", "other", "expected"),
+    [
+        (
+            "robots",
+            "upper = 150.0",
+            "upper = 15.0",
+            r"safety.limits\[severe impact\].upper: here 15.0, there",
+        ),
+        (
+            "robots",
+            "tail_share = { value = 0.7",
+            "tail_share = { value = 0.6",
+            "targets.tail_share: here 0.6",
+        ),
+        ("robots", "crash_g = ", "crash_g = 0.1 # ", "practice.crash_g: here 0.1"),
+        ("courses", "corridor_metres = 0.5", "corridor_metres = 0.3", "course.options.corridor_metres"),
+        ("worlds", "half_width = ", "half_width = 0.1 # ", "world.half_width: here 0.1, there 0.75"),
+        ("robots", 'reason = "beyond an ordinary bump', 'reason = "harder than a bump', ""),
+    ],
+)
+def test_a_report_holds_for_the_conditions_it_was_tried_under(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, kind: str, was: str, other: str, expected: str
+) -> None:
+    """Names are the same; what else the robot, the course or the room is differs since."""
+    names = ("oval", "racer")[kind == "robots"]
+    text = find(kind, names).read_text()
+    assert was in text
+    desk.file(f"{names}.toml", text.replace(was, other, 1).encode())
+    robot = None
+    one = str(desk.bundle(1))
+    if kind == "robots":
+        robot = str(desk.folder / "racer.toml")
+    else:
+        monkeypatch.setitem(FOLDERS, kind, desk.folder)
+    if not expected:
+        desk.deploy(one, robot=robot)
+        return
+    with pytest.raises(BundleError, match=rf"other conditions \({expected}.*with the full gate here"):
+        desk.deploy(one, robot=robot)
+    assert desk.installed.state().current == 0
+
+
 def test_nobody_goes_back_to_what_may_not_drive(desk: Desk) -> None:
     desk.deploy(str(desk.bundle(1)))
     desk.deploy(str(desk.bundle(2, SLOWER)))
@@ -258,11 +306,19 @@ def test_both_gates_are_of_one_course(desk: Desk) -> None:
         desk.bundle(1, POLICY, reported(), smoke)
 
 
+def test_the_smoke_gate_is_for_measured_values_only(desk: Desk) -> None:
+    targets = SPEC.targets | {"tail_share": Target(0.1, "just so")}
+    loose = msgspec.structs.replace(SPEC, targets=targets).conditions()
+    smoke = reported(gate="smoke", conditions=CONDITIONS | loose)
+    with pytest.raises(BundleError, match=r"\(targets.tail_share: the smoke gate 0.1, the full gate 0.7\)"):
+        desk.bundle(1, POLICY, reported(), smoke)
+
+
 def test_the_doctor_says_whether_it_may_drive(desk: Desk) -> None:
     def told(robot: str = "racer") -> list[tuple[str, str]]:
         return [
             (f.status, f.text)
-            for f in policy_findings(load_spec(find("robots", robot)), desk.deployed, desk.keys, "oval")
+            for f in policy_findings(load_spec(find("robots", robot)), desk.deployed, desk.keys, COURSE)
         ]
 
     assert told()[0][0] == "skipped"

@@ -30,7 +30,7 @@ def test_a_validated_bundle_of_a_trusted_maker_may_drive() -> None:
     require_ours(bundle, SPEC, TRUSTED)
     require_ours(bundle, SPEC, TRUSTED, CONTRACT)
     for now in (NOW - CLOCK_SLACK, NOW, LATER - SECOND):
-        assert objections(bundle, CALIBRATION, now, "oval", bundle.manifest.created) == ()
+        assert objections(bundle, CALIBRATION, SPEC.conditions(), now, "oval", bundle.manifest.created) == ()
 
 
 def test_only_a_trusted_makers_bundle_is_ours() -> None:
@@ -74,19 +74,37 @@ SMOKED = {"smoke": report(gate="smoke", calibration_hash="ab" * 32)}
 def test_what_is_not_validated_is_objected_to(
     changes: dict[str, object], now: datetime.datetime, calibration: str, course: str, expected: str
 ) -> None:
-    (told,) = objections(unpack(made(**changes)), calibration, now, course)
+    (told,) = objections(unpack(made(**changes)), calibration, {}, now, course)
     assert re.search(expected, told) and len(told.splitlines()) == 1
 
 
 def test_a_smoke_gate_under_the_new_calibration_is_enough() -> None:
     bundle = unpack(made(**SMOKED))
-    assert objections(bundle, "ab" * 32, NOW) == ()
-    assert objections(bundle, CALIBRATION, NOW) == (), "and back: the full gate was passed under that"
+    assert objections(bundle, "ab" * 32, {}, NOW) == ()
+    assert objections(bundle, CALIBRATION, {}, NOW) == (), "and back: the full gate was passed under that"
+
+
+def test_other_conditions_than_a_report_s_are_told_by_what_differs() -> None:
+    """What a report holds and nobody knows here is not compared."""
+    course = {"name": "oval", "checkpoints": [{"x": 0.0, "y": 1.0}]}
+    held = report(
+        course="oval", conditions=SPEC.conditions() | {"course": course, "world": {"half_width": 2.0}}
+    )
+    bundle = unpack(made(report=held))
+
+    def told(**changed: object) -> tuple[str, ...]:
+        return objections(bundle, CALIBRATION, SPEC.conditions() | {"course": course} | changed, NOW, "oval")
+
+    assert told() == ()
+    (found,) = told(course=course | {"checkpoints": [{"x": 0.0, "y": 1.5}]}, world={"half_width": 1.0})
+    assert "course.checkpoints[0].y: here 1.5, there 1.0; world.half_width: here 1.0, there 2.0" in found
+    (found,) = told(anything_else=3)
+    assert "anything_else: only here has it (3)" in found
 
 
 def test_a_clock_that_went_back_since_the_installation_is_noticed() -> None:
     installed = (NOW + 30 * 24 * 3600 * SECOND).isoformat()
-    (told,) = objections(unpack(made()), CALIBRATION, NOW + 3600 * SECOND, installed=installed)
+    (told,) = objections(unpack(made()), CALIBRATION, {}, NOW + 3600 * SECOND, installed=installed)
     assert "installed here at 2026-03-02T10:00:00" in told and "set the clock" in told
 
 

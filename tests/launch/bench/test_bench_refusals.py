@@ -14,6 +14,7 @@ from small_bundle import report
 from launch.bench.refusals import summary
 from launch.bench.refusals_bundles import BundleDesk
 from launch.bench.refusals_defects import DEFECTS, RARE, RARE_SCALES, defective
+from launch.conditions import conditions
 from launch.episodes import course_setting
 from learners.config import LearnerConfig
 from learners.journal import Journal
@@ -94,7 +95,9 @@ def test_the_late_one_acts_on_what_the_journal_says_was_seen_a_step_ago(good: by
 
 def test_bundles_that_must_not_be_installed_are_not(tmp_path: Path) -> None:
     policy = line_follower(CONTRACT, 3.0, SETTING.spec.calibration_hash())
-    passed = report(policy_sha256=sha256(policy), contract_hash=CONTRACT.hash(), course="oval")
+    tried = conditions(SETTING.spec, SETTING.course, SETTING.world)
+    digests = {"policy_sha256": sha256(policy), "contract_hash": CONTRACT.hash()}
+    passed = report(**digests, course="oval", conditions=tried)
     refused = {}
     for name, ask in BundleDesk(tmp_path, SETTING.spec, CONTRACT).cases():
         try:
