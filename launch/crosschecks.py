@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from calibration.book import robot_id
+from launch.manifest import FILE, load_manifest
 from launch.replay.twin import compare, gather
 from launch.results import read_pairs
 from robot.errors import SandlotError
@@ -23,10 +25,12 @@ from sim.validation.twin_validity import NAME, growth, twin_validity_gate
 
 @dataclass(frozen=True)
 class TwinAndRobot:
-    """``logs``: of the robot (none: nothing to replay); ``results``: the robot's file (``launch.results``);
-    ``policy``: the SHA-256 of the one that is judged."""
+    """``robot``: the id (``calibration.book``) of whom the twin is held against, in a rehearsal a surrogate;
+    ``logs``: its own (none: nothing to replay); ``results``: its file (``launch.results``); ``policy``: the
+    SHA-256 of the one that is judged."""
 
     setting: Setting
+    robot: str
     logs: Sequence[Path]
     results: Path
     policy: str
@@ -35,10 +39,13 @@ class TwinAndRobot:
         """G2."""
         rule = "the twin replays held-out logs of the robot"
         if not self.logs:
-            return skipped(NAME, rule, "no logs of a robot (--logs)")
-        recorded, spec, about = gather(self.logs)
-        if spec.name != self.setting.spec.name:
-            raise SandlotError(f"{about} is a log of {spec.name}, not of {self.setting.spec.name}")
+            return skipped(NAME, rule, f"no logs of {self.robot} (--logs)")
+        recorded, _, drove, about = gather(self.logs)
+        if drove != self.robot:
+            raise SandlotError(
+                f"{about}: {drove} drove, which says nothing of {self.robot}; name logs of that with --logs, "
+                "or rehearse: --surrogate names one that takes the robot's place"
+            )
         try:
             found = compare(self.setting.spec, recorded, self.setting.threads)
         except SandlotError as error:
@@ -52,8 +59,9 @@ class TwinAndRobot:
         return agreement_gate(pairs, targets_of(self.setting.spec), str(self.results))
 
 
-def logs_of(source: Path, named: Sequence[Path]) -> tuple[Path, ...]:
-    """Those that were named, else a run's own."""
-    if named:
+def logs_of(robot: str, source: Path, named: Sequence[Path]) -> tuple[Path, ...]:
+    """Those that were named, else a run's own if the robot with this id drove it."""
+    if named or not (source.is_dir() and log_files(source) and (source / FILE).exists()):
         return tuple(named)
-    return (source,) if source.is_dir() and log_files(source) else ()
+    run = load_manifest(source)
+    return (source,) if robot_id(run.robot, run.surrogate.name, run.twin) == robot else ()

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from calibration.book import robot_id
 from launch.bundle import policy_of
 from launch.conditions import conditions
 from launch.crosschecks import TwinAndRobot, logs_of
@@ -73,7 +74,9 @@ def validate(options: ValidateOptions) -> int:
         write_atomically(against, policy_bytes(options.against))
     plan, targets = Plan(options.gate, episodes, options.seed), targets_of(setting.spec)
     results = results_file(options.results, setting.spec.name, options.surrogate or "")
-    crosschecks = TwinAndRobot(setting, logs_of(options.source, options.logs), results, digest)
+    robot = robot_id(setting.spec.name, options.surrogate or "")
+    logs = logs_of(robot, options.source, options.logs)
+    crosschecks = TwinAndRobot(setting, robot, logs, results, digest)
     console.print(
         f"{options.gate} gate of {options.source} on {setting.spec.name}, course {setting.course.name}, "
         f"world {setting.world.name}",

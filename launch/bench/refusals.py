@@ -147,7 +147,7 @@ class Refusals:
         path.write_bytes(policy)
         plan = Plan("full" if gate == "full" else "smoke", self._episodes, seed)
         trained = parity(path, setting.spec, seed)
-        no_robot = TwinAndRobot(setting, (), self._work / "results.csv", sha256(policy))
+        no_robot = TwinAndRobot(setting, setting.spec.name, (), self._work / "results.csv", sha256(policy))
         findings = examine(
             path, setting, plan, targets_of(setting.spec), trained, None, lambda what, done: None, no_robot
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from launch.conduct import conduct, run_fast
 from launch.installed import need
 from launch.manifest import Setup, git_revision, versions
 from launch.options.calibrate import CalibrateOptions
-from launch.replay.recording import replayable
+from launch.replay.recording import replayable, robot_of
 from launch.session import Session, create_session
 from robot.errors import SandlotError
 from robot.log_reader import Log
@@ -205,15 +204,12 @@ def keep(console: Console, estimate: Estimate, entry: Entry, folder: Path) -> No
 def _one_robot(file: RobotSpec, logs: Sequence[tuple[RobotSpec, Log]]) -> str:
     """The id of the robot, twin or surrogate that drove, as the logs have it. Raises CalibrationError if they
     are of several, of one that was calibrated between them, or not of the robot with this ``file``."""
-    found = set()
-    for spec, log in logs:
+    for spec, _ in logs:
         if spec.name != file.name:
             raise CalibrationError(
                 f"the log is of a {spec.name}; calibrate that one, or give a log of a {file.name}"
             )
-        about = tomllib.loads(log.metadata.get("manifest", ""))
-        name = str(about.get("surrogate", {}).get("name", ""))
-        found.add(robot_id(spec.name, name, bool(about.get("twin"))))
+    found = {robot_of(log, spec) for spec, log in logs}
     if len(found) > 1:
         raise CalibrationError(f"the logs are of {' and '.join(sorted(found))}; give those of one robot")
     calibrations = {spec.calibration_hash()[:12] for spec, _ in logs}

@@ -43,11 +43,12 @@ class ValidateOptions:
     against: Path | None = None
     """The policy that is deployed: it drives the same episodes, and the candidate must not be worse."""
     logs: tuple[Path, ...] = ()
-    """Logs or runs of the robot, which the twin must do once more (none: the run's own, if it is one)."""
+    """Logs or runs of the robot, which the twin must do once more (none: the run's own, if the robot drove
+    it)."""
     results: Path = RESULTS
     """The folder of what policies did on twin and robot: this adds a row, and so does sandlot run."""
     surrogate: str | None = None
-    """Rehearsal: hold the twin against the results of this surrogate in the robot's place."""
+    """Rehearsal: hold the twin against logs and results of this surrogate in the robot's place."""
     out: Path | None = None
     """The folder for report.json, report.html and episodes.npz (None: validation/ROBOT-COURSE-GATE-HASH)."""
     threads: int = 0

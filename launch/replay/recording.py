@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from calibration.book import robot_id
 from calibration.drive import Drive
 from launch import catalogue
 from robot.errors import SandlotError, SpecError
@@ -50,6 +51,14 @@ def recording(spec: RobotSpec, log: Log, room: World | None) -> Recording:
 def replayable(drive: Drive, log: Log, path: Path) -> Drive:
     """A drive with its recording, between the walls that its log, which lies at ``path``, names."""
     return replace(drive, recording=recording(drive.spec, log, room_of(log, path)[0]))
+
+
+def robot_of(log: Log, spec: RobotSpec) -> str:
+    """The id (``calibration.book``) of the robot, twin or surrogate that drove. A log that does not say
+    counts as the twin's."""
+    about = tomllib.loads(log.metadata.get("manifest", ""))
+    name = str(about.get("surrogate", {}).get("name", ""))
+    return robot_id(spec.name, name, twin=about.get("twin") is not False)
 
 
 def room_of(log: Log, path: Path) -> tuple[World | None, str]:

@@ -13,7 +13,8 @@ from rich.table import Table
 from launch import catalogue
 from launch.options.replay import ReplayOptions
 from launch.replay.changes import changed, read_recording
-from launch.replay.recording import recording, room_of
+from launch.replay.recording import recording, robot_of, room_of
+from robot.errors import SandlotError
 from robot.spec import RobotSpec, load_spec
 from robot.validation_report import GateResult
 from sim.estimate_errors import load_errors
@@ -37,7 +38,7 @@ DIFFERENT = 3
 def replay_twin(options: ReplayOptions) -> int:
     """0 if the twin is the robot as far as can be seen, ``DIFFERENT`` if not."""
     path = Path(options.log)
-    recorded, spec, about = gather([path])
+    recorded, spec, _, about = gather([path])
     if options.spec is not None:
         spec = load_spec(catalogue.find("robots", options.spec))
     spec, changes = changed(spec, None, options.set)
@@ -56,12 +57,17 @@ def replay_twin(options: ReplayOptions) -> int:
     return DIFFERENT if gate.verdict == "fail" else 0
 
 
-def gather(paths: Sequence[Path]) -> tuple[list[Recording], RobotSpec, str]:
-    """Logs of one robot, its description in the first, and what to call them. Raises SandlotError."""
+def gather(paths: Sequence[Path]) -> tuple[list[Recording], RobotSpec, str, str]:
+    """Logs of one robot, its description in the first, its id (``calibration.book``), and what to call them.
+    Raises SandlotError if they are of several."""
     logs = [read_recording(path) for path in paths]
     rooms = [room_of(log, path) for (log, _), path in zip(logs, paths, strict=True)]
     recorded = [recording(spec, log, room) for (log, spec), (room, _) in zip(logs, rooms, strict=True)]
-    return recorded, logs[0][1], ", ".join(name for _, name in rooms)
+    about = ", ".join(name for _, name in rooms)
+    drove = {robot_of(log, spec) for log, spec in logs}
+    if len(drove) > 1:
+        raise SandlotError(f"{about}: logs of {' and '.join(sorted(drove))}; give those of one robot")
+    return recorded, logs[0][1], drove.pop(), about
 
 
 def compare(spec: RobotSpec, recorded: Sequence[Recording], threads: int = 0) -> Divergence:

@@ -239,7 +239,7 @@ def test_only_the_twin_needs_a_log_that_can_be_replayed(
     bare = msgspec.structs.replace(
         spec, calibration={name: value for name, value in spec.calibration.items() if name != "tyre_friction"}
     )
-    log = SimpleNamespace(metadata={})
+    log = SimpleNamespace(metadata={"manifest": "twin = false"})
     monkeypatch.setattr(
         "launch.calibrate.command.read_drive", lambda _: (dataclasses.replace(made, spec=bare), log)
     )
@@ -270,7 +270,10 @@ def test_an_identification_begins_with_what_others_measured_and_not_with_one_bef
         asked.append(parameters)
         raise CalibrationError("asked")
 
-    log = (dataclasses.replace(no_drive(file), spec=driven), SimpleNamespace(metadata={}))
+    log = (
+        dataclasses.replace(no_drive(file), spec=driven),
+        SimpleNamespace(metadata={"manifest": "twin = false"}),
+    )
     monkeypatch.setattr("launch.calibrate.command.read_drive", lambda _: log)
     monkeypatch.setattr("launch.calibrate.command.replayable", lambda drive, *_: drive)
     monkeypatch.setattr("calibration.twin_conclusion.chunks_of", lambda *_: ())
@@ -294,7 +297,9 @@ def test_logs_are_of_one_robot_as_it_was_calibrated_once(
     }
 
     def read_drive(path: Path) -> tuple[Drive, SimpleNamespace]:
-        return dataclasses.replace(no_drive(file), spec=specs[path.name]), SimpleNamespace(metadata={})
+        return dataclasses.replace(no_drive(file), spec=specs[path.name]), SimpleNamespace(
+            metadata={"manifest": "twin = false"}
+        )
 
     monkeypatch.setattr("launch.calibrate.command.read_drive", read_drive)
     with pytest.raises(CalibrationError, match="calibrated between the logs, and sent commands by 2"):
