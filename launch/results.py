@@ -42,8 +42,8 @@ def add_result(
 
 def read_pairs(file: Path, course: str, newest: Mapping[str, float] = MappingProxyType({})) -> list[Pair]:
     """Every policy with results of both on this course: the newest of the twin (``newest``: newer scores than
-    the file's), and all laps on the robot together; none without a file. Raises SandlotError for one that
-    is not ours."""
+    the file's), and all laps on the robot together, where one was begun; none without a file. Raises
+    SandlotError for one that is not ours."""
     if not file.exists():
         return []
     twin: dict[str, float] = {}
@@ -58,7 +58,7 @@ def read_pairs(file: Path, course: str, newest: Mapping[str, float] = MappingPro
                     f"{file}, line {number}: {error!r}; expected columns {', '.join(COLUMNS)}"
                 ) from None
     twin |= newest
-    return [Pair(p, twin[p], lap_score(*robot[p])) for p in twin if p in robot]
+    return [Pair(p, twin[p], lap_score(*robot[p])) for p in twin if any(robot.get(p, ()))]
 
 
 def _sort(row: Mapping[str, str], twin: dict[str, float], robot: dict[str, tuple[int, int]]) -> None:

@@ -63,8 +63,9 @@ def run(options: RunOptions) -> int:
         ending = run_fast(session, options.view)
     else:
         ending = conduct(session, options.view, with_learner=False)
-    # What the twin itself did says nothing about a robot.
-    results = options.results if session.manifest.surrogate.name or not options.twin else None
+    # What the twin itself did says nothing about a robot, nor does REDUCED about a drive without.
+    robots_own = not options.twin or bool(session.manifest.surrogate.name)
+    results = options.results if robots_own and not options.bench_override else None
     return finish(session, ending, options.report, options.json, results)
 
 

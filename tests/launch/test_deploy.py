@@ -444,6 +444,20 @@ def test_what_is_not_validated_does_not_drive_a_robot_but_the_twin(
     assert driven[1].spec.safety.authority == SPEC.safety.reduced_scale == 0.5
 
 
+@pytest.mark.parametrize(
+    ("surrogate", "override", "counts"), [("worn", "", True), ("worn", "why", False), (None, "", False)]
+)
+def test_only_a_robot_with_all_its_authority_is_compared_with_the_twin(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, surrogate: str | None, override: str, counts: bool
+) -> None:
+    told = []
+    monkeypatch.setattr("launch.run.run_fast", lambda session, view: None)
+    monkeypatch.setattr("launch.run.finish", lambda *arguments: told.append(arguments[-1]) or 0)
+    policy = desk.file("policy.onnx", POLICY)
+    run(desk.options(policy=policy, twin=True, fast=True, surrogate=surrogate, bench_override=override))
+    assert told == [desk.results if counts else None]
+
+
 def test_what_is_not_ours_drives_nothing_whatever_the_reason(desk: Desk) -> None:
     with pytest.raises(BundleError, match="no policy is deployed"):
         run(desk.options())

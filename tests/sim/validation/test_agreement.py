@@ -46,8 +46,13 @@ def test_results_pair_the_newest_of_the_twin_with_all_laps_of_the_robot(tmp_path
     add_result(file, "robot", "oval", "a", 4, 0, tmp_path)
     add_result(file, "robot", "oval", "b", 4, 0, tmp_path)
     assert read_pairs(file, "oval") == [Pair("a", 0.9, lap_score(7, 1))]
-    assert read_pairs(file, "oval", {"b": 0.4})[1] == Pair("b", 0.4, 1.0)
+    add_result(file, "twin", "oval", "c", 9, 1, tmp_path)
+    add_result(file, "robot", "oval", "c", 0, 0, tmp_path)
+    assert [pair.policy for pair in read_pairs(file, "oval")] == ["a"], "c never began a lap on the robot"
+    add_result(file, "robot", "oval", "c", 0, 1, tmp_path)
+    assert read_pairs(file, "oval")[1] == Pair("c", 0.9, 0.0)
+    assert read_pairs(file, "oval", {"b": 0.4})[2] == Pair("b", 0.4, 1.0)
     assert results_file(tmp_path, "racer", "bicycle") != file
     file.write_text(file.read_text() + "x,nowhere,oval,a,1,1,1,\n")
-    with pytest.raises(SandlotError, match="line 8"):
+    with pytest.raises(SandlotError, match="line 11"):
         read_pairs(file, "oval")
