@@ -61,6 +61,7 @@ def validate(options: ValidateOptions) -> int:
     if episodes < 1:
         raise SandlotError(f"--episodes {episodes}: at least 1 was expected")
     setting = course_setting(options.robot, options.course, threads=options.threads, world=options.world)
+    targets = targets_of(setting.spec)
     data = policy_bytes(options.source)
     digest = sha256(data)
     place = setting.course.name if options.world is None else f"{setting.course.name}-in-{setting.world.name}"
@@ -72,7 +73,7 @@ def validate(options: ValidateOptions) -> int:
     against = None if options.against is None else folder / "against.onnx"
     if options.against is not None and against is not None:
         write_atomically(against, policy_bytes(options.against))
-    plan, targets = Plan(options.gate, episodes, options.seed), targets_of(setting.spec)
+    plan = Plan(options.gate, episodes, options.seed)
     results = results_file(options.results, setting.spec.name, options.surrogate or "")
     robot = robot_id(setting.spec.name, options.surrogate or "")
     logs = logs_of(robot, options.source, options.logs)

@@ -51,8 +51,18 @@ class Targets:
     """Mean maximum rank violation [1, of the share of laps]: what believing the twin's order may cost."""
 
 
-UNBOUNDED = ("extra_delay", "twin_ratio", "policies")
-"""Targets that may be more than 1; the others are shares, rates, probabilities and differences."""
+LONGEST_DELAY_S = 0.08
+"""The longest extra delay that is tried [s]: four times what must be borne as a rule."""
+POSSIBLE: dict[str, tuple[float, float]] = {
+    "nominal_success": (0.0, 0.999),
+    "randomised_success": (0.0, 0.999),
+    "latency_share": (0.001, 1.0),
+    "extra_delay": (0.0, LONGEST_DELAY_S),
+    "twin_ratio": (1.0, math.inf),
+    "policies": (3.0, math.inf),
+}
+"""What a target can be, at least and at most; the others are shares, probabilities and differences, from 0
+to 1. A bound on a rate never reaches 1; no twin parts less than its floor; two policies always correlate."""
 
 
 def targets_of(spec: RobotSpec) -> Targets:
@@ -63,9 +73,9 @@ def targets_of(spec: RobotSpec) -> Targets:
         where = f"{spec.name}: targets.{name}"
         if name not in known:
             raise SpecError(f"{where} is no target; {nearest(name, known)}")
-        most = math.inf if name in UNBOUNDED else 1.0
-        if not (0.0 <= target.value <= most and math.isfinite(target.value)):
-            raise SpecError(f"{where} = {target.value}: a finite value in [0, {most:g}] was expected")
+        least, most = POSSIBLE.get(name, (0.0, 1.0))
+        if not (least <= target.value <= most and math.isfinite(target.value)):
+            raise SpecError(f"{where} = {target.value}: a finite value in [{least:g}, {most:g}] was expected")
         if not target.reason.strip():
             raise SpecError(f"{where}: say why this robot's is another, in reason")
     return dataclasses.replace(Targets(), **{name: target.value for name, target in spec.targets.items()})

@@ -59,6 +59,15 @@ def test_no_episode_is_no_examination(tmp_path: Path) -> None:
         validate(ValidateOptions(tmp_path / "policy.onnx", episodes=0, out=tmp_path))
 
 
+def test_targets_that_can_be_none_are_refused_before_anything_is_tried(tmp_path: Path) -> None:
+    robot = tmp_path / "racer.toml"
+    text = find("robots", "racer").read_text()
+    robot.write_text(text.replace("[targets]", '[targets]\npolicies = { value = 0, reason = "why not" }'))
+    with pytest.raises(SpecError, match=r"targets.policies = 0.*in \[3, inf\]"):
+        validate(ValidateOptions(tmp_path / "none.onnx", robot=str(robot), out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 def test_a_policy_that_swerves_is_refused_by_every_gate_that_drives(
     swerving: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -23,7 +23,7 @@ def test_what_a_robot_does_not_name_is_as_usual() -> None:
     assert targets_of(having()) == Targets()
     named = targets_of(having(nominal_success=Target(0.99, "a child may stand there")))
     assert named == dataclasses.replace(Targets(), nominal_success=0.99)
-    assert targets_of(having(extra_delay=Target(1.5, "a slow boat"))).extra_delay == 1.5
+    assert targets_of(having(twin_ratio=Target(3.5, "a soft boat"))).twin_ratio == 3.5
 
 
 def test_the_racers_own_are_those_that_its_documents_name() -> None:
@@ -35,8 +35,14 @@ def test_the_racers_own_are_those_that_its_documents_name() -> None:
     ("name", "value", "reason", "says"),
     [
         ("nominal_sucess", 0.9, "because", "nominal_success"),
-        ("nominal_success", 1.1, "because", "in .0, 1."),
-        ("nominal_success", -0.1, "because", "in .0, 1."),
+        ("tail_share", 1.1, "because", "in .0, 1."),
+        ("nominal_success", 1.0, "because", "in .0, 0.999."),
+        ("latency_share", 0.0, "because", "in .0.001, 1."),
+        ("extra_delay", 0.09, "because", "in .0, 0.08."),
+        ("twin_ratio", 0.0, "because", "in .1, inf."),
+        ("policies", 0.0, "because", "in .3, inf."),
+        ("policies", 2.0, "because", "in .3, inf."),
+        ("nominal_success", -0.1, "because", "in .0, 0.999."),
         ("extra_delay", float("nan"), "because", "finite"),
         ("extra_delay", float("inf"), "because", "finite"),
         ("cell_success", 0.5, " ", "say why"),
