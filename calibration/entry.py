@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from robot.layout import Struct
 from robot.spec import Calibration, Correlation, RobotSpec
+from robot.utc import utc
 
 Array = NDArray[np.float64]
 
@@ -79,13 +80,14 @@ class Entry(Struct):
             raise ValueError(f"{n} quantities need a covariance of {n} x {n}; got {self.covariance}")
         if any(not math.isfinite(q.value) for q in self.quantities):
             raise ValueError(f"a quantity is not finite: {self.quantities}")
+        utc(self.expires)
 
     @property
     def passed(self) -> bool:
         return all(check.passed for check in self.checks)
 
     def expired(self, now: datetime.datetime) -> bool:
-        return now >= datetime.datetime.fromisoformat(self.expires)
+        return now >= utc(self.expires)
 
     def sigma(self, row: int) -> float:
         """Standard deviation of one quantity, in its unit."""

@@ -10,6 +10,7 @@ from calibration.book import Book, robot_id
 from calibration.entry import calibrated
 from launch import catalogue
 from robot.spec import RobotSpec, load_spec
+from robot.utc import utc
 from sim.surrogate import Surrogate, load_surrogate
 
 
@@ -32,7 +33,7 @@ def expired(spec: RobotSpec, now: datetime.datetime) -> tuple[str, ...]:
     """Which measured values no longer hold, each in a sentence that says what to do."""
     late: dict[tuple[str, str], list[str]] = {}
     for name, value in spec.calibration.items():
-        if value.expires and now >= datetime.datetime.fromisoformat(value.expires):
+        if value.expires and now >= utc(value.expires):
             procedure = value.source.partition(":")[0].rpartition(" ")[2]  # "sandlot calibrate speed: …"
             late.setdefault((procedure, value.date), []).append(name)
     return tuple(

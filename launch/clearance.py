@@ -77,7 +77,6 @@ class Installed:
     def clearance(self, spec: RobotSpec, now: datetime.datetime, course: Course | None) -> Clearance:
         """For driving on ``course`` (None: not known yet)."""
         against = against_driving(self.bundle, spec, now, course, self.since)
-        against += expired(spec, now)
         return Clearance(
             f"the deployed policy (version {self.bundle.manifest.version})", against, bundle=self.path
         )
@@ -94,7 +93,8 @@ def against_driving(
     known yet); ``installed``: when the bundle was."""
     here = conditions_now(bundle.content.report, spec, course)
     name = "" if course is None else course.name
-    return objections(bundle, spec.calibration_hash(), here, now, name, installed)
+    found = objections(bundle, spec.calibration_hash(), here, now, name, installed)
+    return found + expired(spec, now)
 
 
 def deployed(spec: RobotSpec, folder: Path, keys: Path) -> Installed:
@@ -143,7 +143,6 @@ def verified(session: Session) -> Path:
     require_ours(bundle, session.spec, load_trusted(Path(setup.trusted)), session.contract)
     now = datetime.datetime.now(datetime.UTC)
     against = against_driving(bundle, session.spec, now, session.course)
-    against += expired(session.spec, now)
     Clearance(f"bundle {bundle.manifest.version}", against).require(manifest.twin, setup.bench_override)
     path = session.directory / ONNX
     write_atomically(path, bundle.content.policy)

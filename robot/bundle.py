@@ -28,6 +28,7 @@ from robot.errors import BundleError, SandlotError
 from robot.layout import Struct
 from robot.plain_data import canonical_json, sha256
 from robot.signing import SIGNATURE_BYTES, SigningKey, signed_by
+from robot.utc import utc
 from robot.validation_report import REPORT_BYTES, ValidationReport, decode_report
 
 T = TypeVar("T")
@@ -219,12 +220,9 @@ def _require_canonical(canonical: bytes, data: bytes, name: str) -> None:
 def parse_time(text: str) -> datetime.datetime:
     """A moment in UTC. Raises BundleError if it is none."""
     try:
-        when = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        when = None
-    if when is None or when.utcoffset() != datetime.timedelta(0):
-        raise BundleError(f"{text!r} is no time in UTC, such as 2026-01-31T10:00:00+00:00")
-    return when
+        return utc(text)
+    except ValueError as error:
+        raise BundleError(str(error)) from None
 
 
 def _iso(when: datetime.datetime) -> str:

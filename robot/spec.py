@@ -22,6 +22,7 @@ from robot.people_spec import Enable, Estop, check_people
 from robot.plain_data import decode_struct, digest, merge, without
 from robot.safety_spec import Safety, Site, StopBehaviour, check_safety
 from robot.teleop_spec import Teleop, check_teleop
+from robot.utc import utc
 
 OptionValue = float | int | str | bool
 
@@ -328,6 +329,12 @@ def _check(spec: RobotSpec) -> None:
             )
         if not ((term.slew is None or term.slew > 0) and 0 < term.smoothing <= 1):
             raise SpecError(f"{spec.name}: action {term.name} needs slew > 0 and smoothing in (0, 1]")
+    for name, value in spec.calibration.items():
+        try:
+            if value.expires:
+                utc(value.expires)
+        except ValueError as error:
+            raise SpecError(f"{spec.name}: calibration {name}: expires = {error}") from None
     check_safety(spec.name, spec.safety)
     ages = {f"{s.name}.{name}": s.stale_s for s in spec.sensors for name in s.layout.names}
     check_people(spec.name, spec.enable, spec.estop, ages)

@@ -78,6 +78,12 @@ def test_values_that_passed_take_the_file_s_place_and_the_hash_follows() -> None
     assert calibrated(SPEC, [entry(2, 4.0, procedure="weigh"), entry()]).scalar("mass") == 4.0
 
 
+def test_an_entry_s_expiry_says_its_time_zone() -> None:
+    fields = {f: getattr(entry(), f) for f in Entry.__struct_fields__}
+    with pytest.raises(ValueError, match="no time in UTC"):
+        Entry(**fields | {"expires": "2026-01-31T10:00:00"})
+
+
 def test_elements_of_a_vector_take_their_places_in_it() -> None:
     measured = Entry(
         **{f: getattr(entry(procedure="antenna"), f) for f in Entry.__struct_fields__}

@@ -144,7 +144,7 @@ def test_of_a_product_each_factor_moves_by_its_share_and_the_product_is_sharp() 
 
 def with_constant(source: str) -> RobotSpec:
     """The racer with a torque constant that was measured to 0.1 %."""
-    constant = Calibration(0.00273, "N m/A", source, sigma=3e-6, expires="2099-01-01")
+    constant = Calibration(0.00273, "N m/A", source, sigma=3e-6, expires="2099-01-01T00:00:00+00:00")
     return msgspec.structs.replace(SPEC, calibration=SPEC.calibration | {"motor_torque_constant": constant})
 
 

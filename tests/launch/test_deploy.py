@@ -276,6 +276,24 @@ def test_a_report_holds_for_the_conditions_it_was_tried_under(
     assert desk.installed.state().current == 0
 
 
+def test_a_calibration_that_expired_is_told_when_it_is_deployed(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = str(desk.bundle(1)), str(desk.bundle(2, SLOWER))
+    text = find("robots", "racer").read_text()
+    dated = text.replace("{ value = 0.330", f'{{ expires = "{(NOW - DAY).isoformat()}", value = 0.330')
+    robot = str(desk.file("racer.toml", dated.encode()))
+    with pytest.raises(BundleError, match=r"not installed: wheelbase expired .*measure again"):
+        desk.deploy(one, robot=robot)
+    desk.deploy(one)
+    desk.deploy(two)
+    capsys.readouterr()
+    assert desk.deploy(robot=robot, list=True) == 1
+    assert "may not drive: wheelbase expired" in capsys.readouterr().out
+    with pytest.raises(BundleError, match="not gone back to: wheelbase expired"):
+        desk.deploy(robot=robot, rollback=True)
+
+
 def test_nobody_goes_back_to_what_may_not_drive(desk: Desk) -> None:
     desk.deploy(str(desk.bundle(1)))
     desk.deploy(str(desk.bundle(2, SLOWER)))

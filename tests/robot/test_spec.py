@@ -1,5 +1,6 @@
 """The robot description: two hashes with separate meanings, and errors that name what was meant."""
 
+import datetime
 import math
 import tomllib
 from pathlib import Path
@@ -8,6 +9,7 @@ import msgspec
 import pytest
 import tomli_w
 
+from launch.calibrated import expired
 from robot.errors import SpecError
 from robot.layout import Field, Layout
 from robot.plain_data import decode_struct, differences, digest, merge
@@ -46,6 +48,14 @@ def test_a_measured_value_changes_the_calibration_hash_only(plain: dict) -> None
     b = racer(plain, calibration={"servo_offset": {"value": 0.54}})
     assert digest(a.contract()) == digest(b.contract())
     assert a.calibration_hash() != b.calibration_hash()
+
+
+@pytest.mark.parametrize("expires", ["2026-01-31T10:00:00", "2026-01-31", "2026-01-31T10:00+02:00", "soon"])
+def test_an_expiry_says_its_time_zone(plain: dict, expires: str) -> None:
+    with pytest.raises(SpecError, match=r"wheelbase: expires = .* no time in UTC, such as 2026-01-31"):
+        racer(plain, calibration={"wheelbase": {"expires": expires}})
+    zulu = racer(plain, calibration={"wheelbase": {"expires": "2026-01-31T10:00:00Z"}})
+    assert expired(zulu, datetime.datetime(2026, 2, 1, tzinfo=datetime.UTC))
 
 
 @pytest.mark.parametrize(
