@@ -55,13 +55,13 @@ def install(path: Path, folder: Deployments, spec: RobotSpec, keys: Path, now: d
     then."""
     data = read_bytes(path)
     bundle = unpack(data, path.name)
-    version, state = bundle.manifest.version, folder.state()
-    if version == state.current and folder.path(version).read_bytes() == data:
-        print(f"version {version} drives {spec.name} already; nothing was changed")
-        return
     _admit(bundle, spec, keys, now, "installed")
     require_loadable(bundle.content.policy, bundle.content.contract, path.name)
+    version, before = bundle.manifest.version, folder.state()
     state = folder.install(data, now)
+    if state == before:
+        print(f"version {version} drives {spec.name} already; its file is whole")
+        return
     kept = f"; version {state.previous} is kept for --rollback" if state.previous else ""
     print(f"version {version} drives {spec.name} from here, until {bundle.manifest.expires}{kept}")
     print(f"drive it with: sandlot run {spec.name}")

@@ -20,19 +20,20 @@ from robot.bundle import SUFFIX, Bundle, read_bundle, unpack
 from robot.errors import BundleError
 from robot.frame_file import write_atomically
 from robot.layout import Struct
-from robot.plain_data import canonical_json
+from robot.plain_data import canonical_json, sha256
 
 FILE = "deployed.json"
 
 
 class Deployed(Struct):
     """Versions, 0 for none. ``highest``: the newest ever installed, below which nothing is taken any more;
-    ``installed``: when ``current`` was, UTC, ISO 8601."""
+    ``installed``: when ``current`` was, UTC, ISO 8601; ``sha256``: of its bytes."""
 
     current: int = 0
     previous: int = 0
     highest: int = 0
     installed: str = ""
+    sha256: str = ""
 
 
 class Deployments:
@@ -63,12 +64,16 @@ class Deployments:
         return found
 
     def install(self, data: bytes, now: datetime.datetime, sync: bool = True) -> Deployed:
-        """Let the bundle of these bytes drive from now on. Raises BundleError if it is not newer than
-        everything that was ever installed, or is no bundle."""
+        """Let the bundle of these bytes drive from now on; that which drives already is put there again, lest
+        its file was damaged. Raises BundleError if it is another and not newer than everything that was ever
+        installed, or is no bundle."""
         version = unpack(data).manifest.version
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
             before = self.state()
+            if before.current and sha256(data) == before.sha256:
+                write_atomically(self.path(version), data, sync=sync)
+                return before
             if version <= before.highest:
                 raise BundleError(
                     f"version {version} is not newer than {before.highest}, which was installed here before: "
@@ -81,6 +86,7 @@ class Deployments:
                 previous=before.current,
                 highest=version,
                 installed=now.isoformat(timespec="seconds"),
+                sha256=sha256(data),
             )
             self._commit(after, sync)
         return after
@@ -94,7 +100,10 @@ class Deployments:
                 raise BundleError(f"there is no earlier deployment in {self.folder} to go back to")
             self.bundle(before.previous)
             after = Deployed(
-                current=before.previous, highest=before.highest, installed=now.isoformat(timespec="seconds")
+                current=before.previous,
+                highest=before.highest,
+                installed=now.isoformat(timespec="seconds"),
+                sha256=sha256(self.path(before.previous).read_bytes()),
             )
             self._commit(after, sync)
         return after

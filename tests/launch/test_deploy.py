@@ -196,8 +196,12 @@ def test_deployed_replayed_rolled_back_and_listed(desk: Desk, capsys: pytest.Cap
     with pytest.raises(BundleError, match=r"version 1 is not newer than 2.*replayed"):
         desk.deploy(str(one))
     capsys.readouterr()
+    desk.installed.path(2).write_bytes(b"damaged")
     desk.deploy(str(two))
-    assert "already" in capsys.readouterr().out
+    assert "already; its file is whole" in capsys.readouterr().out
+    trimmed = find("robots", "racer").read_text().replace("{ value = 0.330", "{ value = 0.331")
+    with pytest.raises(BundleError, match="calibration changed"):
+        desk.deploy(str(two), robot=str(desk.file("racer.toml", trimmed.encode())))
     assert desk.deploy("racer", list=True, json=True) == 0
     listed = json.loads(capsys.readouterr().out)
     assert listed["highest"] == 2
