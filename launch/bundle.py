@@ -15,7 +15,7 @@ from launch.clearance import require_loadable
 from launch.manifest import FILE as MANIFEST
 from launch.manifest import Manifest, load_manifest
 from launch.options.deploy import BundleOptions
-from robot.bundle import SUFFIX, pack, read_bundle, unpack
+from robot.bundle import SUFFIX, pack, parse_time, read_bundle, unpack
 from robot.bundle_content import Content, Provenance
 from robot.errors import BundleError, SandlotError
 from robot.frame_file import write_atomically
@@ -30,7 +30,7 @@ def bundle(options: BundleOptions) -> int:
     """The command. Refuses reports of another policy, and reports that say no."""
     key = load_signing_key(options.keys.expanduser(), options.key)
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    expires = now + duration(options.expires)
+    lasts = duration(options.expires)
     version = int(now.strftime("%Y%m%d%H%M%S")) if options.version is None else options.version
     if not options.report:
         raise BundleError(
@@ -45,6 +45,12 @@ def bundle(options: BundleOptions) -> int:
                 f"the {report.gate} gate was not passed ({failed}), so no robot would drive it; on the twin: "
                 "sandlot run --twin --policy, on the bench: sandlot run --policy … --bench-override REASON"
             )
+    validated = parse_time(content.report.created)  # what the smoke gate tried since is not all of it
+    if (expires := min(validated, now) + lasts) <= now:
+        raise BundleError(
+            f"the full gate was passed at {content.report.created}, and --expires {options.expires} counts "
+            "from there: validate it again, with the full gate"
+        )
     require_loadable(content.policy, content.contract, options.source.resolve().name)
     data = pack(content, key, version, now, expires)
     output = options.output or Path(f"{content.report.robot}-{version}{SUFFIX}")

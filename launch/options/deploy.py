@@ -30,7 +30,8 @@ class BundleOptions:
     output: Annotated[Path | None, arg(aliases=("-o",))] = None
     """Where to write it (None: ROBOT-VERSION.bundle here)."""
     expires: str = "90d"
-    """How long a robot may drive it: a number of days (90d), weeks (4w) or hours (12h)."""
+    """How long after its full gate a robot may drive it: a number of days (90d), weeks (4w) or hours
+    (12h)."""
     version: int | None = None
     """Must be higher than that of any bundle deployed before (None: the time, as in 20260131100000)."""
     keys: Path = KEYS

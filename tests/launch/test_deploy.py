@@ -63,11 +63,12 @@ CONDITIONS = conditions(SPEC, COURSE, load_world(find("worlds", "oval")))
 POLICY = line_follower(CONTRACT, 3.5, SPEC.calibration_hash())
 SLOWER = line_follower(CONTRACT, 1.5, SPEC.calibration_hash(), version=2)
 DAY = datetime.timedelta(days=1)
+NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 
 
 def reported(policy: bytes = POLICY, **changes: object) -> ValidationReport:
     of_ours = {"policy_sha256": sha256(policy), "contract_hash": CONTRACT.hash(), "conditions": CONDITIONS}
-    of_ours |= {"course": "oval", "world": "oval"}
+    of_ours |= {"course": "oval", "world": "oval", "created": (NOW - DAY).isoformat()}
     return report(**(of_ours | changes))
 
 
@@ -155,10 +156,13 @@ def test_a_bundle_knows_the_run_it_came_from(desk: Desk) -> None:
     assert (origin.run, origin.seed, origin.git_revision) == (manifest.session, 4, manifest.git_revision)
     assert origin.data == {"learner/journal/rows.journal": sha256(b"rows")}
     assert made.content.policy == POLICY and made.content.contract.hash() == CONTRACT.hash()
-    created, expires = (
-        datetime.datetime.fromisoformat(t) for t in (made.manifest.created, made.manifest.expires)
+    validated, expires = (
+        datetime.datetime.fromisoformat(t) for t in (made.content.report.created, made.manifest.expires)
     )
-    assert expires - created == 14 * DAY
+    assert expires - validated == 14 * DAY, "from the gate on, not from the signature"
+    smoke = desk.file("smoke.json", reported(gate="smoke").encode())
+    with pytest.raises(BundleError, match=r"--expires 20h counts from there: validate it again"):
+        bundle(BundleOptions(output, (smoke,), "lab", output, expires="20h", version=4, keys=desk.keys))
 
 
 @pytest.mark.parametrize(
@@ -428,9 +432,6 @@ def forged(desk: Desk, created: datetime.datetime, expires: datetime.datetime, *
     content = read_bundle(desk.bundle(1)).content
     key = load_signing_key(desk.keys, "lab")
     desk.installed.install(pack(replace(content, **changes), key, 5, created, expires), created)  # type: ignore[arg-type]
-
-
-NOW = datetime.datetime.now(datetime.UTC)
 
 
 @pytest.mark.parametrize(
