@@ -17,6 +17,7 @@ from rich.table import Table
 
 from calibration.book import robot_id
 from launch.bundle import policy_of
+from launch.clearance import require_loadable
 from launch.conditions import conditions
 from launch.crosschecks import TwinAndRobot, logs_of
 from launch.episode_logs import save_worst
@@ -72,7 +73,9 @@ def validate(options: ValidateOptions) -> int:
     write_atomically(policy, data)
     against = None if options.against is None else folder / "against.onnx"
     if options.against is not None and against is not None:
-        write_atomically(against, policy_bytes(options.against))
+        deployed = policy_bytes(options.against)
+        require_loadable(deployed, setting.contract, options.against.name)
+        write_atomically(against, deployed)
     plan = Plan(options.gate, episodes, options.seed)
     results = results_file(options.results, setting.spec.name, options.surrogate or "")
     robot = robot_id(setting.spec.name, options.surrogate or "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from swerving_policy import swerving_policy
@@ -57,6 +58,19 @@ def test_a_course_of_one_s_own_is_validated_in_the_world_that_is_named(
 def test_no_episode_is_no_examination(tmp_path: Path) -> None:
     with pytest.raises(SandlotError, match="--episodes 0: at least 1"):
         validate(ValidateOptions(tmp_path / "policy.onnx", episodes=0, out=tmp_path))
+
+
+def test_what_cannot_be_compared_with_is_refused_before_anything_is_tried(
+    swerving: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launch.validate.examine", lambda *_: pytest.fail("it was tried"))
+    contract = msgspec.structs.replace(course_setting("racer", "oval").contract, task="another")
+    other = swerving_policy(contract, tmp_path / "other.onnx")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(swerving.read_bytes()[:-100])
+    for against, expected in ((other, "task: .*another"), (broken, "broken.onnx")):
+        with pytest.raises(SandlotError, match=expected):
+            validate(ValidateOptions(swerving, against=against, out=tmp_path, results=tmp_path))
 
 
 def test_targets_that_can_be_none_are_refused_before_anything_is_tried(tmp_path: Path) -> None:
