@@ -47,6 +47,8 @@ from sim.validation.examination import (
 )
 from sim.validation.targets import targets_of
 
+COURSE = "oval"
+"""Where a policy is tried that no bundle says anything of."""
 PLAIN_S = 20.0
 """How often a line says how far it is where there is no terminal [s]."""
 COLOURS = {"pass": "green", "fail": "red", "skipped": "dim", "advisory": "yellow"}
@@ -61,11 +63,14 @@ def validate(options: ValidateOptions) -> int:
         episodes = FULL_EPISODES if options.gate == "full" else SMOKE_EPISODES
     if episodes < 1:
         raise SandlotError(f"--episodes {episodes}: at least 1 was expected")
-    setting = course_setting(options.robot, options.course, threads=options.threads, world=options.world)
+    course, world = place_of(options)
+    setting = course_setting(options.robot, course, threads=options.threads, world=world)
     targets = targets_of(setting.spec)
     data = policy_bytes(options.source)
     digest = sha256(data)
-    place = setting.course.name if options.world is None else f"{setting.course.name}-in-{setting.world.name}"
+    place = setting.course.name
+    if setting.world.name != place:
+        place += f"-in-{setting.world.name}"
     name = f"{setting.spec.name}-{place}-{options.gate}-{digest[:12]}"
     folder = options.out or Path("validation") / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -143,9 +148,21 @@ def report_of(findings: Findings, setting: Setting, plan: Plan, digest: str) -> 
     )
 
 
+def place_of(options: ValidateOptions) -> tuple[str, str | None]:
+    """Course and world (None: named like the course): as asked for, else those of a bundle's full gate."""
+    if options.course is None and is_bundle(options.source):
+        before = read_bundle(options.source).content.report
+        return before.course or COURSE, options.world or before.world or None
+    return options.course or COURSE, options.world
+
+
+def is_bundle(source: Path) -> bool:
+    return source.suffix == SUFFIX and source.is_file()
+
+
 def policy_bytes(source: Path) -> bytes:
     """Of a run, a policy or a bundle. Raises SandlotError if there is none."""
-    if source.suffix == SUFFIX and source.is_file():
+    if is_bundle(source):
         return read_bundle(source).content.policy
     return policy_of(source).read_bytes()
 

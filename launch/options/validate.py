@@ -30,10 +30,12 @@ class ValidateOptions:
     """A run's folder, an ONNX policy, or a bundle."""
     robot: str = "racer"
     """A robot's name (launch/robots) or its TOML file."""
-    course: str = "oval"
-    """A course's name (launch/courses) or its TOML file."""
+    course: str | None = None
+    """A course's name (launch/courses) or its TOML file (None: the one its bundle was validated on, else
+    oval)."""
     world: str | None = None
-    """The twin's surroundings: a name (sim/worlds) or a TOML file (default: named like the course)."""
+    """The twin's surroundings: a name (sim/worlds) or a TOML file (default: its
+    bundle's, or named like the course)."""
     gate: Literal["smoke", "full"] = "full"
     """How much is tried: everything, or what only the measured values can have changed."""
     episodes: int | None = None

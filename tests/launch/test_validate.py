@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from small_bundle import made, report
 from swerving_policy import swerving_policy
 
 from launch.bundle import read_report
@@ -58,6 +59,18 @@ def test_a_course_of_one_s_own_is_validated_in_the_world_that_is_named(
 def test_no_episode_is_no_examination(tmp_path: Path) -> None:
     with pytest.raises(SandlotError, match="--episodes 0: at least 1"):
         validate(ValidateOptions(tmp_path / "policy.onnx", episodes=0, out=tmp_path))
+
+
+def test_a_bundle_is_tried_where_it_was_validated_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unless another course is asked for."""
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "racer.bundle"
+    source.write_bytes(made(report=report(course="kidney", world="oval")))
+    for asked, expected in ((None, "course kidney, world oval"), ("yard", "course yard, world yard")):
+        assert validate(ValidateOptions(source, course=asked)) == 1  # its policy is none
+        assert expected in " ".join(capsys.readouterr().out.split())
 
 
 def test_what_cannot_be_compared_with_is_refused_before_anything_is_tried(
