@@ -53,6 +53,9 @@ def entry(robot: str, days: int = 30) -> Entry:
     )
 
 
+ROBOT_S_LOG = SimpleNamespace(metadata={"manifest": "twin = false"})
+
+
 def no_drive(spec: RobotSpec) -> Drive:
     nothing = np.zeros(0)
     return Drive(spec, nothing, nothing, nothing, nothing, np.zeros(0, bool), {})
@@ -239,10 +242,8 @@ def test_only_the_twin_needs_a_log_that_can_be_replayed(
     bare = msgspec.structs.replace(
         spec, calibration={name: value for name, value in spec.calibration.items() if name != "tyre_friction"}
     )
-    log = SimpleNamespace(metadata={"manifest": "twin = false"})
-    monkeypatch.setattr(
-        "launch.calibrate.command.read_drive", lambda _: (dataclasses.replace(made, spec=bare), log)
-    )
+    log = (dataclasses.replace(made, spec=bare), ROBOT_S_LOG)
+    monkeypatch.setattr("launch.calibrate.command.read_drive", lambda _: log)
     monkeypatch.setattr("launch.calibrate.command.log_hash", lambda _: "00")
     found = conclude(Console(quiet=True), spec, "steering", [tmp_path / "log.mcap"])
     assert found.passed and found.quantities[0].value == pytest.approx(0.54, abs=0.003)
@@ -270,10 +271,7 @@ def test_an_identification_begins_with_what_others_measured_and_not_with_one_bef
         asked.append(parameters)
         raise CalibrationError("asked")
 
-    log = (
-        dataclasses.replace(no_drive(file), spec=driven),
-        SimpleNamespace(metadata={"manifest": "twin = false"}),
-    )
+    log = (dataclasses.replace(no_drive(file), spec=driven), ROBOT_S_LOG)
     monkeypatch.setattr("launch.calibrate.command.read_drive", lambda _: log)
     monkeypatch.setattr("launch.calibrate.command.replayable", lambda drive, *_: drive)
     monkeypatch.setattr("calibration.twin_conclusion.chunks_of", lambda *_: ())
