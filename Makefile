@@ -51,7 +51,8 @@ fuzz: $(VENV)/.installed-dev ## fuzz whatever reads bytes from outside: make fuz
 clean: ## remove the environment and the caches; runs stay
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .mutation
 
-# The stamps: an environment is made once, and again when the dependencies change.
+# The stamps: an environment is made once, and again when the dependencies change. Of what developers install,
+# only what they import is compiled, when they do.
 $(BIN)/python:
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "No Python 3.11 or newer found (python3 is: $$(python3 --version 2>&1)). Install one, or name it:" >&2; \
@@ -66,5 +67,5 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
 	@touch $(VENV)/.installed $@
