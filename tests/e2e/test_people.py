@@ -31,7 +31,7 @@ ATTENDANCE = """
 [enable]
 source = "attendance"
 timeout_s = 0.5
-lease_s = 8.0
+lease_s = 5.0
 """
 TRANSMITTER = """
 [enable]
@@ -147,7 +147,7 @@ def attendance(folder: Path) -> None:
         person.press("g")
         person.drives()
         for _ in range(3):
-            time.sleep(3.0)
+            time.sleep(2.5)  # a key pressed anew, not one that repeats
             person.press(" ")
         person.sees(SafetyState.ACTIVE, 1)  # a lease later it still drives
         wait_for(person.session, lambda now: now.cause == Cause.ENABLE_RELEASED, 20)

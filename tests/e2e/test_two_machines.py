@@ -69,14 +69,18 @@ def keys(folder: Path, *words: str) -> None:
     run(*COMMAND, "keys", *words, "--keys", str(folder))
 
 
-def exchange(robot: Path, learner: Path) -> None:
-    """What two people do on two machines."""
+@pytest.fixture(scope="module")
+def exchanged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """What two people do on two machines: the robot's keys and the learner's."""
+    folder = tmp_path_factory.mktemp("keys")
+    robot, learner = folder / "robot-keys", folder / "learner-keys"
     keys(robot, "make", "racer")
     keys(learner, "make", "learner")
     keys(learner, "allow", str(robot / "racer.pub"))
     keys(robot, "allow", str(learner / "learner.pub"))
     keys(learner, "session")
     shutil.copy2(learner / "session.key", robot / "session.key")
+    return robot, learner
 
 
 def start_both(
@@ -99,11 +103,8 @@ def start_both(
     return robot, learner
 
 
-def test_robot_and_learner_on_two_machines(tmp_path: Path, namespaces) -> None:  # type: ignore[no-untyped-def]
-    on_robot, on_learner = namespaces
-    robot_keys, learner_keys = tmp_path / "robot-keys", tmp_path / "learner-keys"
-    exchange(robot_keys, learner_keys)
-    robot, learner = start_both(tmp_path, on_robot, on_learner, robot_keys, learner_keys)
+def test_robot_and_learner_on_two_machines(tmp_path: Path, namespaces, exchanged) -> None:  # type: ignore[no-untyped-def]
+    robot, learner = start_both(tmp_path, *namespaces, *exchanged)
     try:
         session = session_of(tmp_path / "robot")
         # Transitions go there and a policy comes back.
@@ -115,21 +116,22 @@ def test_robot_and_learner_on_two_machines(tmp_path: Path, namespaces) -> None: 
     assert any(session.policies.glob("*.onnx"))
 
 
-def test_a_robot_whose_key_is_not_listed_gets_nothing(tmp_path: Path, namespaces) -> None:  # type: ignore[no-untyped-def]
-    on_robot, on_learner = namespaces
-    robot_keys, learner_keys = tmp_path / "robot-keys", tmp_path / "learner-keys"
-    exchange(robot_keys, learner_keys)
+def test_a_robot_whose_key_is_not_listed_gets_nothing(tmp_path: Path, namespaces, exchanged) -> None:  # type: ignore[no-untyped-def]
+    robot_keys, listing = exchanged
+    learner_keys = tmp_path / "learner-keys"
+    shutil.copytree(listing, learner_keys)
     # The learner lists somebody else in the robot's place.
     keys(tmp_path / "other", "make", "stranger")
     (learner_keys / "allowed" / "racer.pub").unlink()
     keys(learner_keys, "allow", str(tmp_path / "other" / "stranger.pub"))
-    robot, learner = start_both(tmp_path, on_robot, on_learner, robot_keys, learner_keys)
+    robot, learner = start_both(tmp_path, *namespaces, robot_keys, learner_keys)
     try:
         session = session_of(tmp_path / "robot")
-        wait_for(session, lambda now: now.spooled > 150, 180)
+        listens = "racer/latest/learner/journal/rows.journal"
+        wait_for(session, lambda now: now.spooled > 20 and (tmp_path / "learner" / listens).exists(), 180)
         reader_saw: list[bool] = []
         wait_for(
-            session, lambda now: reader_saw.append(now.connected or now.received > 0) or len(reader_saw) > 20
+            session, lambda now: reader_saw.append(now.connected or now.received > 0) or len(reader_saw) > 40
         )
         assert not any(reader_saw), "a learner served a robot that it does not know"
     finally:

@@ -153,7 +153,8 @@ def undisturbed(figures: dict[str, float]) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.realtime
-def test_each_process_is_killed_and_nothing_is_lost_or_doubled() -> None:
+def test_each_process_is_killed_and_nothing_is_lost_or_doubled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launch.bench.kill.UNDISTURBED_S", 1.0)
     # A virtual machine that stands still for a tenth of a second stops the robot, as it should, whoever was
     # killed. What a kill itself does to the robot shows in every run, so that one without a stop decides;
     # nothing may be lost in any.
