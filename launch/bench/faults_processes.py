@@ -69,14 +69,16 @@ ACTS: dict[str, Act] = {
     "process_pilot_stopped": Act("pilot", signal.SIGSTOP, False, "SIGSTOP of the pilot"),
     "process_pilot_killed": Act("pilot", signal.SIGKILL, True, "SIGKILL of the pilot"),
     "process_pilot_hung": Act("pilot", HANG, False, "the pilot holds its interpreter's lock for 2 s"),
-    "process_pilot_starved": Act("pilot", EXHAUST, True, "the pilot's memory is exhausted"),
     "process_guardian_stopped": Act("guardian", signal.SIGSTOP, False, "SIGSTOP of the guardian"),
     "process_guardian_killed": Act("guardian", signal.SIGKILL, True, "SIGKILL of the guardian"),
     "process_courier_stopped": Act("courier", signal.SIGSTOP, False, "SIGSTOP of the courier"),
     "process_courier_killed": Act("courier", signal.SIGKILL, True, "SIGKILL of the courier"),
+    "process_pilot_starved": Act("pilot", EXHAUST, True, "the pilot's memory is exhausted"),
     "process_learner_stopped": Act("learner", signal.SIGSTOP, False, "SIGSTOP of the learner"),
     "process_learner_killed": Act("learner", signal.SIGKILL, True, "SIGKILL of the learner"),
 }
+"""In the order in which they are done: until the pilot dies again, the supervisor has forgotten its first
+death."""
 
 
 def chosen(names: Iterable[str]) -> list[str]:
