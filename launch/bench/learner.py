@@ -125,11 +125,12 @@ def _measure(name: str, seconds: float, threads: int) -> dict[str, float]:
     bare = _Bare(products(contract, config), operand, threads)
     learner.pretrain(2)
     updates, samples, products_alone = _Times(), _Times(), _Times()
+    stretch_s = min(STRETCH_S, seconds)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
-        updates.repeat(lambda: learner.pretrain(1), STRETCH_S)
-        samples.repeat(lambda: learner.experience.batch(rng), STRETCH_S / 10)
-        products_alone.repeat(bare.run, STRETCH_S)
+        updates.repeat(lambda: learner.pretrain(1), stretch_s)
+        samples.repeat(lambda: learner.experience.batch(rng), stretch_s / 10)
+        products_alone.repeat(bare.run, stretch_s)
     count, flop = config.updates_per_step, bare.flop / config.updates_per_step
     update_s, products_s = min(updates.wall_s) / count, min(products_alone.wall_s) / count
     found = {
@@ -153,7 +154,7 @@ def _measure(name: str, seconds: float, threads: int) -> dict[str, float]:
         large = Counter({Product("forward", LARGE, LARGE, LARGE): threads})
         for size, one in (("hidden", hidden), ("large", large)):
             alone, times = _Bare(one, kind, threads), _Times()
-            times.repeat(alone.run, 2 * STRETCH_S)
+            times.repeat(alone.run, 2 * stretch_s)
             found[f"gemm_{kind_name}_{size}_gflop_per_s"] = alone.flop / min(times.wall_s) / 1e9
     return found
 
