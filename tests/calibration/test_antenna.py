@@ -31,6 +31,7 @@ def drawn(rng: np.random.Generator) -> Mount:
     )
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_antennas_that_were_drawn() -> None:
     inside, draws = np.zeros(2, int), 30
     for seed in range(draws):

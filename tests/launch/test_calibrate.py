@@ -233,6 +233,7 @@ def test_a_procedure_that_fails_holds_up_no_other(
     assert "it never moved" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_only_the_twin_needs_a_log_that_can_be_replayed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ def session(tmp_path: Path) -> Session:
     return made
 
 
+@pytest.mark.slow
 def test_of_a_few_seconds_of_driving_the_twin_is_not_asked(session: Session) -> None:
     assert not [line for line in consistency(session) if "twin" in line]
 
@@ -39,6 +40,7 @@ def test_a_twin_that_parts_is_to_be_identified_again(
     assert ("sandlot calibrate racer twin --log" in last) == (times > 2.0)
 
 
+@pytest.mark.slow
 def test_what_the_car_does_that_hits_something_does_not_count(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def lap(laps: float, start: float = 1.0, seed: int = 0) -> np.ndarray:
     return stadium(laps * LAP, start=start, step=STEP_M) + rng.normal(0.0, 0.002, (1, 2))
 
 
+@pytest.mark.slow
 def test_the_clean_lap_is_taken_of_those_that_were_driven(
     session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -138,6 +138,7 @@ def test_an_unknown_algorithm_is_a_wrong_command_line(capsys: pytest.CaptureFixt
     assert "droq" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_offline_first_and_then_in_the_environment(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +162,7 @@ def test_offline_first_and_then_in_the_environment(
     assert steps == ["10", "20", "30", "40", "50", "55"]
 
 
+@pytest.mark.slow
 def test_a_policy_from_a_robot_s_run_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Of the very contract and calibration that the robot asks for; the same when it goes on as at once."""
     session = create_session("racer", "oval", role="practice", runs=tmp_path / "robots", twin=True, fast=True)

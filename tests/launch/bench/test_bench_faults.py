@@ -232,6 +232,7 @@ def test_an_unknown_cell_is_answered_with_the_nearest() -> None:
         run_processes(["process_pilot_kill"], 1, None)
 
 
+@pytest.mark.slow
 def test_defective_robots_are_within_reach_of_the_campaign_alone() -> None:
     allowed = {p.name for p in (ROOT / "launch/bench").glob("faults*.py")}
     for package in ("robot", "sim", "learners", "launch"):

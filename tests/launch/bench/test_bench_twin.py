@@ -7,6 +7,7 @@ import pytest
 from launch.bench.twin import run
 
 
+@pytest.mark.slow
 def test_shares_are_of_the_bare_physics() -> None:
     figures = run("oval", 3, 0.1, 1, None, 0.002, 2)
     assert figures["bit_identical"] == 1.0

@@ -31,6 +31,7 @@ def test_it_is_point_circle_beside_noise() -> None:
     np.testing.assert_array_equal(noisy.reset(seed=3)[0], seen[0])
 
 
+@pytest.mark.slow
 def test_cases_that_are_there_are_not_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,7 @@ def test_cases_differ_in_their_gains_only_and_both_methods_get_the_same_integral
     assert plain == damped and len(plain) + len(damped) == len(CASES)
 
 
+@pytest.mark.slow
 def test_what_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[tuple[str, int]] = []
 
@@ -68,6 +69,7 @@ def test_what_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_run_s_rows_are_its_episodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {**experiment.SETTINGS, "hidden": [8], "batch": 8, "warmup": 200}
     monkeypatch.setattr(experiment, "SETTINGS", small)

@@ -56,6 +56,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     return notes
 
 
+@pytest.mark.slow
 def test_each_case_has_its_own_calibration_in_practice_and_onboard(
     made: list[tuple[object, ...]], tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ def test_there_are_examples() -> None:
     assert len(BLOCKS) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", BLOCKS)
 def test_an_example_runs(
     block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

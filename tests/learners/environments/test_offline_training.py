@@ -108,6 +108,7 @@ def test_offline_and_then_online_killed_anywhere_it_becomes_the_same(
     assert outcome(tmp_path / "ended") == outcome(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_updates_are_counted_and_the_policy_acts_from_the_first_step_on(prior: Path, tmp_path: Path) -> None:
     done = ran(tmp_path, settings("iql", steps=90), prior)
     learner = done.learner

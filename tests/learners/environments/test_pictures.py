@@ -117,6 +117,7 @@ def test_a_killed_run_goes_on_and_comes_to_the_same(tmp_path: Path) -> None:
     assert whole.policy.read_bytes() == again.policy.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_the_one_that_its_encoder_came_from(tmp_path: Path) -> None:
     """Killed before its first checkpoint, and after it."""
     soon = msgspec.structs.replace(TINY, warmup=25)

@@ -92,6 +92,7 @@ def test_killed_at_any_step_it_becomes_what_it_would_have_become(
     assert outcome(tmp_path) == outcome(unbroken)
 
 
+@pytest.mark.slow
 def test_a_torn_checkpoint_costs_the_time_since_the_one_before_it_and_nothing_else(
     unbroken: Path, tmp_path: Path
 ) -> None:

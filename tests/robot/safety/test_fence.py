@@ -255,6 +255,7 @@ def test_nobody_drives_out_of_the_fence_or_into_the_post(seed: int) -> None:
         assert (np.hypot(now[:, 0] - POST["x"], now[:, 1] - POST["y"]) >= POST["radius"]).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_nobody_turns_faster_than_the_track_width_bears(seed: int) -> None:
