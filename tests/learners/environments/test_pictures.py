@@ -185,7 +185,7 @@ def test_a_dot_is_brought_to_the_middle_by_what_is_seen_of_it(tmp_path: Path) ->
         actor_average=1.0,
     )
     settings = msgspec.structs.replace(
-        SETTINGS, learner=config, steps=2_000, evaluate_every=2_000, evaluation_episodes=20, image_stack=1
+        SETTINGS, learner=config, steps=1_200, evaluate_every=1_200, evaluation_episodes=20, image_stack=1
     )
     training = Training(DotEnvironment, tmp_path, settings)
     training.run()
