@@ -9,6 +9,7 @@ lateness to a millisecond: only minutes later does another dozen tell whether it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,6 +32,9 @@ WAIT_S = 300.0
 LEAST_METRES = 0.8
 """Of a pass that tells how late positions are."""
 FEWEST_PASSES = 10
+SLIP_S = 0.003
+"""Tyres creep by a hundredth while the car accelerates, so its wheels are some millimetres ahead, as if
+positions were late [s]: standard deviation."""
 ITERATIONS = 3
 STEP_S = 0.01
 """Of derivatives in time [s]: the motor's period."""
@@ -88,7 +92,8 @@ class ClockProcedure:
                 f"{len(when)} straight passes of {LEAST_METRES:g} m with positions at rest before and after "
                 f"in the log; at least {FEWEST_PASSES} were expected: is there a position fix?"
             )
-        (late, drift), (sigma, drift_sigma) = drifting(when, lates, weight)
+        (late, drift), (scatter, drift_sigma) = drifting(when, lates, weight)
+        sigma = math.hypot(scatter, SLIP_S)
         middle = float(np.average(when, weights=weight))
         described = next(s.latency_s for s in spec.sensors if s.name == "gnss")
         counts = [
