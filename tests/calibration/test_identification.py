@@ -166,7 +166,7 @@ def test_deviates_and_values_are_each_other_s_inverse() -> None:
 
 
 def test_what_an_entry_measured_is_as_certain_as_it_says() -> None:
-    weighed = Calibration(3.9, "kg", "scale", 0.02, "2026-11-26", "2026-12-26")
+    weighed = Calibration(3.9, "kg", "scale", 0.02, "2026-11-26", "2026-12-26T00:00:00+00:00")
     spec = msgspec.structs.replace(SPEC, calibration={**SPEC.calibration, "mass": weighed})
     before, after = ({p.name: p for p in twin_parameters(s)}["mass"] for s in (SPEC, spec))
     assert (before.value, before.sigma) == (car_parameters(SPEC).mass, 0.08)
@@ -184,7 +184,7 @@ def test_play_that_is_not_known_or_was_not_seen_is_still_looked_for(
     if measured is not None:
         found, certain = measured
         calibration["steering_backlash"] = Calibration(
-            found, "rad", "turns", certain, "2026-11-26", "2026-12-26"
+            found, "rad", "turns", certain, "2026-11-26", "2026-12-26T00:00:00+00:00"
         )
     spec = msgspec.structs.replace(SPEC, calibration=calibration)
     play = {p.name: p for p in twin_parameters(spec)}["steering_backlash"]

@@ -18,7 +18,7 @@ SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
 
 
 def measured(name: str, sigma: float) -> Calibration:
-    return Calibration(SPEC.scalar(name), "", "scale", sigma, "2026-11-26", "2026-12-26")
+    return Calibration(SPEC.scalar(name), "", "scale", sigma, "2026-11-26", "2026-12-26T00:00:00+00:00")
 
 
 def test_what_is_least_certain_is_what_nobody_measured() -> None:
