@@ -18,8 +18,12 @@ def calibrated_spec(robot: str, surrogate: str | None = None) -> RobotSpec:
     """By their names or TOML files. The twin is the robot, and has its entries; a surrogate has its own.
     Raises SpecError, and SandlotError for entries that cannot be read."""
     spec = load_spec(catalogue.find("robots", robot))
-    name = "" if surrogate is None else load_surrogate(catalogue.find("surrogates", surrogate)).name
-    return calibrated(spec, Book(robot_id(spec.name, name)).current())
+    return calibrated(spec, Book(robot_id(spec.name, name_of(surrogate))).current())
+
+
+def name_of(surrogate: str | None) -> str:
+    """Of a surrogate by its name or TOML file; empty without one. Raises SpecError."""
+    return "" if surrogate is None else load_surrogate(catalogue.find("surrogates", surrogate)).name
 
 
 def unmoved(surrogate: Surrogate, file: RobotSpec, spec: RobotSpec) -> Surrogate:

@@ -18,13 +18,14 @@ def course_setting(
     timestep: float = TIMESTEP,
     threads: int = 0,
     world: str | None = None,
+    surrogate: str | None = None,
 ) -> Setting:
-    """The setting of a robot on a course of the catalogue. ``seconds``: how long an episode may last (None:
-    as the task's success says); ``world``: its surroundings (None: named like the course). Raises
-    SandlotError with the nearest names."""
+    """The setting of a robot, or of the surrogate in its place, as it is calibrated, on a course of the
+    catalogue. ``seconds``: how long an episode may last (None: as the task's success says); ``world``: its
+    surroundings (None: named like the course). Raises SandlotError with the nearest names."""
     path = catalogue.find("courses", course)
     found = load_course(path)
-    spec = at_site(calibrated_spec(robot), found.file.site)
+    spec = at_site(calibrated_spec(robot, surrogate), found.file.site)
     return Setting(
         spec=spec,
         contract=contract_of(spec, make_task(spec, found)),

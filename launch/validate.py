@@ -17,6 +17,7 @@ from rich.table import Table
 
 from calibration.book import robot_id
 from launch.bundle import policy_of
+from launch.calibrated import name_of
 from launch.clearance import require_loadable
 from launch.conditions import conditions
 from launch.crosschecks import TwinAndRobot, logs_of
@@ -64,7 +65,9 @@ def validate(options: ValidateOptions) -> int:
     if episodes < 1:
         raise SandlotError(f"--episodes {episodes}: at least 1 was expected")
     course, world = place_of(options)
-    setting = course_setting(options.robot, course, threads=options.threads, world=world)
+    setting = course_setting(
+        options.robot, course, threads=options.threads, world=world, surrogate=options.surrogate
+    )
     targets = targets_of(setting.spec)
     data = policy_bytes(options.source)
     digest = sha256(data)
@@ -82,8 +85,9 @@ def validate(options: ValidateOptions) -> int:
         require_loadable(deployed, setting.contract, options.against.name)
         write_atomically(against, deployed)
     plan = Plan(options.gate, episodes, options.seed)
-    results = results_file(options.results, setting.spec.name, options.surrogate or "")
-    robot = robot_id(setting.spec.name, options.surrogate or "")
+    stand_in = name_of(options.surrogate)
+    results = results_file(options.results, setting.spec.name, stand_in)
+    robot = robot_id(setting.spec.name, stand_in)
     logs = logs_of(robot, options.source, options.logs)
     crosschecks = TwinAndRobot(setting, robot, logs, results, digest)
     console.print(

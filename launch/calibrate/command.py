@@ -23,7 +23,7 @@ from launch.calibrate.follow import follow
 from launch.calibrate.offline import VALID_DAYS, estimate, files_hash, source_of
 from launch.calibrate.procedures import PROCEDURES, SUGGESTED, named, names_for
 from launch.calibrate.status import compare, status
-from launch.calibrated import calibrated_spec
+from launch.calibrated import calibrated_spec, name_of
 from launch.catalogue import find
 from launch.conduct import conduct, run_fast
 from launch.installed import need
@@ -34,7 +34,6 @@ from launch.session import Session, create_session
 from robot.errors import SandlotError
 from robot.log_reader import Log
 from robot.spec import RobotSpec, load_spec
-from sim.surrogate import load_surrogate
 
 FAILED = 3
 """Exit code: it was measured, and is not good enough to be used."""
@@ -147,8 +146,7 @@ def identifying(console: Console, ray: str | None) -> Iterator[TwinWork]:
 
 def _id(spec: RobotSpec, options: CalibrateOptions) -> str:
     """Of the robot or the surrogate that is meant."""
-    name = "" if options.surrogate is None else load_surrogate(find("surrogates", options.surrogate)).name
-    return robot_id(spec.name, name)
+    return robot_id(spec.name, name_of(options.surrogate))
 
 
 def _offline(console: Console, options: CalibrateOptions, name: str) -> int:

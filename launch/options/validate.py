@@ -50,7 +50,8 @@ class ValidateOptions:
     results: Path = RESULTS
     """The folder of what policies did on twin and robot: this adds a row, and so does sandlot run."""
     surrogate: str | None = None
-    """Rehearsal: hold the twin against logs and results of this surrogate in the robot's place."""
+    """Rehearsal: this surrogate is in the robot's place; the twin is calibrated as its entries say, and held
+    against its logs and results."""
     out: Path | None = None
     """The folder for report.json, report.html and episodes.npz (None: validation/ROBOT-COURSE-GATE-HASH)."""
     threads: int = 0

@@ -19,13 +19,16 @@ from calibration.drive import Drive
 from calibration.entry import Check, Entry, Quantity
 from calibration.procedure import CalibrationError, Estimate
 from calibration.twin_parameters import TwinParameter
+from launch.bundle import read_report
 from launch.calibrate.command import FAILED, conclude
 from launch.calibrate.offline import hand_eye
 from launch.calibrate.procedures import named
 from launch.calibrated import calibrated_spec, expired, unmoved
 from launch.catalogue import find
 from launch.cli import main
+from launch.options.validate import ValidateOptions
 from launch.session import Session
+from launch.validate import validate
 from robot.spec import RobotSpec, load_spec
 from sim.car import car_parameters
 from sim.surrogate import load_surrogate
@@ -87,6 +90,16 @@ def test_the_twin_has_what_the_robot_s_entries_say(folder: Path) -> None:
     spec = calibrated_spec("racer")
     assert car_parameters(spec).steering_backlash == 0.03
     assert car_parameters(spec).servo_gain == -1.3
+
+
+def test_in_a_rehearsal_the_twin_is_as_the_surrogate_s_entries_say(folder: Path, tmp_path: Path) -> None:
+    Book("racer@worn", folder).add(entry("racer@worn"))
+    policy, out = tmp_path / "policy.onnx", tmp_path / "out"
+    policy.write_bytes(b"none, so that it is refused before it drives")
+    assert validate(ValidateOptions(policy, surrogate="worn", out=out, results=tmp_path)) == 1
+    found = read_report(out / "report.json").calibration_hash
+    assert found == calibrated_spec("racer", "worn").calibration_hash()
+    assert found != calibrated_spec("racer").calibration_hash()
 
 
 def test_expired_values_are_objections_that_name_them(folder: Path) -> None:
