@@ -17,7 +17,7 @@ from calibration.entry import Check, Finding, Quantity
 from calibration.fixes import fixes_of
 from calibration.gyroscope_bias import gyroscope_bias
 from calibration.lever_fit import Noise, Track, fit
-from calibration.manoeuvre import Leg
+from calibration.manoeuvre import Leg, stand
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.signal_checks import require_unclipped
 from calibration.stretches import stretches
@@ -54,8 +54,8 @@ class AntennaProcedure:
         actuator = next(a for a in spec.actuators if a.name == "steering")
         steering = SHARE * min(-actuator.lower, actuator.upper)
         seconds = 2.0 * math.pi * spec.scalar("wheelbase") / math.tan(steering) / SPEED + SETTLED_S
-        rest = Leg("stand", REST_S)
-        found = [Leg("stand", 3.0)]
+        rest = stand(REST_S)
+        found = [stand(3.0)]
         for _ in range(ROUNDS):
             for speed, way, sides in ((SPEED, "forward", (1.0, -1.0)), (-SPEED, "in reverse", (-1.0, 1.0))):
                 found += [Leg(f"an eight {way}", seconds, speed, side * steering) for side in sides]

@@ -13,8 +13,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import t as student
 
+from calibration.confidence import student_over_normal
 from calibration.drive import Drive, Samples
 from calibration.entry import Check, Finding
 from calibration.fixes import fixes_of
@@ -195,6 +195,6 @@ def drifting(when: Array, late: Array, weight: Array) -> tuple[tuple[float, floa
     found = inverse @ (design.T @ (weight * late))
     left = late - design @ found
     freedom = len(late) - 2
-    wide = float(student.ppf(0.975, freedom)) / 1.959964
+    wide = student_over_normal(freedom)
     sigmas = wide * np.sqrt(float(weight @ left**2) / freedom * np.diag(inverse))
     return (float(found[0]), float(found[1])), (float(sigmas[0]), float(sigmas[1]))

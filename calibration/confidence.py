@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.stats import t as student
 
 from sim.plant import Array
 
 SMALLEST = 0.05
 """Autocorrelation below which the rest is taken for noise [1]."""
+
+
+def student_over_normal(freedom: int) -> float:
+    """How many times as large a standard deviation has to be told that comes from so many degrees of freedom,
+    so that the normal 95 % interval made of it is as wide as Student's."""
+    return float(student.ppf(0.975, freedom)) / 1.959964
 
 
 def autocorrelation_time(residuals: Array) -> float:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import t as student
 
+from calibration.confidence import student_over_normal
 from calibration.entry import Check, Finding, Quantity
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from robot.layout import Struct
@@ -89,7 +89,7 @@ class Kind:
         """Standard deviation of the mean by how readings differ [1]; a normal interval of it is as wide as
         Student's."""
         n = len(self.values)
-        return float(student.ppf(0.975, n - 1)) / 1.959964 * float(self.values.std(ddof=1)) / math.sqrt(n)
+        return student_over_normal(n - 1) * float(self.values.std(ddof=1)) / math.sqrt(n)
 
     @property
     def sigma(self) -> float:

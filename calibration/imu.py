@@ -16,12 +16,12 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from calibration.allan import allan_deviation, bias_instability
-from calibration.drive import Drive
+from calibration.drive import Drive, Samples
 from calibration.entry import Check, Finding, Quantity
 from calibration.manoeuvre import Leg
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.signal_checks import require_unclipped
-from calibration.still import Rest, rests
+from calibration.still import Rest, rate_of, rests
 from robot.gravity import STANDARD_GRAVITY
 from robot.spec import RobotSpec
 
@@ -61,22 +61,16 @@ class ImuProcedure:
         return (Leg("stand still", STILL_S + 2.0),)
 
     def estimate(self, drives: Sequence[Drive]) -> Estimate:
-        found, longest, still, rate_hz = [], None, np.zeros((0, 6)), 1.0
-        for drive in drives:
-            samples = drive.sensor("imu")
-            for axis in range(6):
-                require_unclipped("the inertial sensor", samples.values[:, axis])
-            here_hz = 1.0 / float(np.median(np.diff(samples.time_s)))
-            for rest in rests(samples, FACE_S):
-                found.append(rest)
-                if (rest.end - rest.first) / here_hz > len(still) / rate_hz:
-                    longest, rate_hz = rest, here_hz
-                    still = samples.values[rest.first : rest.end]
-        if longest is None or len(still) / rate_hz < LEAST_S:
+        found = [(rest, samples) for samples in map(unclipped, drives) for rest in rests(samples, FACE_S)]
+        seconds = [(rest.end - rest.first) / rate_of(samples) for rest, samples in found]
+        if max(seconds, default=0.0) < LEAST_S:
             raise CalibrationError(
-                f"the longest rest in the log is {len(still) / rate_hz:.0f} s, at least {LEAST_S:.0f} s were "
-                "expected: leave the car alone"
+                f"the longest rest in the log is {max(seconds, default=0.0):.0f} s, at least {LEAST_S:.0f} s "
+                "were expected: leave the car alone"
             )
+        longest, samples = found[int(np.argmax(seconds))]
+        still = samples.values[longest.first : longest.end]
+        rate_hz = rate_of(samples)
         shift = moved(still[:, :3])
         if shift > MOST_SHIFT:
             raise CalibrationError(
@@ -94,7 +88,7 @@ class ImuProcedure:
         white = gyro_noise / math.sqrt(len(still))
         bias_sigma = max(float(thirds.std(axis=0, ddof=1).max()) / math.sqrt(3.0), white)
         roll, pitch = mounting(longest.force)
-        faces = six_faces(found)
+        faces = six_faces([rest for rest, _ in found])
         checks = [Check("standard deviation of the gyroscope's bias", "rad/s", bias_sigma, MOST_BIAS_SIGMA)]
         findings = [
             Finding(f"gyroscope_bias_{name}", "rad/s", float(value), bias_sigma)
@@ -138,6 +132,14 @@ class ImuProcedure:
             ),
             frozen=frozen,
         )
+
+
+def unclipped(drive: Drive) -> Samples:
+    """The inertial sensor's. Raises SignalError if it was at its end."""
+    samples = drive.sensor("imu")
+    for axis in range(6):
+        require_unclipped("the inertial sensor", samples.values[:, axis])
+    return samples
 
 
 def moved(force: Array) -> float:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
+from calibration.confidence import student_over_normal
 from calibration.drive import Drive, Flags
 from calibration.entry import Check, Finding, Quantity
 from calibration.jointed import Joint, joints_of
@@ -152,7 +152,7 @@ def swept(joint: Joint, low: Array, high: Array, step: float) -> Told:
     off, freedom = np.concatenate((low - bottom, high - top)), len(low) + len(high) - 2
     # A normal interval is as wide as Student's; at least what is lost between the encoder's steps, where all
     # visits end on the same one.
-    wide = float(student.ppf(0.975, freedom)) / 1.959964
+    wide = student_over_normal(freedom)
     spread = wide * math.sqrt(float(off @ off) / freedom * (1.0 / len(low) + 1.0 / len(high)))
     sigma = 0.5 * max(spread, step / math.sqrt(6.0))
     zero = 0.5 * (bottom + top) - 0.5 * sum(joint.stops)

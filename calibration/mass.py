@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import t as student
 
+from calibration.confidence import student_over_normal
 from calibration.entry import Check, Finding, Quantity
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from robot.layout import Struct
@@ -143,7 +143,7 @@ def spread(rows: Array, solution: Callable[[Array], Array]) -> Array:
     n = len(rows)
     without = np.array([solution(np.delete(rows, k, axis=0)) for k in range(n)])
     gaps = without - without.mean(axis=0)
-    wide = (float(student.ppf(0.975, n - 1)) / 1.959964) ** 2
+    wide = student_over_normal(n - 1) ** 2
     return np.asarray(wide * (n - 1) / n * gaps.T @ gaps)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
+from calibration.confidence import student_over_normal
 from calibration.drive import Drive, Flags, Samples
 from calibration.procedure import Array, CalibrationError
 from calibration.signal_checks import require_unclipped
@@ -109,7 +109,7 @@ def regression(passes: Sequence[Pass]) -> tuple[Array, Array]:
     whole = np.linalg.solve(normal.sum(axis=0), moments.sum(axis=0))
     without = np.linalg.solve(normal.sum(axis=0) - normal, (moments.sum(axis=0) - moments)[..., None])[..., 0]
     gaps, n = without - without.mean(axis=0), len(passes)
-    wide = (float(student.ppf(0.975, n - 1)) / 1.959964) ** 2
+    wide = student_over_normal(n - 1) ** 2
     return np.asarray(whole), np.asarray(wide * (n - 1) / n * gaps.T @ gaps)
 
 
@@ -120,7 +120,7 @@ def reverse_over_forward(passes: Sequence[Pass]) -> tuple[float, float]:
     for way in (1.0, -1.0):
         parts = [p.increments() for p in passes if p.way == way]
         each = [np.linalg.lstsq(design[:, [0, 1, 3]], change, rcond=None)[0][0] for design, change in parts]
-        wide = float(student.ppf(0.975, len(each) - 1)) / 1.959964
+        wide = student_over_normal(len(each) - 1)
         means.append(float(np.mean(each)))
         sigmas.append(wide * float(np.std(each, ddof=1)) / math.sqrt(len(each)))
     ratio = means[1] / means[0]

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
+from calibration.confidence import student_over_normal
 from calibration.drive import Drive
 from calibration.entry import Check, Finding, Quantity
 from calibration.fixes import fixes_of
@@ -169,7 +169,7 @@ def slope(passes: Sequence[Pass]) -> tuple[float, float, float]:
     left = (turns - gain * d) / gain
     freedom = len(passes) - 1
     scale = max(float((weights * left * left).sum()) / freedom, 1.0)
-    sigma = gain * math.sqrt(scale / information) * float(student.ppf(0.975, freedom)) / 1.959964
+    sigma = gain * math.sqrt(scale / information) * student_over_normal(freedom)
     r2 = 1.0 - float((left**2).sum() / (d**2).sum())
     return gain, sigma, r2
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 from scipy.signal import lfilter
-from scipy.stats import t as student
 
+from calibration.confidence import student_over_normal
 from calibration.drive import Drive, Flags
 from calibration.entry import Check, Finding, Quantity
 from calibration.gyroscope_bias import gyroscope_bias
-from calibration.manoeuvre import Leg, home
+from calibration.manoeuvre import Leg, home, stand
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.signal_checks import require_unclipped
 from robot.spec import RobotSpec
@@ -145,7 +145,7 @@ class SteeringProcedure:
                 home(SLOW),
             )
         ]
-        still = Leg("stand", 3.0)
+        still = stand(3.0)
         return (still, turn(END, 1.0), *blocks, *weave, still)
 
     def estimate(self, drives: Sequence[Drive]) -> Estimate:
@@ -323,7 +323,7 @@ def line(turns: Sequence[Turn]) -> tuple[tuple[float, float, float], Array, Arra
     solution, *_ = np.linalg.lstsq(design, angles, rcond=None)
     left = angles - design @ solution
     freedom = len(turns) - 3
-    wide = (float(student.ppf(0.975, freedom)) / 1.959964) ** 2
+    wide = student_over_normal(freedom) ** 2
     covariance = wide * float(left @ left) / freedom * np.linalg.inv(design.T @ design)
     a, b, play = solution.tolist()
     if b == 0.0:

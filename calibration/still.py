@@ -28,9 +28,14 @@ class Rest:
     turning: Array
 
 
+def rate_of(samples: Samples) -> float:
+    """At which the sensor reports, as a rule [Hz]."""
+    return 1.0 / float(np.median(np.diff(samples.time_s)))
+
+
 def rests(samples: Samples, least_s: float) -> list[Rest]:
     """Every stretch of at least ``least_s`` of an inertial sensor (specific force, angular velocity)."""
-    rate = 1.0 / float(np.median(np.diff(samples.time_s)))
+    rate = rate_of(samples)
     size = max(round(BLOCK_S * rate), 2)
     count = len(samples.values) // size
     if count == 0:

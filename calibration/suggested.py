@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from calibration.drive import Drive
-from calibration.manoeuvre import Leg, home
+from calibration.manoeuvre import Leg, home, stand
 from calibration.procedure import Estimate
 from calibration.suggestion import CANDIDATES
 from calibration.twin_procedure import TwinProcedure
@@ -39,7 +39,7 @@ class SuggestedProcedure:
         self._legs, self._work = CANDIDATES[manoeuvre], work
 
     def legs(self, spec: RobotSpec) -> tuple[Leg, ...]:
-        found, driven = [Leg("stand", 1.0)], 0.0
+        found, driven = [stand(1.0)], 0.0
         for leg in ROUNDS * self._legs:
             metres = abs(leg.speed) * leg.seconds
             if driven and driven + metres > REACH_M:
@@ -47,7 +47,7 @@ class SuggestedProcedure:
                 driven = 0.0
             found.append(leg)
             driven += metres
-        return (*found, home(HOME_SPEED), Leg("stand", 1.5))
+        return (*found, home(HOME_SPEED), stand(1.5))
 
     def estimate(self, drives: Sequence[Drive]) -> Estimate:
         return TwinProcedure(self._work).estimate(drives)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 
 from calibration.drive import Drive
-from calibration.manoeuvre import Leg, home
+from calibration.manoeuvre import Leg, home, stand
 from calibration.procedure import Estimate
 from calibration.twin_work import HERE, TwinWork
 from robot.spec import RobotSpec
@@ -45,7 +45,7 @@ class TwinProcedure:
         self._work = work
 
     def legs(self, spec: RobotSpec) -> tuple[Leg, ...]:
-        found = [Leg("stand", 1.0)]
+        found = [stand(1.0)]
         for _ in range(2):
             for speed, steering in CIRCLES:
                 radius = spec.scalar("wheelbase") / math.tan(abs(steering))
@@ -54,7 +54,7 @@ class TwinProcedure:
                 found.append(Leg(name, 2.0 * math.pi * radius / speed, speed, steering))
                 found.append(home(speed))
             found += [Leg("weave", WEAVE_S, speed, steering) for speed, steering in WEAVE]
-            found += [home(1.2), Leg("stand", 1.5)]
+            found += [home(1.2), stand(1.5)]
         return tuple(found)
 
     def estimate(self, drives: Sequence[Drive]) -> Estimate:

@@ -42,8 +42,7 @@ def finish(
         summary["evaluation"] = msgspec.to_builtins(judged)
         for line in judged.lines():
             print(f"  {line}")
-        policy = begun_with(session)
-        if results is not None and policy is not None:
+        if results is not None and (policy := begun_with(session)) is not None:
             print(f"  a row added to {_add_row(session, policy, judged, results)}")
     if session.manifest.role in WATCHED and session.log.exists():
         summary["calibration"] = lines = _watched(session)
