@@ -150,3 +150,27 @@ def test_a_jump_of_the_twin_tells_nothing() -> None:
     assert not jumps.any()
     mass = [p.name for p in PARAMETERS].index("mass")
     assert np.nanmax(np.abs(derivatives[mass, :, : sample - 2, 3])) == pytest.approx(20.0 * 0.08, rel=0.05)
+
+
+def test_between_two_milliseconds_of_delay_lies_what_both_make_of_the_log() -> None:
+    delay = TwinParameter("command_delay", "s", 0.003, 0.004, "", offset=True)
+
+    def late(
+        spec: RobotSpec,
+        windows: Windows,
+        truths: Sequence[Mapping[str, float]],
+        delays_s: NDArray[np.float64],
+        timestep: float,
+    ) -> Replayed:
+        found = twin(spec, windows, truths, delays_s, timestep)
+        found.states[..., ELEMENTS.index("yaw_rate")] += (1e3 * delays_s[:, None]) ** 2
+        return found
+
+    chunks = measured(truth_of([0.0] * len(PARAMETERS)), np.random.default_rng(0))
+    identification = Identification(SPEC, chunks, (*PARAMETERS, delay), TwinWork(replays=late))
+    wanted_s = np.array([0.002, 0.0023, 0.003, 0.0059])
+    deviates = np.zeros((len(PARAMETERS) + 1, len(wanted_s)))
+    deviates[-1] = [delay.deviate(s) for s in wanted_s]
+    yaw_rate = identification.residuals(deviates)[..., 0]
+    made = yaw_rate - yaw_rate[0] + 4.0
+    np.testing.assert_allclose(np.nanmean(made, axis=(1, 2)), [4.0, 5.5, 9.0, 34.9])

@@ -89,6 +89,13 @@ def test_a_stretch_in_which_the_robot_was_stopped_is_no_pass() -> None:
     assert len(passes_of(replace(made, free=free))) == len(PASSES) - 1
 
 
+def test_a_stretch_in_which_the_car_turned_is_no_pass() -> None:
+    made = drive(4600.0, 0)
+    states = made.states.copy()
+    states[400:420, SPEC.state_layout.index("heading")] += 0.5
+    assert len(passes_of(replace(made, states=states))) == len(PASSES) - 1
+
+
 def test_a_car_that_brakes_weakly_stands_as_long_after_a_fast_pass_as_after_a_slow_one() -> None:
     for procedure in (SPEED, MotorProcedure()):
         legs = procedure.legs(SPEC)

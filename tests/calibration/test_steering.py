@@ -11,6 +11,7 @@ import pytest
 from measured_drive import Linkage, turning_drive
 from scipy.signal import cont2discrete, lfilter
 
+from calibration.drive import Drive
 from calibration.manoeuvre import Leg
 from calibration.procedure import CalibrationError, Series
 from calibration.steering import (
@@ -112,17 +113,36 @@ def test_turns_that_do_not_tell_both_sides_or_hardly_turn_are_refused() -> None:
         require_turns(turned([0.43, 0.48, 0.53, 0.58, 0.63]))
 
 
+def swing(made: Drive) -> None:
+    """Let the yaw follow the wheels as soft tyres have it: 45 rad/s, a quarter of critical damping."""
+    (ahead,), behind, _ = cont2discrete(([45.0**2], [1.0, 22.5, 45.0**2]), 0.01, "bilinear")
+    rate = made.sensors["imu"].values[:, 5]
+    rate[:] = lfilter(ahead, behind, rate - 0.007) + 0.007
+
+
+@pytest.mark.slow
+def test_an_entry_says_what_the_steps_do_not_explain() -> None:
+    found = []
+    for swings in (False, True):
+        made = turning_drive(SPEC, LEGS, Linkage(-1.2, 0.53, play=0.02, lag=0.05), np.random.default_rng(7))
+        if swings:
+            swing(made)
+        entry = STEERING.estimate([made])
+        (unexplained,) = (c.measured for c in entry.checks if c.rule.startswith("yaw rate"))
+        found.append((unexplained, entry.covariance[3, 3] ** 0.5))
+    (noise, usual), (left, wider) = found
+    assert 0.0 < 2.0 * noise < left < MOST_UNEXPLAINED
+    assert wider > 1.5 * usual
+
+
 @pytest.mark.parametrize("swings", [False, True])
 def test_the_time_constant_s_interval_holds_of_a_car_that_swings_too(swings: bool) -> None:
-    """Yaw behind the wheels as soft tyres have it: 45 rad/s, a quarter of critical damping."""
     most = 0.7 * 0.26
     weave = [Leg("weave", 0.9, 1.3, side * most) for side in 2 * (1, -1, 1, -1)]
     true = Linkage(-1.2, 0.53, play=0.02, lag=0.05)
     made = turning_drive(SPEC, (Leg("stand", 3.0), *weave), true, np.random.default_rng(7))
     if swings:
-        (ahead,), behind, _ = cont2discrete(([45.0**2], [1.0, 22.5, 45.0**2]), 0.01, "bilinear")
-        rate = made.sensors["imu"].values[:, 5]
-        rate[:] = lfilter(ahead, behind, rate - 0.007) + 0.007
+        swing(made)
     lag, covariance, shown = follow(SPEC, [made], true.gain, true.offset, true.play)
     unexplained, wider = misfit(*shown)
     assert abs(lag[0] - true.lag) < 1.96 * math.sqrt(wider * covariance[0, 0] + LAG_SIGMA**2)
