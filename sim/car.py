@@ -9,13 +9,16 @@ mean wheel speed and every wheel gets a quarter of the torque.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from robot.errors import SpecError, nearest
 from robot.spec import RobotSpec
 from sim.bodywork import body_bodywork, wheel_bodywork
+from sim.plant import Array
+
+Number = TypeVar("Number", float, Array)
 
 GRAVITY = 9.81
 """[m/s^2]; MuJoCo's default."""
@@ -103,15 +106,19 @@ def wheel_places(car: CarParameters) -> tuple[tuple[float, float], ...]:
     return ((car.front_axle, half), (car.front_axle, -half), (-car.rear_axle, half), (-car.rear_axle, -half))
 
 
-def ackermann(car: CarParameters, steering: float) -> tuple[float, float]:
-    """Angles of the front left and right wheel [rad] that turn about one centre on the rear axle's line, for
-    the steering angle of the bicycle between them."""
-    length, half = car.front_axle + car.rear_axle, car.track_width / 2
-    tangent = math.tan(steering)
-    return (
-        math.atan(length * tangent / (length - half * tangent)),
-        math.atan(length * tangent / (length + half * tangent)),
-    )
+def ackermann(
+    tangent: Number, wheelbase: Number, side: Number, root: Callable[[Number], Number]
+) -> tuple[Number, Number]:
+    """Quaternion's w and z of a front wheel's frame, ``side`` [m] to the right of the middle, that turns
+    about the same centre on the rear axle's line as the bicycle whose steering angle has this ``tangent``.
+
+    Half-angle formulas. The square ``root`` is math's or numpy's: either rounds correctly, so that one car
+    and a fleet agree to the last bit, which arctangents and cosines of two libraries do not.
+    """
+    turn = wheelbase * tangent / (wheelbase + side * tangent)
+    cosine = 1.0 / root(1.0 + turn * turn)
+    w = root((1.0 + cosine) / 2.0)
+    return w, turn * cosine / (2.0 * w)
 
 
 def chassis_inertia(

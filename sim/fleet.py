@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from robot.errors import SandlotError
 from robot.spec import RobotSpec
-from sim.car import GRAVITY, WHEELS, CarParameters, car_parameters
+from sim.car import GRAVITY, WHEELS, CarParameters, ackermann, car_parameters
 from sim.fleet_motor import FleetMotor
 from sim.plant import Array
 from sim.scene import scene
@@ -235,16 +235,13 @@ class CarFleet:
         batch.qvel[cars, 5] = spin
 
     def _steer(self, cars: Numbers, angles: Array) -> None:
-        """Turn front wheels' hinge frames as ``sim.car.ackermann`` says. The C library's functions, not
-        numpy's, which may differ from them in the last bit."""
+        """Turn front wheels' hinge frames. The C library's tangent, not numpy's, which may differ from it in
+        the last bit."""
         some = cars if len(cars) < self.size else slice(None)
         self.steering[some] = angles
-        length = self._wheelbase[some]
         tangent = np.array([*map(math.tan, angles.tolist())])
-        turns = length * tangent / (length + self._sides[:, some] * tangent)
-        halves = [math.atan(turn) / 2 for turn in turns.ravel().tolist()]
-        w_and_z = np.array([*map(math.cos, halves), *map(math.sin, halves)])
-        self._hubs[some] = w_and_z.reshape(2, 2, -1).T
+        w, z = ackermann(tangent, self._wheelbase[some], self._sides[:, some], np.sqrt)
+        self._hubs[some, :, 0], self._hubs[some, :, 1] = w.T, z.T
 
     def _settled(self, like: Sequence[int], steps: int) -> Array:
         """Generalised position of every car at rest on its tyres, shape (n, nq); cars of equal parameters

@@ -53,12 +53,13 @@ class FleetDrive:
 
     def __init__(self, spec: RobotSpec, fleet: CarFleet) -> None:
         self._fleet = fleet
-        self._physics_ms = round(fleet.timestep * 1e3)
-        if abs(self._physics_ms - fleet.timestep * 1e3) > 1e-9 or self._physics_ms < 1:
+        self.physics_ms = round(fleet.timestep * 1e3)
+        if abs(self.physics_ms - fleet.timestep * 1e3) > 1e-9 or self.physics_ms < 1:
             raise SandlotError(
                 f"the firmware runs every millisecond, so the physics' step must be whole ones; got "
                 f"{fleet.timestep} s; choose 0.001 or 0.002"
             )
+        """Between two steps of the physics [ms]."""
         self.time_ms = 0
         n = fleet.size
         speed, steering = (next(a for a in spec.actuators if a.name == s) for s in ("speed", "steering"))
@@ -145,7 +146,7 @@ class FleetDrive:
         """One millisecond of the cars with these numbers, or of all."""
         fleet = self._fleet
         self.time_ms += 1
-        if self.time_ms % self._physics_ms == 0:
+        if self.time_ms % self.physics_ms == 0:
             fleet.step(cars)
             self._erpm = self.erpm()
         erpm = self._erpm
@@ -154,7 +155,7 @@ class FleetDrive:
         while self.time_ms >= self._next_ms:
             self._arrive(erpm)
         slow = self._speed_loop(erpm)
-        if (self.time_ms + 1) % self._physics_ms == 0:  # between two of its steps nobody asks
+        if (self.time_ms + 1) % self.physics_ms == 0:  # between two of its steps nobody asks
             fleet.motor.wanted = self._amperes(erpm, slow)
             fleet.motor.braking = ~self._driving
 

@@ -193,9 +193,10 @@ class CarTwin(Powertrain):
 
     def _steer(self, angle: float) -> None:
         """Turn both front wheels' hinge frames."""
-        for hub, turn in zip(self._hubs, ackermann(self.car, angle), strict=True):
-            hub[0] = math.cos(turn / 2)
-            hub[3] = math.sin(turn / 2)
+        car, tangent = self.car, math.tan(angle)
+        wheelbase, half = car.front_axle + car.rear_axle, car.track_width / 2
+        for hub, side in zip(self._hubs, (-half, half), strict=True):
+            hub[0], hub[3] = ackermann(tangent, wheelbase, side, math.sqrt)
 
     def _settled(self) -> Array:
         """Generalised position of the car at rest on its tyres, from which ``place`` starts."""

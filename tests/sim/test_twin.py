@@ -57,13 +57,14 @@ def test_hidden_truth_differs_from_the_calibration_and_unknown_truth_is_refused(
 
 
 def test_both_front_wheels_turn_about_one_point_on_the_rear_axle() -> None:
-    length = CAR.front_axle + CAR.rear_axle
-    for steering in (-0.26, -0.1, 0.05, 0.3):
+    length, half = CAR.front_axle + CAR.rear_axle, CAR.track_width / 2
+    for steering in (-0.26, -0.1, 1e-9, 0.05, 0.3):
         radius = length / math.tan(steering)
-        left, right = ackermann(CAR, steering)
-        assert length / math.tan(left) + CAR.track_width / 2 == pytest.approx(radius)
-        assert length / math.tan(right) - CAR.track_width / 2 == pytest.approx(radius)
-    assert ackermann(CAR, 0.0) == (0.0, 0.0)
+        for side in (-half, half):
+            w, z = ackermann(math.tan(steering), length, side, math.sqrt)
+            assert math.hypot(w, z) == pytest.approx(1.0, abs=1e-15)
+            assert length / math.tan(2.0 * math.atan2(z, w)) - side == pytest.approx(radius)
+    assert ackermann(0.0, length, half, math.sqrt) == (1.0, 0.0)
 
 
 # Turning.
