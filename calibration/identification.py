@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 
 from calibration.chunks import GUESSES, STATES, Chunks, modelled, slopes, spun
 from calibration.confidence import Resolved, marginalised, resolve, spread
-from calibration.noise_model import HANGS_TOGETHER, LATENESS, SENSOR_ERRORS, noise_of, nuisances, trust
+from calibration.noise_model import (
+    BOUNDED,
+    HANGS_TOGETHER,
+    LATENESS,
+    REDESCENDING,
+    SENSOR_ERRORS,
+    noise_of,
+    nuisances,
+    trust,
+)
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from calibration.twin_work import HERE, TwinWork
 from robot.errors import SandlotError
@@ -34,10 +43,13 @@ COARSE = 0.002
 ROUGH, ROUGH_ITERATIONS = 3, 4
 """Far from the end every so many-th chunk tells enough, with guessed noise and differences to one side, for
 so many iterations."""
-ROUNDS = ((6, True), (3, False))
-"""Iterations, at most, with what the residuals say of the noise, and whether sensors are as late as is known
-and no later. They are until the twin is nearly there: what all of them are late by looks like a delay of the
-commands, and as much of both as nothing explains is a valley that ends elsewhere."""
+ROUNDS = ((6, False), (6, True))
+"""Iterations, at most, with what the residuals say of the noise, and whether the twin is nearly there. Until
+then sensors are as late as is known and no later: what all of them are late by looks like a delay of the
+commands, and as much of both as nothing explains is a valley that ends elsewhere. And chunks that are odd
+keep their pull: the twin spins in some of them until its friction is the robot's. From then on chunks are
+weighed anew after every step (iteratively reweighted least squares): a twin that follows a chunk at last is
+told more by it."""
 NEARBY, AT_LAST = 0.8, 0.2
 """Derivatives are computed anew once a parameter is so many deviates from where they were; before a descent
 ends, already at so many."""
@@ -50,8 +62,9 @@ SIGMAS, FARTHEST = 2.0, 1.0
 """In the end derivatives are differences over so many standard deviations of what is not known, and no more
 than so many deviates, to either side."""
 JUMP = 0.1
-"""The twin jumps where the mean of replays with a parameter a step higher and lower is farther than this from
-the replay between them [standard deviations of white noise], and than half of what either differs from it."""
+"""Current and voltage jump where the mean of replays with a parameter a step higher and lower is farther than
+this from the replay between them [standard deviations of white noise], and than half of what either differs
+from it. Velocities look like that where tyres begin to slide, but cannot jump."""
 DIVERGED = 30.0
 """A residual of a replay whose physics diverged [standard deviations]."""
 
@@ -130,10 +143,9 @@ class Identification:
         """In each chunk [1]."""
         self._axes: Array = np.diag([p.step for p in parameters])
         """Along what derivatives are taken, and how far to either side: columns of deviates."""
-        self._punctual = True
-        """Whether sensors are as late as is known."""
-        self._central = True
-        """Whether derivatives are differences to both sides."""
+        self._nearly_there = False
+        self._rough = False
+        """Whether noise is as guessed, and derivatives are differences to one side."""
         self._linear: Linear | None = None
         """Where it was last computed."""
 
@@ -184,12 +196,12 @@ class Identification:
         n = len(self._parameters)
         few = self._chunks.take(range(0, len(self._chunks), ROUGH))
         rough = Identification(self._spec, few, self._parameters, self._work)
-        rough._central = False
+        rough._rough = True
         at, _ = rough._descend(*rough._begin(np.zeros(n)), ROUGH_ITERATIONS)
         self._work.progress("roughly there")
         at, left = self._begin(at[:n])
-        self._weigh(left, at)
-        for iterations, self._punctual in ROUNDS:
+        for iterations, self._nearly_there in ROUNDS:
+            self._weigh(left, at)
             at, left = self._descend(at, left, iterations)
             self._work.progress(f"objective {self._objective(left, at):.4g}")
             noise = self._weigh(left, at)
@@ -218,7 +230,7 @@ class Identification:
     def _begin(self, deviates: Array) -> tuple[Array, Array]:
         """Trust as of ``deviates``, shape (n,); they, with sensors' errors of 0, and the residuals there."""
         left = self.residuals(deviates[:, None])[0]
-        self._trust, self._linear = trust(left), None
+        self._trust, self._linear = trust(left, BOUNDED), None
         return np.concatenate((deviates, np.zeros(SENSOR_ERRORS))), left
 
     def _weigh(self, left: Array, at: Array) -> Array:
@@ -226,7 +238,7 @@ class Identification:
         if not np.isfinite(left[~np.isnan(left)]).all():
             raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
         left, smooth = self._corrected(left, at), self._smooth()
-        self._trust = trust(left)
+        self._trust = trust(left, REDESCENDING if self._nearly_there else BOUNDED)
         noise, correlation = noise_of(np.where(smooth > 0.0, left * self._trust, np.nan))
         self._weights = 1.0 / (noise * np.sqrt(correlation))
         return noise
@@ -241,6 +253,8 @@ class Identification:
         for _ in range(iterations):
             better = self._step(at, left)
             at, left = better or (at, left)
+            if better and not self._rough:
+                self._weigh(left, at)
             if self._moved(at) > (NEARBY if better else AT_LAST):
                 self._linear = self._linearised(at)
             elif not better:
@@ -302,7 +316,7 @@ class Identification:
         here = at[: len(self._parameters)].copy()
         derivatives, jumps = self.derivatives(here)
         errors = self._sensors(here, COARSE)
-        if self._punctual:
+        if not self._nearly_there:
             errors[LATENESS] = 0.0
         columns = np.concatenate((derivatives, errors))
         columns[:, np.isnan(self._chunks.measured)] = 0.0
@@ -323,7 +337,7 @@ class Identification:
         shape (n, N, T, 5), and the samples in which the twin jumps with any parameter, shape (N, T, 5), which
         only central ones tell."""
         axes = self._axes
-        sides = (axes, -axes) if self._central else (axes,)
+        sides = (axes,) if self._rough else (axes, -axes)
         room = MOST - np.abs(axes).max(axis=1)
         at = self._whole_delay(np.clip(at, -room, room))
         every = self.residuals(np.column_stack((at, *(at[:, None] + side for side in sides))), COARSE)
@@ -334,10 +348,11 @@ class Identification:
         lost = lost[0] | lost[1:].reshape(len(sides), len(at), *lost.shape[1:]).any(axis=0)
         with np.errstate(invalid="ignore"):
             changes = np.split(every[1:] - every[0], len(sides))
-            mean = (changes[0] - changes[1]) / 2.0 if self._central else changes[0]
-            bend = (changes[0] + changes[1]) / 2.0 if self._central else np.zeros_like(mean)
+            mean = changes[0] if self._rough else (changes[0] - changes[1]) / 2.0
+            bend = np.zeros_like(mean) if self._rough else (changes[0] + changes[1]) / 2.0
         mean, bend = (np.where(lost[..., None], 0.0, one) for one in (mean, bend))
         jumps = np.abs(bend) > np.maximum(JUMP / self._weights, np.abs(mean) / 2.0)
+        jumps[..., : len(STATES)] = False
         return np.tensordot(np.linalg.inv(axes), mean, (0, 0)), jumps.any(axis=0)
 
     def _whole_delay(self, at: Array) -> Array:

@@ -13,7 +13,11 @@ HANGS_TOGETHER = np.array([10.0, 10.0, 10.0, 1.0, 1.0])
 know about a car lasts as long as its motions, 0.2 s."""
 USUAL = 2.0
 """A chunk whose residuals are so many times the usual counts less: something else than driving was in it,
-such as a wall. The farther out, the smaller its pull (a redescending M-estimator, with chunks as samples)."""
+such as a wall."""
+BOUNDED, REDESCENDING = 0.5, 2.0
+"""By which power: the farther out, the pull stays as it is (Huber's M-estimator, with chunks as samples), or
+becomes smaller and smaller. The first ends at one place wherever it begins; the second, from afar, would
+leave out what is far only from where it begins."""
 SENSOR_BIAS = np.array([0.002, 0.012, 0.015, 0.1, 0.02])
 """Standard deviations of what a channel may be off all along, in its unit: the gyroscope after its bias was
 estimated, the velocities' drift (sim/estimates), a current shunt's and a divider's offset."""
@@ -38,12 +42,12 @@ def nuisances(model: Array, slopes: Array) -> Array:
     return np.concatenate((constants, eye * SENSOR_SCALE * model, eye * SENSOR_LAG_S * slopes))
 
 
-def trust(residuals: Array) -> Array:
+def trust(residuals: Array, power: float = REDESCENDING) -> Array:
     """How much each chunk counts, shape (N, 1, 1), from residuals (N, T, channels): 1 for a usual one."""
     with np.errstate(invalid="ignore"):
         squares = np.nanmean(np.square(residuals), axis=1)
     ratio = np.sqrt(squares / np.maximum(np.median(squares, axis=0), 1e-18)).max(axis=1)
-    return np.asarray(np.minimum(1.0, np.square(USUAL / np.maximum(ratio, 1e-9))))[:, None, None]
+    return np.asarray(np.minimum(1.0, (USUAL / np.maximum(ratio, 1e-9)) ** power))[:, None, None]
 
 
 def noise_of(residuals: Array) -> tuple[Array, Array]:

@@ -32,6 +32,7 @@ PARAMETERS = (
     TwinParameter("mass", "kg", 3.5, 0.08, ""),
     TwinParameter("battery_resistance", "ohm", 0.02, 0.5, ""),
 )
+GRIP, SPINS = TwinParameter("tyre_friction", "1", 1.0, 0.2, ""), 1.3
 JUMPS_AT = 60
 """Slot, even: in the second before its end the motor's controller switches or does not."""
 
@@ -59,6 +60,23 @@ def twin(
     voltage = 12.0 - 0.02 * resistance * current
     shape = (len(windows), SLOTS, 10)
     return Replayed(states, current.reshape(shape), voltage.reshape(shape))
+
+
+def spinning(
+    spec: RobotSpec,
+    windows: Windows,
+    truths: Sequence[Mapping[str, float]],
+    delays_s: NDArray[np.float64],
+    timestep: float,
+) -> Replayed:
+    """The same, but windows whose second number is 1 turn faster and faster where friction is below
+    ``SPINS``."""
+    found = twin(spec, windows, truths, delays_s, timestep)
+    lacks = np.array([max(SPINS - truth[GRIP.name], 0.0) for truth in truths])
+    ramp = windows.states[:, 0, 1, None] * lacks[:, None] * np.linspace(0.0, 0.15, SLOTS + 1)
+    found.states[..., ELEMENTS.index("yaw_rate")] += ramp
+    found.states[..., ELEMENTS.index("velocity_body_y")] += spec.scalar("rear_axle") * ramp
+    return found
 
 
 def measured(truth: Mapping[str, float], rng: np.random.Generator) -> Chunks:
@@ -138,6 +156,31 @@ def test_one_odd_stretch_is_not_held_against_the_twin_and_one_that_diverged_is()
     assert error(5.0 * left, np.ones(5)) == pytest.approx(5.0 * error(left, np.ones(5)))
     left[3, 7, 1] = np.inf
     assert error(left, np.ones(5)) == np.inf
+
+
+def slides(seed: int) -> Chunks:
+    """Measured of a car of much grip; the twin spins in the two chunks whose second number is 1."""
+    chunks = measured(truth_of([0.5, -0.5, 0.1, 0.2]), np.random.default_rng(seed))
+    chunks.windows.states[4:6, 0, 1] = 1.0
+    return chunks
+
+
+def test_a_chunk_counts_again_once_the_twin_does_not_spin_in_it() -> None:
+    """Friction is told by two chunks alone, in which the twin spins until it has as much as the robot."""
+    for seed in range(3):
+        work = TwinWork(replays=spinning)
+        fit = Identification(SPEC, slides(seed), (*PARAMETERS, GRIP), work).fit()
+        assert fit.values()["tyre_friction"] > SPINS - 0.03
+
+
+def test_where_tyres_begin_to_slide_the_twin_does_not_jump() -> None:
+    there = np.append(np.zeros(len(PARAMETERS)), GRIP.deviate(SPINS))
+    chunks = slides(0)
+    chunks.windows.states[4:6, 0, 1] = 10.0
+    fit = Identification(SPEC, chunks, (*PARAMETERS, GRIP), TwinWork(replays=spinning))
+    derivatives, jumps = fit.derivatives(there)
+    assert np.nanmax(np.abs(derivatives[-1, 4, :, 0])) > 0.0
+    assert not jumps[..., :3].any()
 
 
 def test_a_jump_of_the_twin_tells_nothing() -> None:
