@@ -124,6 +124,7 @@ class Lockstep:
         """Needs torch, which a session in which nobody learns does without."""
         from learners.journal import Journal
         from learners.learner import Learner
+        from learners.publisher import Trial
         from learners.server import LearnerServer
 
         session, manifest = self.session, self.session.manifest
@@ -141,9 +142,7 @@ class Lockstep:
             self.clock,
             session.key(),
             served,
-            gate=self._gate,
-            gate_in_background=True,
-            gate_s=served.publish_s,
+            trial=None if self._gate is None else Trial(self._gate, served.publish_s),
         )
 
     def _feeder(self) -> HandFeeder:

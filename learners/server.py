@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -14,21 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learners.journal import Journal
+from learners.publisher import Publisher, Trial
 from robot.clock import Clock
 from robot.contract import TaskContract
 from robot.errors import SandlotError, WireError
-from robot.frame_file import DiskFullError, write_atomically
+from robot.frame_file import DiskFullError
 from robot.layout import Struct
 from robot.messages import SCHEMA_VERSION, Acknowledgement, Hello, Refusal, Steps, Welcome
 from robot.plain_data import differences, digest
 from robot.transport import LearnerEnd
-from robot.wire import Message, decode_from_robot, decode_policy, decode_rows, encode, sign_policy
+from robot.wire import Message, decode_from_robot, decode_rows, encode
 
 Rows = NDArray[np.void]
-Gate = Callable[[bytes, bytes | None], str | None]
-"""A candidate policy and the newest published one (ONNX; None before the first) to the reason why it must not
-be published, or None."""
-
 HEARTBEAT_NS: Final = 500_000_000
 """An acknowledgement goes out at least this often, so that a robot knows that its learner lives."""
 RATE_WINDOW_S: Final = 5.0
@@ -100,26 +96,11 @@ class _Robot:
     acknowledged_ns: int = 0
 
 
-@dataclass(frozen=True)
-class _Candidate:
-    """An exported policy (ONNX) with the gate, since then [ns]."""
-
-    onnx: bytes
-    verdict: Future[str | None]
-    made_ns: int
-
-    def decided(self, now: int, gate_s: float | None) -> bool:
-        return self.verdict.done() if gate_s is None else now >= self.made_ns + round(gate_s * 1e9)
-
-
 class LearnerServer:
     """``pump`` until it is time to stop, then ``close``.
 
     ``directory``: for checkpoints and the newest published policy. On construction it continues from the
-    newest checkpoint and the journal. ``gate`` sees every candidate before it is published; with
-    ``gate_in_background`` it runs beside the learning, else within ``pump``. In the background a verdict
-    counts as soon as it is there, or with ``gate_s`` exactly so long after the candidate was made [s], and is
-    waited for if need be: on simulated time everything stays as reproducible as without a gate.
+    newest checkpoint and the journal. ``trial``: what every policy passes before it is published.
     """
 
     def __init__(
@@ -132,16 +113,13 @@ class LearnerServer:
         session_key: bytes,
         config: ServerConfig | None = None,
         *,
-        gate: Gate | None = None,
-        gate_in_background: bool = False,
-        gate_s: float | None = None,
+        trial: Trial | None = None,
         tell: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._link, self._learner, self._journal = link, learner, journal
-        self._clock, self._key, self._tell = clock, session_key, tell
+        self._clock, self._tell = clock, tell
         self._config = config or ServerConfig()
-        self._gate, self._gate_s = gate, gate_s
-        self._checkpoints, self._newest = directory / "checkpoints", directory / "newest.policy"
+        self._checkpoints = directory / "checkpoints"
         self._plain = learner.contract.plain()
         self._hash = learner.contract.hash()
         self._dtype = learner.contract.step_dtype()
@@ -149,14 +127,18 @@ class LearnerServer:
         self._next: dict[str, int] = {}
         self.counts: Counter[str] = Counter()
         """rows, duplicates, out_of_order, strangers, bad_messages, refused, lost, gate_refused, disk_full."""
-        self.version = 0
-        """Of the newest published policy."""
-        self._frame: bytes | None = None
-        self._exported_updates = 0
-        self._executor = ThreadPoolExecutor(1, "gate") if gate is not None and gate_in_background else None
-        self._candidate: _Candidate | None = None
-        self._held_back = ""
-        """Why the newest candidate was not published; empty if it was."""
+        self._publisher = Publisher(
+            learner,
+            self._hash,
+            directory / "newest.policy",
+            session_key,
+            link.publish,
+            trial=trial,
+            sync=self._config.sync_s is not None,
+            counts=self.counts,
+            full=self._full,
+            tell=tell,
+        )
         self._checkpoints.mkdir(parents=True, exist_ok=True)
         self._restore()
         now = clock.now_ns()
@@ -164,6 +146,11 @@ class LearnerServer:
         self._due_checkpoint = now + round(self._config.checkpoint_s * 1e9)
         self._saved: tuple[int, int] = (learner.updates, journal.rows)
         self._history: deque[tuple[int, int]] = deque([(now, learner.updates)])
+
+    @property
+    def version(self) -> int:
+        """Of the newest published policy."""
+        return self._publisher.version
 
     def pump(self) -> bool:
         """One round: messages, acknowledgements, a slice of learning, what is due. False if it was idle."""
@@ -180,8 +167,7 @@ class LearnerServer:
 
     def close(self) -> None:
         """Write a checkpoint, tell the robots what is durable, and close the journal."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+        self._publisher.close()
         try:
             self._journal.sync()
             self._acknowledge(self._clock.now_ns())
@@ -192,16 +178,19 @@ class LearnerServer:
     def checkpoint(self) -> None:
         """Write one now. It names how many rows of the journal it has seen; the rows are in there."""
         self._journal.sync()
-        notes = {"rows": self._journal.rows, "version": self.version, "exported": self._exported_updates}
+        notes = {
+            "rows": self._journal.rows,
+            "version": self.version,
+            "exported": self._publisher.exported_updates,
+        }
         self._learner.save(self._checkpoints, notes)
         self._saved = (self._learner.updates, self._journal.rows)
 
     def _restore(self) -> None:
-        rows = 0
+        rows = version = exported = 0
         if any(self._checkpoints.glob("*.checkpoint")):
             notes = self._learner.load(self._checkpoints)
-            rows = int(notes["rows"])
-            self.version, self._exported_updates = int(notes["version"]), int(notes["exported"])
+            rows, version, exported = (int(notes[name]) for name in ("rows", "version", "exported"))
         elif self._config.initial:
             self._learner.begin_with(Path(self._config.initial))
         if rows > self._journal.rows:
@@ -210,17 +199,7 @@ class LearnerServer:
             )
         for session, found in self._journal.replay():
             self._learner.add(session, found)
-        if self._newest.exists():
-            try:
-                newest = decode_policy(self._newest.read_bytes())
-            except WireError as error:
-                self._tell(f"{self._newest} is damaged and will be replaced: {error}")
-            else:
-                # Published after the checkpoint: a version number is never used twice.
-                self.version = max(self.version, newest.version)
-                # Signed anew: a run that goes on from another has a key of its own.
-                hashes = newest.contract_hash, newest.calibration_hash
-                self._frame = encode(sign_policy(self._key, newest.version, *hashes, newest.onnx))[0]
+        self._publisher.restore(version, exported)
         if self._journal.rows:
             self._tell(
                 f"continuing with {self._journal.rows} rows of {len(self._journal.sessions())} session(s), "
@@ -265,8 +244,8 @@ class LearnerServer:
                     "will not take these policies; start the learner with its calibration"
                 )
         self._send(identity, Welcome(schema=SCHEMA_VERSION, next_sequence=self._next[session]))
-        if self._frame is not None:
-            self._link.publish(self._frame)
+        if self._publisher.frame is not None:
+            self._link.publish(self._publisher.frame)
 
     def _objection(self, hello: Hello) -> str | None:
         if not (0 < len(hello.session) <= MAX_SESSION_NAME and hello.session.isprintable()):
@@ -338,7 +317,7 @@ class LearnerServer:
                 held_out_error=self._learner.metrics.get("held_out_error", math.nan),
                 critic_alarm=self._learner.alarm,
                 policies_held=self.counts["gate_refused"],
-                held_back=self._held_back,
+                held_back=self._publisher.held_back,
             )
             if self._send(robot.identity, ack):
                 robot.acknowledged, robot.acknowledged_ns = state, now
@@ -366,45 +345,13 @@ class LearnerServer:
         return learned
 
     def _publish_due(self, now: int) -> None:
-        if self._candidate is not None:
-            candidate = self._candidate
-            if not candidate.decided(now, self._gate_s):
-                return
-            self._candidate = None
-            self._decided(candidate.onnx, candidate.verdict.result())
-        learner, config = self._learner, self._config
+        learner, config, publisher = self._learner, self._config, self._publisher
+        if not publisher.decide(now):
+            return
         due = now >= self._due_publish and learner.pretrained >= config.pretrain
-        if not due or learner.updates - self._exported_updates < config.publish_steps:
-            return
-        self._due_publish = now + round(config.publish_s * 1e9)
-        self._exported_updates = learner.updates
-        onnx = learner.export(self.version + 1)
-        if self._gate is None:
-            self._decided(onnx, None)
-            return
-        published = None if self._frame is None else decode_policy(self._frame).onnx
-        if self._executor is None:
-            self._decided(onnx, self._gate(onnx, published))
-        else:
-            self._candidate = _Candidate(onnx, self._executor.submit(self._gate, onnx, published), now)
-
-    def _decided(self, onnx: bytes, reason: str | None) -> None:
-        if reason is not None:
-            self.counts["gate_refused"] += 1
-            self._held_back = reason
-            self._tell(f"candidate for policy {self.version + 1} was not published: {reason}")
-            return
-        version = self.version + 1
-        message = sign_policy(self._key, version, self._hash, self._learner.calibration_hash, onnx)
-        frame = encode(message)[0]
-        # Written before it is published: after a crash the version is known to be taken.
-        try:
-            write_atomically(self._newest, frame, sync=self._config.sync_s is not None)
-        except DiskFullError as error:
-            self._full(error)
-            return
-        self.version, self._frame, self._held_back = version, frame, ""
-        self._link.publish(frame)
+        if due and learner.updates - publisher.exported_updates >= config.publish_steps:
+            self._due_publish = now + round(config.publish_s * 1e9)
+            publisher.export(now)
 
     def _checkpoint_due(self, now: int) -> None:
         if now < self._due_checkpoint:

@@ -13,7 +13,8 @@ from typing import Final
 from learners.config import LearnerConfig
 from learners.journal import Journal
 from learners.learner import Learner
-from learners.server import Gate, LearnerServer, ServerConfig
+from learners.publisher import Gate, Trial
+from learners.server import LearnerServer, ServerConfig
 from robot.clock import Clock, MonotonicClock
 from robot.contract import TaskContract
 from robot.transport import LearnerEnd
@@ -55,8 +56,7 @@ def serve(
         clock or MonotonicClock(),
         session_key,
         server_config,
-        gate=gate,
-        gate_in_background=gate is not None,
+        trial=None if gate is None else Trial(gate),
         tell=tell,
     )
     try:

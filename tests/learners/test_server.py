@@ -13,7 +13,8 @@ from small_session import CALIBRATION, CONTRACT, KEY, make_rows
 from learners.config import LearnerConfig
 from learners.journal import Journal
 from learners.learner import Learner
-from learners.server import Gate, LearnerServer, ServerConfig
+from learners.publisher import Trial
+from learners.server import LearnerServer, ServerConfig
 from robot.clock import SimulatedClock
 from robot.direct_link import DirectRobotLink, direct_link_pair
 from robot.messages import SCHEMA_VERSION, Acknowledgement, Hello, Refusal, Welcome
@@ -39,9 +40,8 @@ class Bench:
         self,
         directory: Path,
         config: ServerConfig | None = None,
-        gate: Gate | None = None,
+        trial: Trial | None = None,
         learner: Any = None,
-        gate_s: float | None = None,
         key: bytes = KEY,
     ) -> None:
         config = config or ServerConfig(pretrain=0)
@@ -59,9 +59,7 @@ class Bench:
             self.clock,
             key,
             config,
-            gate=gate,
-            gate_in_background=gate_s is not None,
-            gate_s=gate_s,
+            trial=trial,
             tell=self.lines.append,
         )
 
@@ -224,9 +222,11 @@ def test_the_gate_decides_what_is_published(tmp_path: Path, reason: str | None) 
         seen.append((onnx, published))
         return reason
 
-    bench = Bench(tmp_path, gate=gate)
+    bench = Bench(tmp_path, trial=Trial(gate, 0.0))
     bench.greet()
     bench.give(0, 5)
+    assert bench.robot.policy() is None
+    bench.server.pump()
     assert seen == [(b"onnx 1 5", None)]
     assert (bench.robot.policy() is None) == (reason is not None)
     assert bench.server.version == (0 if reason else 1)
@@ -245,7 +245,7 @@ def test_on_simulated_time_a_verdict_counts_when_it_is_due_however_long_it_took(
         seen.append(onnx)
         return "it leaves the track" if len(seen) == 2 else None
 
-    bench = Bench(tmp_path, ServerConfig(pretrain=0, publish_s=1.0), gate=gate, gate_s=1.0)
+    bench = Bench(tmp_path, ServerConfig(pretrain=0, publish_s=1.0), trial=Trial(gate, 1.0))
     bench.greet()
     published = []
     for k in range(20):
@@ -267,7 +267,7 @@ def test_a_candidate_meets_what_is_published_in_a_run_that_goes_on_too(tmp_path:
         return None if published is None else "it is worse"
 
     def practised(first: int, key: bytes) -> Bench:
-        bench = Bench(tmp_path, gate=gate, key=key)
+        bench = Bench(tmp_path, trial=Trial(gate, 0.0), key=key)
         bench.greet()
         for k in range(first, first + 2):
             bench.give(k, 1)

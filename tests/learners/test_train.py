@@ -16,6 +16,7 @@ from small_session import CALIBRATION, CONTRACT, KEY, make_rows
 
 from learners.engine import compiled
 from learners.journal import Journal
+from learners.publisher import Trial
 from learners.server import LearnerServer, ServerConfig
 from learners.train import serve
 from robot.clock import MonotonicClock
@@ -119,9 +120,7 @@ def test_a_gate_in_the_background_holds_up_nothing_but_its_candidate(tmp_path: P
     learner = CountingLearner(CONTRACT, CALIBRATION)
     journal = Journal(tmp_path / "j", CONTRACT.step_dtype())
     config = ServerConfig(pretrain=0)
-    server = LearnerServer(
-        far, learner, journal, tmp_path, MonotonicClock(), KEY, config, gate=gate, gate_in_background=True
-    )
+    server = LearnerServer(far, learner, journal, tmp_path, MonotonicClock(), KEY, config, trial=Trial(gate))
     robot.send(encode(HELLO))
     for first in range(0, 50, 5):
         robot.send(encode_steps("s", first, make_rows(first, 5)))
