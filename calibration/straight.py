@@ -9,7 +9,7 @@ import numpy as np
 from calibration.drive import Drive, Samples
 from calibration.procedure import Array
 from calibration.signal_checks import require_unclipped
-from calibration.stretches import stretches
+from calibration.stretches import PAUSE, stretches
 
 SETTLED_S = 0.8
 """Of a rest is not used [s]: the car still nods, and fixes are 0.06 s late."""
@@ -54,7 +54,7 @@ def straight_passes(drive: Drive, fixes: Samples) -> list[Straight]:
         before, after = (
             (fixes.time_s > rests[k] + SETTLED_S) & (fixes.time_s < ends[k]) for k in (number, number + 1)
         )
-        span = slice(start - 1, end + 2)
+        span = slice(max(start - PAUSE, 0), end + 1 + PAUSE)  # with how it rolled out
         time, turned = motor.time_s[span], heading[span]
         free = drive.free[(drive.time_s > time[0]) & (drive.time_s < time[-1])].all()
         if min(before.sum(), after.sum()) < FEWEST_FIXES or np.ptp(turned) > MOST_BEND or not free:
