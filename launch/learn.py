@@ -104,10 +104,10 @@ def _from_session(options: LearnOptions, folder: Path) -> int:
 
 def finish(training: Training, as_json: bool) -> None:
     """Draw the curve; say what came of it and where everything is."""
-    settings, directory = training.settings, training.directory
-    plot = directory / "curve.png"
+    settings, folder = training.settings, training.folder
+    plot = folder.path / "curve.png"
     summary: dict[str, object] = {
-        "run": str(directory),
+        "run": str(folder.path),
         "environment": settings.environment,
         "algorithm": settings.algorithm,
         "seed": settings.seed,
@@ -126,11 +126,11 @@ def finish(training: Training, as_json: bool) -> None:
     else:
         print(f"nothing was learned: all {training.steps} steps were random (--set warmup=N for fewer)")
     for label, path in (
-        ("run", directory),
-        ("curve", directory / "curve.csv"),
+        ("run", folder.path),
+        ("curve", folder.curve),
         ("plot", plot),
         ("policy", training.policy),
-        ("events", directory / "tensorboard"),
+        ("events", folder.tensorboard),
     ):
         if path.exists():
             print(f"  {label:<7} {shown(path)}")
@@ -199,6 +199,7 @@ def _continued(
     import msgspec
 
     from learners.config import OF_THE_MACHINE
+    from learners.environments.run_folder import RunFolder
     from learners.environments.settings import read_settings
     from robot.plain_data import decode_struct
 
@@ -207,7 +208,7 @@ def _continued(
             f"--set {', '.join(wrong)} cannot change in a run that goes on; only "
             f"{' and '.join(OF_THE_MACHINE)} may be set"
         )
-    settings = read_settings(directory / "settings.toml")
+    settings = read_settings(RunFolder(directory).settings)
     learner = decode_struct(
         msgspec.to_builtins(settings.learner) | overrides, type(settings.learner), "settings of the run"
     )

@@ -119,7 +119,7 @@ def _ours(environment: str, case: Case, every: int, seed: int, folder: Path) -> 
         normalise=False,
     )
     found = [Judged(p.step, p.return_mean, p.return_std, p.wall_s) for p in done.curve]
-    shutil.rmtree(done.directory)
+    shutil.rmtree(done.folder.path)
     return found
 
 

@@ -21,30 +21,22 @@ from numpy.typing import NDArray
 
 from learners.action_reach import ActionReach
 from learners.algorithm import require_device
-from learners.checkpoint import as_json, copy_newest, from_json, read_checkpoint
-from learners.config import DrqConfig, LearnerConfig
+from learners.checkpoint import as_json, from_json, read_checkpoint
+from learners.config import LearnerConfig
 from learners.environments.contract import environment_contract
 from learners.environments.curve import Point, read_curve, write_curve
 from learners.environments.environment import Make
 from learners.environments.episodes import Episodes
 from learners.environments.evaluation import evaluate
 from learners.environments.events import Events
-from learners.environments.minari_prior import PREFIX, copy_minari
-from learners.environments.prior_folder import copy_prior, prior_rows
-from learners.environments.settings import (
-    IMAGE_STACK,
-    TrainingSettings,
-    read_settings,
-    require_same_settings,
-    write_settings,
-)
-from learners.initial_networks import find_checkpoint
+from learners.environments.prior_folder import prior_rows
+from learners.environments.run_folder import RunFolder
+from learners.environments.settings import TrainingSettings
 from learners.journal import Journal
 from learners.learner import Learner
 from learners.range_growth import WHOLE
 from robot.claim import claim
 from robot.contract import TaskContract, require_same
-from robot.errors import SandlotError, SpecError
 from robot.frame_file import write_atomically
 from robot.messages import Actor
 
@@ -77,7 +69,7 @@ class Training:
         watch: Callable[[Training], None] | None = None,
         tell: Callable[[str], None] | None = None,
     ) -> None:
-        self.settings, self.directory = settings, directory
+        self.settings, self.folder = settings, RunFolder(directory)
         self.steps = self.episodes = 0
         """Begun and finished so far, random ones included."""
         self.last_return = float("nan")
@@ -97,7 +89,7 @@ class Training:
 
     def _open(self, opened: ExitStack, make: Make, prior: Path | None, initial: Path | None) -> None:
         """Everything that ``close`` closes, and what is read from it; if that fails, ``opened`` closes it."""
-        settings, directory = self.settings, self.directory
+        settings, folder = self.settings, self.folder
         self._environment = opened.enter_context(closing(make()))
         judged = opened.enter_context(closing(make()))
         self._unmeasured = environment_contract(
@@ -111,22 +103,23 @@ class Training:
         growth = settings.learner.growth if isinstance(settings.learner, LearnerConfig) else WHOLE
         self._first_reach = ActionReach(self._unmeasured, growth) if growth.restricts else None
         """Of the random steps, where the learner begins with a part of the action range."""
-        self._found_or_made(prior, initial)
-        opened.enter_context(claim(directory / "rows.journal"))
-        journal = Journal(directory / "rows.journal", self._unmeasured.step_dtype())
+        if not folder.require(settings):
+            folder.fill(settings, self._unmeasured, prior, initial, self._tell)
+        opened.enter_context(claim(folder.journal))
+        journal = Journal(folder.journal, self._unmeasured.step_dtype())
         self._journal = opened.enter_context(closing(journal))
-        self._prior = list(prior_rows(directory / "prior", journal.dtype))
-        if any((directory / "checkpoints").glob("*.checkpoint")):
+        self._prior = list(prior_rows(folder.prior, journal.dtype))
+        if folder.has_checkpoint:
             self._continue()
         else:
             self._journal.keep(0)
             if self._unmeasured.images:
                 self.learner = self._begin_with(self._unmeasured)
         # Only now: what cannot be learned from or computed with must not stay in a run's settings.
-        write_settings(self._settings_file, settings)
-        self.curve = [point for point in read_curve(self._curve_file) if point.step <= self.progress]
+        folder.write_settings(settings)
+        self.curve = [point for point in read_curve(folder.curve) if point.step <= self.progress]
         """Every evaluation so far."""
-        events = Events(directory / "tensorboard", self.progress + 1)
+        events = Events(folder.tensorboard, self.progress + 1)
         self._events = opened.enter_context(closing(events))
         if self._events.missing:
             self._tell(self._events.missing)
@@ -141,7 +134,7 @@ class Training:
     @property
     def policy(self) -> Path:
         """The ONNX file of the policy that was evaluated last."""
-        return self.directory / "policy.onnx"
+        return self.folder.policy
 
     @property
     def wall_s(self) -> float:
@@ -178,7 +171,7 @@ class Training:
         self._opened.close()
 
     def _learn_offline(self) -> None:
-        at_once = self.settings.offline_steps or self._initial.exists()
+        at_once = self.settings.offline_steps or self.folder.initial.exists()
         if at_once and self.learner is None:
             self.learner = self._begin_learning()
         while self.learner is not None and self.learner.pretrained < self.settings.offline_steps:
@@ -251,12 +244,14 @@ class Training:
         """The random steps are over, or there are none: fix the normalisation, hence the contract, and make
         the learner."""
         seen = [*(rows for _, rows in self._journal.replay()), *self._unwritten]
-        if self._initial.exists():
-            _, plain = read_checkpoint(self._initial)
+        if self.folder.initial.exists():
+            _, plain = read_checkpoint(self.folder.initial)
             contract = msgspec.convert(plain["contract"], TaskContract)
-            require_same(_bare(self._unmeasured), _bare(contract), f"{self._initial}, with which to begin,")
+            require_same(
+                _bare(self._unmeasured), _bare(contract), f"{self.folder.initial}, with which to begin,"
+            )
             learner = self._begin_with(contract)
-            learner.begin_with(self._initial)
+            learner.begin_with(self.folder.initial)
             return learner
         observations = None
         if self.settings.normalise:
@@ -278,15 +273,16 @@ class Training:
         return learner
 
     def _begin_with(self, contract: TaskContract) -> Learner:
-        write_atomically(self._contract_file, msgspec.json.format(msgspec.json.encode(contract)))
+        self.folder.write_contract(contract)
         return self._make_learner(contract)
 
     def _make_learner(self, contract: TaskContract) -> Learner:
         shown = sum(int(np.count_nonzero(~rows["last"])) for _, rows in self._prior)
         # Prior data earns no updates of its own: they are per step of the environment.
         config = msgspec.structs.replace(self.settings.learner, warmup=self.settings.learner.warmup + shown)
-        frames = self.directory / "frames" if contract.images else None
-        encoder = self._encoder if self._encoder.exists() else None
+        folder = self.folder
+        frames = folder.frames if contract.images else None
+        encoder = folder.encoder if folder.encoder.exists() else None
         learner = Learner(contract, config, self.settings.seed, frames=frames, encoder=encoder)
         if learner.slow is not None:
             self._tell(learner.slow)
@@ -319,7 +315,7 @@ class Training:
             length_mean=float(found.lengths.mean()),
         )
         self.curve.append(point)
-        write_curve(self._curve_file, self.curve)
+        write_curve(self.folder.curve, self.curve)
         write_atomically(self.policy, learner.export(_version(learner)))
         values = {"evaluation/return": point.return_mean, "evaluation/length": point.length_mean}
         self._events.add(self.progress, values)
@@ -336,40 +332,12 @@ class Training:
             "wall_s": self.wall_s,
             "last_return": as_json(self.last_return),
         }
-        self.learner.save(self.directory / "checkpoints", notes)
+        self.learner.save(self.folder.checkpoints, notes)
         self._checkpointed = self.progress
 
-    def _found_or_made(self, prior: Path | None, initial: Path | None) -> None:
-        """A run's folder says what it is; it is one once its settings are there."""
-        path = self._settings_file
-        if path.exists():
-            require_same_settings(self.settings, read_settings(path), self.directory)
-        else:
-            if not self._unmeasured.images and self.settings.image_stack != IMAGE_STACK:
-                raise SpecError(
-                    f"training: {self.settings.environment} shows no picture; leave out image_stack = "
-                    f"{self.settings.image_stack} (--image-stack)"
-                )
-            if prior is None and self.settings.offline_steps:
-                raise SandlotError("offline learning is from prior data: give a folder of journals (--prior)")
-            if prior is not None and self._unmeasured.images:
-                raise SandlotError(f"{prior}: journals hold no pictures; learn without prior data")
-            if prior is not None:
-                into, name = self.directory / "prior", str(prior)
-                if name.startswith(PREFIX):
-                    copy_minari(name.removeprefix(PREFIX), self._unmeasured, into)
-                else:
-                    copy_prior(prior, into, self._unmeasured, self._tell)
-            if initial is not None:
-                copy_newest(find_checkpoint(initial), self._initial)
-            learner = self.settings.learner
-            if isinstance(learner, DrqConfig) and learner.encoder:
-                copy_newest(Path(learner.encoder), self._encoder)
-
     def _continue(self) -> None:
-        contract = msgspec.json.decode(self._contract_file.read_bytes(), type=TaskContract)
-        self.learner = self._make_learner(contract)
-        notes = self.learner.load(self.directory / "checkpoints")
+        self.learner = self._make_learner(self.folder.read_contract())
+        notes = self.learner.load(self.folder.checkpoints)
         self._journal.keep(notes["rows"])
         for session, rows in self._journal.replay():
             self.learner.add(session, rows)
@@ -387,28 +355,6 @@ class Training:
         """Of 32 bits, independent for each purpose and number."""
         sequence = np.random.SeedSequence(self.settings.seed, spawn_key=(purpose, number))
         return [int(seed) for seed in sequence.generate_state(count)]
-
-    @property
-    def _initial(self) -> Path:
-        """Whose networks to begin with, if there are any."""
-        return self.directory / "initial"
-
-    @property
-    def _encoder(self) -> Path:
-        """Whose encoder to begin with, if there is one."""
-        return self.directory / "encoder"
-
-    @property
-    def _settings_file(self) -> Path:
-        return self.directory / "settings.toml"
-
-    @property
-    def _curve_file(self) -> Path:
-        return self.directory / "curve.csv"
-
-    @property
-    def _contract_file(self) -> Path:
-        return self.directory / "contract.json"
 
 
 def _version(learner: Learner) -> int:

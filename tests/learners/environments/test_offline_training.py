@@ -144,7 +144,7 @@ def test_an_online_run_begins_with_what_an_offline_run_has_learned(prior: Path, 
     offline = ran(tmp_path / "offline", settings("iql"), prior)
     online = msgspec.structs.replace(settings("rlpd", steps=90), offline_steps=0)
 
-    def go(name: str, kill: int = -1, initial: Path | None = offline.directory) -> Training:
+    def go(name: str, kill: int = -1, initial: Path | None = offline.folder.path) -> Training:
         def watch(training: Training) -> None:
             if training.progress == kill:
                 raise KilledError
@@ -157,7 +157,7 @@ def test_an_online_run_begins_with_what_an_offline_run_has_learned(prior: Path, 
     whole = go("whole")
     assert whole.learner is not None and whole.steps == 90
     assert (tmp_path / "whole/contract.json").read_bytes() == (
-        offline.directory / "contract.json"
+        offline.folder.path / "contract.json"
     ).read_bytes()
     practice = whole.learner.experience.practice
     std = np.exp(offline.learner.algorithm.actor.published.tensors["log_std_bias"].numpy())  # type: ignore

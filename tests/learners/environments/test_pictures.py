@@ -114,7 +114,7 @@ def test_a_killed_run_goes_on_and_comes_to_the_same(tmp_path: Path) -> None:
     assert {k: v.tobytes() for k, v in ours.items()} == {k: v.tobytes() for k, v in theirs.items()}
     assert [p.return_mean for p in whole.curve] == [p.return_mean for p in again.curve]
     assert [p.step for p in whole.curve] == [100, 150, 200]
-    assert whole.policy.read_bytes() == again.policy.read_bytes()
+    assert whole.policy.read_bytes() == again.folder.policy.read_bytes()
 
 
 @pytest.mark.slow
@@ -141,14 +141,14 @@ def test_a_run_goes_on_without_the_one_that_its_encoder_came_from(tmp_path: Path
     whole = run("whole", settings)
     with pytest.raises(KilledError):
         run("killed", settings, 10)
-    source.directory.rename(tmp_path / "gone")
+    source.folder.path.rename(tmp_path / "gone")
     with pytest.raises(KilledError):
         run("killed", settings, 50)
     again = run("killed", settings)
     assert whole.learner is not None and again.learner is not None
     ours, theirs = (learner.algorithm.arrays() for learner in (whole.learner, again.learner))
     assert {k: v.tobytes() for k, v in ours.items()} == {k: v.tobytes() for k, v in theirs.items()}
-    assert whole.policy.read_bytes() == again.policy.read_bytes()
+    assert whole.policy.read_bytes() == again.folder.policy.read_bytes()
     with pytest.raises(SandlotError, match="source"):
         run("new", settings)
     assert not (tmp_path / "new").exists()
