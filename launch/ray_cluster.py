@@ -13,10 +13,8 @@ class RayCluster:
     one); ``carry_out``: what a worker does with an order. Raises SandlotError if there is none."""
 
     def __init__(self, address: str, carry_out: Callable[[bytes], bytes]) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise SandlotError("--ray needs Ray: pip install 'sandlot[ray]'") from None
+        import ray
+
         try:
             ray.init(address=address, log_to_driver=False, logging_level="warning")
         except (ConnectionError, RuntimeError, ValueError) as error:

@@ -220,12 +220,8 @@ def _report(
 
 def _policy(contract: TaskContract, spec: RobotSpec, version: int) -> bytes:
     """An actor of two hidden layers with random weights, as the learner would export it."""
-    try:
-        from onnx import TensorProto, helper, numpy_helper
-    except ImportError:
-        raise SandlotError(
-            "the policy bench makes its own policies and needs onnx; run: pip install '.[learn]'"
-        ) from None
+    from onnx import TensorProto, helper, numpy_helper
+
     rng = np.random.default_rng(version)
     sizes = (contract.observation_size, HIDDEN, HIDDEN, contract.action_size)
     nodes, constants, value = [], [], "observation"

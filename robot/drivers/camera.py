@@ -119,6 +119,6 @@ def opencv() -> Any:
     try:
         import cv2
     except ImportError:
-        raise SpecError("a camera needs OpenCV: pip install 'sandlot[camera]'") from None
+        raise SpecError("a camera needs OpenCV: pip install '.[camera]'") from None
     cv2.setNumThreads(1)
     return cv2

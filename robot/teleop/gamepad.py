@@ -225,5 +225,5 @@ def _evdev() -> Any:
     try:
         import evdev
     except ImportError:
-        raise SandlotError("a gamepad needs evdev: pip install 'sandlot[teleop]'") from None
+        raise SandlotError("a gamepad needs evdev: pip install '.[teleop]'") from None
     return evdev

@@ -146,7 +146,7 @@ class WebDevice:
         except OSError as error:
             self._trouble = str(error)
         except ImportError:
-            self._trouble = "it needs aiohttp: pip install 'sandlot[teleop]'"
+            self._trouble = "it needs aiohttp: pip install '.[teleop]'"
         finally:
             self._ready.set()
 
