@@ -19,7 +19,7 @@ from robot.spec import RobotSpec, load_spec
 from robot.validation_report import GateResult
 from sim.estimate_errors import load_errors
 from sim.log_windows import Recording
-from sim.validation.targets import Targets
+from sim.validation.targets import targets_of
 from sim.validation.twin_validity import (
     QUANTITIES,
     UNITS,
@@ -44,7 +44,7 @@ def replay_twin(options: ReplayOptions) -> int:
     spec, changes = changed(spec, None, options.set)
     found = compare(spec, recorded)
     told = growth(found)
-    gate = twin_validity_gate(told, Targets(), about)
+    gate = twin_validity_gate(told, targets_of(spec), about)
     errors = Console(stderr=True)
     show(Console(stderr=options.json), told, gate, changes)
     if options.png is not None:

@@ -612,9 +612,15 @@ def test_the_deployed_policy_drives_a_robot_is_judged_and_the_twin_does_what_it_
     assert {kind for kind in told if kind.startswith("lap")} == {"lap_deterministic"}
     assert Path(session.manifest.setup.bundle) == session.directory / "policy.bundle"
 
+    slippery = ["--set", "calibration.tyre_friction.value=0.5"]
+    lax = '[targets]\ntwin_ratio = { value = 1e6, reason = "whatever" }\n'
+    patient = desk.file(
+        "racer.toml", find("robots", "racer").read_text().replace("[targets]\n", lax).encode()
+    )
     for changes, code, verdict in (
         ([], 0, "pass"),
-        (["--set", "calibration.tyre_friction.value=0.5"], 3, "fail"),
+        (slippery, 3, "fail"),
+        (["--spec", str(patient), *slippery], 0, "pass"),
     ):
         with pytest.raises(SystemExit) as ended:
             cli.main(["replay", summary["run"], "--twin", "--json", *changes])
