@@ -9,7 +9,7 @@ import numpy as np
 from calibration.drive import Drive, Samples
 from calibration.procedure import Array
 from calibration.signal_checks import require_unclipped
-from calibration.stretches import PAUSE, stretches
+from calibration.stretches import PAUSE, stretches, ways
 
 SETTLED_S = 0.8
 """Of a rest is not used [s]: the car still nods, and fixes are 0.06 s late."""
@@ -46,14 +46,15 @@ def straight_passes(drive: Drive, fixes: Samples) -> list[Straight]:
     erpm = motor.values[:, layouts["drive"].index("erpm")]
     heading = np.interp(motor.time_s, drive.time_s, np.unwrap(drive.state("heading")))
     require_unclipped("the motor's speed", erpm)
-    moving = stretches(erpm)
-    rests = [0.0, *(motor.time_s[end] for _, end in moving)]
-    ends = [*(motor.time_s[start] for start, _ in moving), motor.time_s[-1]]
+    # A motion that the log does not show whole ends a rest, too.
+    moves = np.flatnonzero(ways(erpm))
     found = []
-    for number, (start, end) in enumerate(moving):
-        before, after = (
-            (fixes.time_s > rests[k] + SETTLED_S) & (fixes.time_s < ends[k]) for k in (number, number + 1)
-        )
+    for start, end in stretches(erpm):
+        earlier, later = moves[moves < start], moves[moves > end]
+        since = motor.time_s[earlier[-1]] if len(earlier) else motor.time_s[0]
+        until = motor.time_s[later[0]] if len(later) else motor.time_s[-1]
+        before = (fixes.time_s > since + SETTLED_S) & (fixes.time_s < motor.time_s[start])
+        after = (fixes.time_s > motor.time_s[end] + SETTLED_S) & (fixes.time_s < until)
         span = slice(max(start - PAUSE, 0), end + 1 + PAUSE)  # with how it rolled out
         time, turned = motor.time_s[span], heading[span]
         free = drive.free[(drive.time_s > time[0]) & (drive.time_s < time[-1])].all()

@@ -23,11 +23,17 @@ def first_motion(erpm: NDArray[np.float64]) -> int:
     return int(sustained.argmax()) if sustained.any() else len(erpm)
 
 
-def stretches(erpm: NDArray[np.float64]) -> list[tuple[int, int]]:
-    """First and last moving sample of every stretch that begins and ends at rest."""
+def ways(erpm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of each sample: 1 forward, -1 in reverse, 0 at rest."""
     way = np.where(np.abs(erpm) > STILL_ERPM, np.sign(erpm), 0.0)
     for last, first in itertools.pairwise(np.flatnonzero(way).tolist()):
         if first - last <= PAUSE and way[last] == way[first]:
             way[last:first] = way[last]
+    return way
+
+
+def stretches(erpm: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """First and last moving sample of every stretch that begins and ends at rest."""
+    way = ways(erpm)
     edges = np.flatnonzero(np.diff(way))
     return [(a + 1, b) for a, b in itertools.pairwise(edges.tolist()) if way[a + 1]]

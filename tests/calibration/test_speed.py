@@ -16,6 +16,7 @@ from calibration.motor import MotorProcedure
 from calibration.procedure import CalibrationError
 from calibration.signal_checks import SignalError, require_forward
 from calibration.speed import SpeedProcedure, passes_of
+from calibration.stretches import stretches
 from robot.spec import load_spec
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
@@ -50,6 +51,20 @@ def test_passes_are_the_stretches_from_rest_to_rest() -> None:
     assert [np.sign(p.distance) for p in found] == [np.sign(speed) for speed, _ in PASSES]
     for p in found:
         assert p.turns * 60.0 / 4600.0 == pytest.approx(p.distance, abs=4 * p.sigma)
+
+
+def test_passes_of_a_log_that_begins_and_ends_while_the_car_moves_are_those_between() -> None:
+    whole = drive(4600.0, 0)
+    motor = whole.sensors["drive"]
+    starts = [a for a, _ in stretches(motor.values[:, 0])]
+    begin, end = motor.time_s[starts[1]] + 1.0, motor.time_s[starts[4]] + 1.0
+
+    def cut(samples: Samples) -> Samples:
+        kept = (samples.time_s > begin) & (samples.time_s < end)
+        return Samples(samples.time_s[kept], samples.values[kept])
+
+    found = passes_of(replace(whole, sensors={name: cut(some) for name, some in whole.sensors.items()}))
+    assert found == passes_of(whole)[2:4]
 
 
 def test_a_gain_that_differs_by_direction_is_not_accepted() -> None:
