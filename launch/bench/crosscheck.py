@@ -57,7 +57,7 @@ def files(sources: Sequence[Path], count: int) -> tuple[Path, ...]:
     none."""
     found: list[Path] = []
     for source in sources:
-        inside = sorted(source.glob("*.onnx")) or sorted(source.glob("policies/*.onnx"))
+        inside = sorted(source.glob("policies/*.onnx")) or sorted(source.glob("*.onnx"))
         if source.is_file():
             found.append(source)
         elif inside:

@@ -47,6 +47,7 @@ def test_policies_are_taken_evenly_from_folders(tmp_path: Path) -> None:
     (tmp_path / "run" / "policies").mkdir(parents=True)
     for version in range(9):
         (tmp_path / "run" / "policies" / f"{version}.onnx").touch()
+    (tmp_path / "run" / "policy.onnx").touch()  # its newest; those that it published count
     taken = files([tmp_path / "run", tmp_path / "run" / "policies" / "7.onnx"], 3)
     assert [path.stem for path in taken] == ["0", "4", "8", "7"]
     with pytest.raises(SandlotError, match="holds no policy"):
