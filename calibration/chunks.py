@@ -2,7 +2,8 @@
 
 Velocities, not positions: what a wheeled robot does is decided by its commands, so that an error of the
 estimate at a window's start does not grow, and a chunk can be several seconds long. Motor current and supply
-voltage tell forces, which velocities alone do not.
+voltage tell forces, which velocities alone do not. The yaw rate is the gyroscope's, at its samples' own
+times: an estimate has the newest sample, which on a slow line is now and then one of a tick ago.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ HARDLY_S = 0.1
 """Of a chunk's shortest part may be unanswered by the motor's controller [s]."""
 GAP = 3.0
 """Without an answer for so many slots the motor controller's mean says too little."""
+GYROSCOPE_LAG_S = 0.002
+"""Of a gyroscope that is filtered at 80 Hz (BMI160 data sheet, 2.4.1: normal mode, 200 Hz) [s]."""
 EVERY = 2
 """Only every so many slots are compared: neighbouring ones say the same."""
 
@@ -138,6 +141,7 @@ def chunks_in(spec: RobotSpec, errors: EstimateErrors, drive: Drive) -> Chunks:
     since, until = np.take_along_axis(asked, sample - 1, 1), np.take_along_axis(asked, sample, 1)
     heard = answered & (until <= windows.slots + EXACT) & (since >= -EXACT) & (until - since < GAP)
     columns = [windows.states[:, windows.lead + EVERY :: EVERY, ELEMENTS.index(name)] for name in STATES]
+    columns[STATES.index("yaw_rate")] = turning(drive, start_s + ends / spec.rates.guardian_hz)
     known = windows.known[:, EVERY::EVERY] & ~spun(columns, spec.scalar("rear_axle"))
     # The controller reports the mean current since it was last asked.
     columns.append(np.where(heard, motor.values[sample, layout.index("motor_current")], np.nan))
@@ -148,6 +152,18 @@ def chunks_in(spec: RobotSpec, errors: EstimateErrors, drive: Drive) -> Chunks:
     found = Chunks(windows, measured, np.where(heard, since, ends - 1.0), np.where(heard, until, ends))
     told_s = np.isfinite(measured).all(axis=-1).sum(axis=1) * EVERY / spec.rates.guardian_hz
     return found.take(np.flatnonzero(told_s > LEAST_S - FORGETS_S - HARDLY_S))
+
+
+def turning(drive: Drive, time_s: Array) -> Array:
+    """Yaw rate [rad/s] at any times, as the gyroscope has it less its bias as estimated then; NaN where it
+    was silent."""
+    imu, spec = drive.sensor("imu"), drive.spec
+    z = next(s.layout for s in spec.sensors if s.name == "imu").index("angular_velocity_z")
+    rate = imu.values[:, z] - np.interp(imu.time_s, drive.time_s, drive.state("gyro_bias"))
+    at = time_s + GYROSCOPE_LAG_S
+    after = np.clip(np.searchsorted(imu.time_s, at), 1, len(imu.time_s) - 1)
+    heard = imu.time_s[after] - imu.time_s[after - 1] < GAP / spec.rates.guardian_hz
+    return np.where(heard, np.interp(at, imu.time_s, rate), np.nan)
 
 
 def spun(states: Sequence[Array] | Array, rear_axle: float) -> NDArray[np.bool_]:

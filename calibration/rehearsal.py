@@ -21,16 +21,18 @@ SLEWS = (8.0, 1.6)
 
 
 def rehearse(spec: RobotSpec, legs: Sequence[Leg]) -> Drive:
-    """Drive ``legs`` from rest; what a car's motor controller and a perfect estimator would log."""
+    """Drive ``legs`` from rest; what a car's motor controller, perfect inertial sensors and a perfect
+    estimator would log."""
     fleet = CarFleet(spec, HALL, [{}], threads=1, settle_steps=SETTLE_STEPS)
     loop, manoeuvre = FleetDrive(spec, fleet), Manoeuvre(spec, tuple(legs))
     loop.start(np.zeros(1, np.intp), np.zeros(1))
     layout, rate = spec.state_layout, spec.rates.guardian_hz
     delay, never = np.array([round(1e3 * command_delay(spec))]), np.zeros(1, bool)
-    motor_size = next(s.layout.size for s in spec.sensors if s.name == "drive")
+    layouts = {s.name: s.layout for s in spec.sensors}
     states: list[Array] = []
     sent: list[Array] = []
     motor: list[Array] = []
+    inertial: list[Array] = []
     setpoint, wanted, most = np.zeros(2), np.zeros(2), np.array(SLEWS) / rate
     while not manoeuvre.finished:
         rotation = fleet.attitude()[0]
@@ -42,10 +44,11 @@ def rehearse(spec: RobotSpec, legs: Sequence[Leg]) -> Drive:
         if len(states) % spec.ticks_per_step == 0:
             wanted = manoeuvre.command(len(states) / rate, state)
         setpoint = setpoint + np.clip(wanted - setpoint, -most, most)
-        row = np.zeros(motor_size)
+        row = np.zeros(layouts["drive"].size)
         row[:3] = loop.erpm()[0], loop.mean_current()[0], fleet.motor.input_voltage[0]
         states.append(state)
         motor.append(row)
+        inertial.append(fleet.inertial()[0])
         sent.append(loop.command(setpoint[None], delay, never)[0])
         for _ in range(round(1e3 / rate)):
             loop.step()
@@ -56,5 +59,5 @@ def rehearse(spec: RobotSpec, legs: Sequence[Leg]) -> Drive:
     recording = Recording(
         time_ns, time_ns, time_ns, np.array(sent), np.array(states), measured[:, 0].copy(), every
     )
-    sensors = {"drive": Samples(time_s, measured)}
+    sensors = {"drive": Samples(time_s, measured), "imu": Samples(time_s, np.array(inertial))}
     return Drive(spec, time_s, time_s, np.array(sent), np.array(states), every, sensors, 0, recording)
