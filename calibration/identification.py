@@ -25,6 +25,7 @@ from calibration.noise_model import (
     LATENESS,
     REDESCENDING,
     SENSOR_ERRORS,
+    USUAL,
     noise_of,
     nuisances,
     trust,
@@ -58,6 +59,9 @@ ENOUGH = 0.02
 deviation, and the last."""
 SHARES = (1.0, 0.5, 0.25)
 """Of a step, tried in turn."""
+SEARCHED, OTHERS = "tyre_friction", (-0.5, -0.25, 0.25, 0.5, 1.0)
+"""A parameter that no step may lead to, and by how many deviates other values of it are tried: in chunks in
+which the twin spins for want of grip derivatives say nothing, just where the robot shows how much it has."""
 SIGMAS, FARTHEST = 2.0, 1.0
 """In the end derivatives are differences over so many standard deviations of what is not known, and no more
 than so many deviates, to either side."""
@@ -201,6 +205,7 @@ class Identification:
         self._work.progress("roughly there")
         at, left = self._begin(at[:n])
         for iterations, self._nearly_there in ROUNDS:
+            at, left = self._searched(at, left)
             self._weigh(left, at)
             at, left = self._descend(at, left, iterations)
             self._work.progress(f"objective {self._objective(left, at):.4g}")
@@ -260,6 +265,39 @@ class Identification:
             elif not better:
                 break
         return at, left
+
+    def _searched(self, at: Array, left: Array) -> tuple[Array, Array]:
+        """From ``at`` along ``SEARCHED`` as long as a value of it is better, however much chunks that are odd
+        are left out for now: where that ends, and the residuals there."""
+        n = len(self._parameters)
+        rows = [row for row, p in enumerate(self._parameters) if p.name == SEARCHED]
+        found = self.residuals(at[:n, None], COARSE)[0]
+        usual = float(np.median(self._by_chunk(found, at)))
+        for row in rows:
+            cost, best = self._bounded(found, at, usual), at
+            while True:
+                others = np.tile(best[:, None], len(OTHERS))
+                others[row] = np.clip(others[row] + OTHERS, -MOST, MOST)
+                every = self.residuals(others[:n], COARSE)
+                costs = [self._bounded(one, at, usual) for one in every]
+                if min(costs) > cost - ENOUGH:
+                    break
+                cost, best = min(costs), others[:, int(np.argmin(costs))]
+            if best is not at:
+                at, left = best, self.residuals(best[:n, None])[0]
+        return at, left
+
+    def _by_chunk(self, left: Array, at: Array) -> Array:
+        """Mean square of the corrected residuals [standard deviations], shape (N,)."""
+        scaled = self._corrected(left, at) * self._weights * self._smooth()
+        lost = np.nan_to_num(scaled, nan=np.nan, posinf=DIVERGED, neginf=-DIVERGED)
+        return np.asarray(np.nanmean(np.square(lost), axis=(1, 2)))
+
+    def _bounded(self, left: Array, at: Array, usual: float) -> float:
+        """The data's part of the objective with a pull of each chunk that is bounded (``BOUNDED``)."""
+        squares = self._by_chunk(left, at)
+        samples = np.isfinite(self._chunks.measured).sum(axis=(1, 2))
+        return 0.5 * float((samples * squares * np.minimum(1.0, USUAL / np.sqrt(squares / usual))).sum())
 
     def _step(self, at: Array, left: Array) -> tuple[Array, Array] | None:
         """Where one step ends, and the residuals there; None if no step is worth it."""
