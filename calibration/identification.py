@@ -269,23 +269,21 @@ class Identification:
     def _searched(self, at: Array, left: Array) -> tuple[Array, Array]:
         """From ``at`` along ``SEARCHED`` as long as a value of it is better, however much chunks that are odd
         are left out for now: where that ends, and the residuals there."""
-        n = len(self._parameters)
-        rows = [row for row, p in enumerate(self._parameters) if p.name == SEARCHED]
+        names = [p.name for p in self._parameters]
+        if SEARCHED not in names:
+            return at, left
+        row, n, best = names.index(SEARCHED), len(names), at
         found = self.residuals(at[:n, None], COARSE)[0]
         usual = float(np.median(self._by_chunk(found, at)))
-        for row in rows:
-            cost, best = self._bounded(found, at, usual), at
-            while True:
-                others = np.tile(best[:, None], len(OTHERS))
-                others[row] = np.clip(others[row] + OTHERS, -MOST, MOST)
-                every = self.residuals(others[:n], COARSE)
-                costs = [self._bounded(one, at, usual) for one in every]
-                if min(costs) > cost - ENOUGH:
-                    break
-                cost, best = min(costs), others[:, int(np.argmin(costs))]
-            if best is not at:
-                at, left = best, self.residuals(best[:n, None])[0]
-        return at, left
+        cost = self._bounded(found, at, usual)
+        while True:
+            others = np.tile(best[:, None], len(OTHERS))
+            others[row] = np.clip(others[row] + OTHERS, -MOST, MOST)
+            costs = [self._bounded(one, at, usual) for one in self.residuals(others[:n], COARSE)]
+            if min(costs) > cost - ENOUGH:
+                break
+            cost, best = min(costs), others[:, int(np.argmin(costs))]
+        return (at, left) if best is at else (best, self.residuals(best[:n, None])[0])
 
     def _by_chunk(self, left: Array, at: Array) -> Array:
         """Mean square of the corrected residuals [standard deviations], shape (N,)."""

@@ -173,6 +173,27 @@ def test_a_chunk_counts_again_once_the_twin_does_not_spin_in_it() -> None:
         assert fit.values()["tyre_friction"] > SPINS - 0.03
 
 
+def test_where_the_twin_lets_go_and_no_derivative_tells_other_frictions_are_tried() -> None:
+    def letting_go(
+        spec: RobotSpec,
+        windows: Windows,
+        truths: Sequence[Mapping[str, float]],
+        delays_s: NDArray[np.float64],
+        timestep: float,
+    ) -> Replayed:
+        found = twin(spec, windows, truths, delays_s, timestep)
+        lacks = np.array([max(SPINS - truth[GRIP.name], 0.0) for truth in truths])
+        aside = windows.states[:, 0, 1, None] * lacks[:, None] * np.minimum(np.arange(SLOTS + 1) / 20.0, 1.0)
+        found.states[..., ELEMENTS.index("velocity_body_y")] -= 4.0 * aside
+        return found
+
+    chunks, work = slides(0), TwinWork(replays=letting_go)
+    fit = Identification(SPEC, chunks, (*PARAMETERS, GRIP), work)
+    derivatives, _ = fit.derivatives(np.zeros(len(PARAMETERS) + 1))
+    assert not np.nan_to_num(derivatives[-1]).any()
+    assert fit.fit().values()["tyre_friction"] > SPINS - 0.03
+
+
 def test_where_tyres_begin_to_slide_the_twin_does_not_jump() -> None:
     there = np.append(np.zeros(len(PARAMETERS)), GRIP.deviate(SPINS))
     chunks = slides(0)
