@@ -11,14 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import NamedTuple, TypeVar
-
-import mujoco
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from robot.errors import SpecError, nearest
 from robot.spec import RobotSpec
 from sim.bodywork import body_bodywork, wheel_bodywork
 from sim.plant import Array
+
+if TYPE_CHECKING:  # a robot's own computer asks for parameters, and has no mujoco
+    import mujoco
 
 Number = TypeVar("Number", float, Array)
 

@@ -3,7 +3,7 @@ intervals hold as often as they say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from calibration.identification import Identification
 from calibration.noise_model import HANGS_TOGETHER, nuisances
 from calibration.twin_conclusion import error, split
 from calibration.twin_parameters import TwinParameter
-from calibration.twin_work import TwinWork
+from calibration.twin_work import Replays, TwinWork
 from robot.spec import RobotSpec, load_spec
 from sim.log_windows import ELEMENTS, Windows
 from sim.replay import Replayed
@@ -62,21 +62,47 @@ def twin(
     return Replayed(states, current.reshape(shape), voltage.reshape(shape))
 
 
-def spinning(
-    spec: RobotSpec,
-    windows: Windows,
-    truths: Sequence[Mapping[str, float]],
-    delays_s: NDArray[np.float64],
-    timestep: float,
-) -> Replayed:
-    """The same, but windows whose second number is 1 turn faster and faster where friction is below
-    ``SPINS``."""
-    found = twin(spec, windows, truths, delays_s, timestep)
+Change = Callable[[Replayed, Windows, Sequence[Mapping[str, float]], NDArray[np.float64]], None]
+
+
+def changed(change: Change) -> Replays:
+    """The same, changed in place."""
+
+    def replays(
+        spec: RobotSpec,
+        windows: Windows,
+        truths: Sequence[Mapping[str, float]],
+        delays_s: NDArray[np.float64],
+        timestep: float,
+    ) -> Replayed:
+        found = twin(spec, windows, truths, delays_s, timestep)
+        change(found, windows, truths, delays_s)
+        return found
+
+    return replays
+
+
+def lacking(windows: Windows, truths: Sequence[Mapping[str, float]]) -> NDArray[np.float64]:
+    """How much less friction there is than ``SPINS``, in windows whose second number is 1."""
     lacks = np.array([max(SPINS - truth[GRIP.name], 0.0) for truth in truths])
-    ramp = windows.states[:, 0, 1, None] * lacks[:, None] * np.linspace(0.0, 0.15, SLOTS + 1)
+    return np.asarray(windows.states[:, 0, 1] * lacks)[:, None]
+
+
+def spin(
+    found: Replayed, windows: Windows, truths: Sequence[Mapping[str, float]], delays_s: NDArray[np.float64]
+) -> None:
+    """Turn faster and faster for want of friction."""
+    ramp = lacking(windows, truths) * np.linspace(0.0, 0.15, SLOTS + 1)
     found.states[..., ELEMENTS.index("yaw_rate")] += ramp
-    found.states[..., ELEMENTS.index("velocity_body_y")] += spec.scalar("rear_axle") * ramp
-    return found
+    found.states[..., ELEMENTS.index("velocity_body_y")] += SPEC.scalar("rear_axle") * ramp
+
+
+def let_go(
+    found: Replayed, windows: Windows, truths: Sequence[Mapping[str, float]], delays_s: NDArray[np.float64]
+) -> None:
+    """Slide sideways for want of friction."""
+    ramp = lacking(windows, truths) * np.minimum(np.arange(SLOTS + 1) / 20.0, 1.0)
+    found.states[..., ELEMENTS.index("velocity_body_y")] -= 4.0 * ramp
 
 
 def measured(truth: Mapping[str, float], rng: np.random.Generator) -> Chunks:
@@ -168,26 +194,13 @@ def slides(seed: int) -> Chunks:
 def test_a_chunk_counts_again_once_the_twin_does_not_spin_in_it() -> None:
     """Friction is told by two chunks alone, in which the twin spins until it has as much as the robot."""
     for seed in range(3):
-        work = TwinWork(replays=spinning)
+        work = TwinWork(replays=changed(spin))
         fit = Identification(SPEC, slides(seed), (*PARAMETERS, GRIP), work).fit()
         assert fit.values()["tyre_friction"] > SPINS - 0.03
 
 
 def test_where_the_twin_lets_go_and_no_derivative_tells_other_frictions_are_tried() -> None:
-    def letting_go(
-        spec: RobotSpec,
-        windows: Windows,
-        truths: Sequence[Mapping[str, float]],
-        delays_s: NDArray[np.float64],
-        timestep: float,
-    ) -> Replayed:
-        found = twin(spec, windows, truths, delays_s, timestep)
-        lacks = np.array([max(SPINS - truth[GRIP.name], 0.0) for truth in truths])
-        aside = windows.states[:, 0, 1, None] * lacks[:, None] * np.minimum(np.arange(SLOTS + 1) / 20.0, 1.0)
-        found.states[..., ELEMENTS.index("velocity_body_y")] -= 4.0 * aside
-        return found
-
-    chunks, work = slides(0), TwinWork(replays=letting_go)
+    chunks, work = slides(0), TwinWork(replays=changed(let_go))
     fit = Identification(SPEC, chunks, (*PARAMETERS, GRIP), work)
     derivatives, _ = fit.derivatives(np.zeros(len(PARAMETERS) + 1))
     assert not np.nan_to_num(derivatives[-1]).any()
@@ -198,7 +211,7 @@ def test_where_tyres_begin_to_slide_the_twin_does_not_jump() -> None:
     there = np.append(np.zeros(len(PARAMETERS)), GRIP.deviate(SPINS))
     chunks = slides(0)
     chunks.windows.states[4:6, 0, 1] = 10.0
-    fit = Identification(SPEC, chunks, (*PARAMETERS, GRIP), TwinWork(replays=spinning))
+    fit = Identification(SPEC, chunks, (*PARAMETERS, GRIP), TwinWork(replays=changed(spin)))
     derivatives, jumps = fit.derivatives(there)
     assert np.nanmax(np.abs(derivatives[-1, 4, :, 0])) > 0.0
     assert not jumps[..., :3].any()
@@ -220,18 +233,15 @@ def test_between_two_milliseconds_of_delay_lies_what_both_make_of_the_log() -> N
     delay = TwinParameter("command_delay", "s", 0.003, 0.004, "", offset=True)
 
     def late(
-        spec: RobotSpec,
+        found: Replayed,
         windows: Windows,
         truths: Sequence[Mapping[str, float]],
         delays_s: NDArray[np.float64],
-        timestep: float,
-    ) -> Replayed:
-        found = twin(spec, windows, truths, delays_s, timestep)
+    ) -> None:
         found.states[..., ELEMENTS.index("yaw_rate")] += (1e3 * delays_s[:, None]) ** 2
-        return found
 
     chunks = measured(truth_of([0.0] * len(PARAMETERS)), np.random.default_rng(0))
-    identification = Identification(SPEC, chunks, (*PARAMETERS, delay), TwinWork(replays=late))
+    identification = Identification(SPEC, chunks, (*PARAMETERS, delay), TwinWork(replays=changed(late)))
     wanted_s = np.array([0.002, 0.0023, 0.003, 0.0059])
     deviates = np.zeros((len(PARAMETERS) + 1, len(wanted_s)))
     deviates[-1] = [delay.deviate(s) for s in wanted_s]
