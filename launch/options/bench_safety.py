@@ -124,8 +124,9 @@ class BenchRefusalsOptions:
     """Where it practised."""
     other_course: str = "kidney"
     """Where it did not."""
-    episodes: int = 59
-    """Of a gate: nominal, and as many randomised. 59 is the fewest that can pass, without any failure."""
+    episodes: int = 160
+    """Of a gate: nominal, and as many randomised; the smoke gate's. 59 is the fewest that can pass, without
+    any failure."""
     good_seeds: int = 20
     """So many seeds the good policy is asked about with."""
     csv: Path = Path("runs/refusals.csv")

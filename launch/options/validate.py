@@ -39,7 +39,7 @@ class ValidateOptions:
     gate: Literal["smoke", "full"] = "full"
     """How much is tried: everything, or what only the measured values can have changed."""
     episodes: int | None = None
-    """How many nominal and as many randomised episodes (None: 400, of the smoke gate 59)."""
+    """How many nominal and as many randomised episodes (None: 400, of the smoke gate 160)."""
     seed: int = 0
     """Seed of every random number: the same seed drives the same episodes."""
     against: Path | None = None
