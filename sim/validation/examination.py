@@ -36,8 +36,8 @@ from sim.validation.targets import LONGEST_DELAY_S, Targets
 Array = NDArray[np.float64]
 
 SMOKE_EPISODES, FULL_EPISODES = 160, 400
-"""A policy of true rate 0.99 passes G3 in 92 of 100 cases with 160, of 0.98 in 60, and in 94 with 400; with 59,
-the fewest that can prove 0.95, in 55 and 30 (exact binomial)."""
+"""A policy of true rate 0.99 passes G3 in 92 of 100 cases with 160, one of 0.98 in 60, and in 94 with 400.
+With 59, the fewest that can prove 0.95, it is 55 and 30 (exact binomial)."""
 DELAYS_S: Array = np.arange(0.0, LONGEST_DELAY_S + 0.001, 0.01)
 """Extra delays of observations that are tried [s]: guardian ticks up to four times what must be borne."""
 WORST = 6
