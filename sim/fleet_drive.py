@@ -54,12 +54,12 @@ class FleetDrive:
     def __init__(self, spec: RobotSpec, fleet: CarFleet) -> None:
         self._fleet = fleet
         self.physics_ms = round(fleet.timestep * 1e3)
+        """Between two steps of the physics [ms]."""
         if abs(self.physics_ms - fleet.timestep * 1e3) > 1e-9 or self.physics_ms < 1:
             raise SandlotError(
                 f"the firmware runs every millisecond, so the physics' step must be whole ones; got "
                 f"{fleet.timestep} s; choose 0.001 or 0.002"
             )
-        """Between two steps of the physics [ms]."""
         self.time_ms = 0
         n = fleet.size
         speed, steering = (next(a for a in spec.actuators if a.name == s) for s in ("speed", "steering"))

@@ -81,7 +81,6 @@ class FleetSenses:
         self._imu: Array = np.zeros((n, 6))
         self._imu_gain = 1.0 - math.exp(-2.0 * math.pi * IMU_BANDWIDTH_HZ * IMU_STEP_NS * 1e-9)
         self._imu_ms = IMU_STEP_NS // STEP_NS
-        self._physics_ms = drive.physics_ms
         self.touched: NDArray[np.bool_] = np.zeros(n, bool)
         """Whether anything but the tyres has touched anything since the last ``tick``."""
 
@@ -118,7 +117,7 @@ class FleetSenses:
         """A millisecond has passed."""
         if self._drive.time_ms % self._imu_ms == 0:
             self._imu += self._imu_gain * (self._fleet.inertial() - self._imu)
-        if self._drive.time_ms % self._physics_ms == 0:
+        if self._drive.time_ms % self._drive.physics_ms == 0:
             self.touched |= self._fleet.touching
 
     def tick(self, now_ns: int) -> None:
