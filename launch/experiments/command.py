@@ -65,7 +65,7 @@ def returns(options: ExperimentReturnsOptions) -> int:
     """SAC and DroQ, ours and others'."""
     from launch.experiments import returns as experiment
 
-    experiment.run(options.csv, options.seeds, print, options.cases)
+    experiment.run(options.csv, options.seeds, print, options.cases, options.environments)
     return 0
 
 

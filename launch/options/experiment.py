@@ -95,8 +95,11 @@ class ExperimentReturnsOptions(ExperimentOptions):
 
     Example: sandlot experiment returns --csv runs/returns.csv --seeds 0 1 2
 
-    Two of the cases: sandlot experiment returns --csv runs/returns.csv --cases sac "sb3 sac"
+    Two of the cases in one: sandlot experiment returns --csv runs/returns.csv --cases sac "sb3 sac"
+    --environments Hopper-v5
     """
 
     cases: tuple[str, ...] = ()
     """Which of sac, "sb3 sac", droq, "sbx droq" and "10 critics"; all without any."""
+    environments: tuple[str, ...] = ()
+    """Which of Hopper-v5, HalfCheetah-v5 and dm_control/cheetah-run; all without any."""

@@ -22,9 +22,11 @@ def test_each_seed_is_whole_before_the_next_and_the_slow_ones_are_few() -> None:
         assert {seed for _, case, seed in order if case == slow} == {3}
 
 
-def test_a_case_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SandlotError, match="did you mean droq"):
         returns.run(tmp_path / "returns.csv", [0], print, ["drog"])
+    with pytest.raises(SandlotError, match="did you mean Hopper-v5"):
+        returns.run(tmp_path / "returns.csv", [0], print, [], ["Hopper-v4"])
 
 
 @pytest.mark.slow
@@ -50,10 +52,16 @@ def test_runs_are_made_once_and_judged_in_the_same_places(
         return measure(environment, case, seed, folder)
 
     monkeypatch.setattr(returns, "measure", counted)
-    for seeds, only in (([0], ["sac"]), ([0], []), ([0, 1], [])):
-        returns.run(tmp_path / "returns.csv", seeds, said.append, only)
-        if only:
-            assert {case for case, _ in made} == {short["sac"]}
+    for seeds, cases, environments in (
+        ([0], ["sac"], ["no_such_suite/SwingUp-v0"]),
+        ([0], ["sac"], []),
+        ([0], [], []),
+        ([0, 1], [], []),
+    ):
+        returns.run(tmp_path / "returns.csv", seeds, said.append, cases, environments)
+        assert bool(made) is not bool(environments)
+        if cases:
+            assert {case for case, _ in made} <= {short["sac"]}
     for absent in ("no_such_suite", "no_such_package"):
         assert any(f"{absent} is not installed" in line for line in said)
     assert len(made) == len(set(made))
