@@ -11,12 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from robot.errors import SpecError, nearest
 from robot.spec import RobotSpec
 from sim.bodywork import body_bodywork, wheel_bodywork
 from sim.plant import Array
+
+if TYPE_CHECKING:  # a robot's own computer asks for parameters, and has no mujoco
+    import mujoco
 
 Number = TypeVar("Number", float, Array)
 
@@ -202,19 +205,34 @@ def car_mjcf(car: CarParameters, floor_friction: float) -> CarElements:
         size="{0.3 * car.length} {0.4 * car.width} 0.02"/>
       {body_bodywork(middle, ground, car.length, car.width)}{wheels}
     </body>"""
-    # Effective stiffness and damping per unit mass; the slip rate is scaled by the impedance inside MuJoCo.
-    stiffness = GRAVITY / car.tyre_deflection
-    damping = 2 * car.tyre_damping * math.sqrt(stiffness)
+    # The slip rate is scaled by the impedance inside MuJoCo; springs are put in by ``spring_tyres``.
     friction = car.tyre_friction * floor_friction
     contact = "".join(
-        f'<pair geom1="floor" geom2="tyre_{name}" condim="3" friction="{friction} {friction} 0 0 0" '
-        f'solimp="{IMPEDANCE} {IMPEDANCE} 0.001" solref="{-stiffness} {-damping}" '
+        f'<pair name="{name}" geom1="floor" geom2="tyre_{name}" condim="3" '
+        f'friction="{friction} {friction} 0 0 0" solimp="{IMPEDANCE} {IMPEDANCE} 0.001" '
         f'solreffriction="-1 {-car.tyre_slip_rate * IMPEDANCE}"/>'
         for name in WHEELS
     )
     joints = "".join(f'<joint joint="{name}" coef="0.25"/>' for name in WHEELS)
     tendon = f'<fixed name="drivetrain">{joints}</fixed>'
     return CarElements(body, contact, tendon, '<motor name="torque" tendon="drivetrain"/>')
+
+
+def spring_tyres(model: mujoco.MjModel, car: CarParameters) -> None:
+    """Give a compiled model's tyres the springs that sink in by ``tyre_deflection`` under the car at rest.
+
+    MuJoCo's springs are per mass that a contact has to move, which it takes from the whole car's masses and
+    inertias as compiled (its documentation, "Solver parameters"): in a contact that does not accelerate,
+    force = stiffness x depth / ((1 - impedance) x inverse weight). With the weight alone in its place, some
+    cars' tyres would sink in by a fifth more or less, and roll on a radius that is off by 0.1 %.
+    """
+    wheelbase = car.front_axle + car.rear_axle
+    for name, (x, _) in zip(WHEELS, wheel_places(car), strict=True):
+        load = car.mass * GRAVITY * (1.0 - abs(x) / wheelbase) / 2.0
+        inverse_weight = model.body(f"wheel_{name}").invweight0[0]
+        stiffness = load * (1.0 - IMPEDANCE) * inverse_weight / car.tyre_deflection
+        damping = 2.0 * car.tyre_damping * math.sqrt(stiffness)
+        model.pair(name).solref[:] = -stiffness, -damping
 
 
 def _numbers(values: tuple[float, ...]) -> str:

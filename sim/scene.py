@@ -8,7 +8,7 @@ from functools import lru_cache
 import mujoco
 import numpy as np
 
-from sim.car import CarParameters, car_mjcf
+from sim.car import CarParameters, car_mjcf, spring_tyres
 from sim.world import Array, Wall, World
 
 WALL_RGBA = "0.82 0.80 0.74 1"
@@ -67,7 +67,9 @@ def scene(world: World, car: CarParameters, timestep: float, drawn: bool = True)
     config = mujoco.MjLogConfig.get()
     config.logto_file = False
     mujoco.MjLogConfig.set(config)
-    return mujoco.MjModel.from_xml_string(scene_mjcf(world, car, timestep, drawn))
+    model = mujoco.MjModel.from_xml_string(scene_mjcf(world, car, timestep, drawn))
+    spring_tyres(model, car)
+    return model
 
 
 @lru_cache

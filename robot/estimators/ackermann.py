@@ -145,7 +145,7 @@ class AckermannEstimator:
             if math.isfinite(steering):
                 self._delta += (steering - self._delta) * self._steering_gain
         self._inertial.take(now_ns, measurements, self._delta)
-        self._wheels.take(now_ns, measurements, self._inertial.rate)
+        self._wheels.take(now_ns, measurements, self._inertial.rate, self._delta)
         self._satellites.take(now_ns, measurements)
         while self._poses:
             time_ns, z, r = self._poses.popleft()

@@ -10,7 +10,7 @@ import math
 
 from robot.estimators.corrections import RollingStraight, WheelSpeed
 from robot.estimators.intake import Intake
-from robot.estimators.planar_filter import SCALE, VX, PlanarFilter
+from robot.estimators.planar_filter import SCALE, VX, VY, PlanarFilter
 from robot.interface import Measurements
 from robot.spec import RobotSpec
 
@@ -44,10 +44,10 @@ SIDE_RATIO = 0.06
 """[s]: and per m/s^2 of lateral acceleration: 0.2 rad of slip angle at 3 m/s and 1 g, the whole of a tyre."""
 SIDE_SLIP = 0.1
 """[s]: and per m/s^2 by which wheel and car accelerate differently."""
-SPIN_MARGIN = 1.5
-"""[1] times the sharpest turn of the steering; a car that turns faster slides, or is in somebody's hands."""
+SPIN_SHARE = 0.25
+"""[1] of the yaw rate that the steering makes of the speed, and"""
 SPIN_FLOOR = 0.1
-"""[rad/s] of yaw rate that is never a slide."""
+"""[rad/s]: a car that turns otherwise by more slides, along a wall perhaps, or is in somebody's hands."""
 SPIN_RATIO = 0.5
 """[m]: deviation of the rear axle's sideways speed per rad/s beyond that."""
 SIDE_TICKS = 5
@@ -66,8 +66,7 @@ class Wheels:
         self._erpm = next(s for s in spec.sensors if s.name == "drive").layout.index("erpm")
         self._erpm_per_speed = spec.scalar("erpm_per_speed")
         self._rear = spec.scalar("rear_axle")
-        most = max((max(-a.lower, a.upper) for a in spec.actuators if a.name == "steering"), default=0.0)
-        self._curvature = SPIN_MARGIN * math.tan(most) / spec.scalar("wheelbase")
+        self._wheelbase = spec.scalar("wheelbase")
         self._time_ns = 0
         self._tick = 0
         self.speed = 0.0
@@ -84,8 +83,9 @@ class Wheels:
         """Follow the difference to the car's own forward acceleration [m/s^2] over ``dt`` [s]."""
         self.mismatch += (self.slope - acceleration - self.mismatch) * min(dt / SLIP_TIME, 1.0)
 
-    def take(self, now_ns: int, measurements: Measurements, measured_rate: float) -> None:
-        """Use the newest sample if there is one; ``measured_rate``: the newest yaw rate, bias included."""
+    def take(self, now_ns: int, measurements: Measurements, measured_rate: float, steering: float) -> None:
+        """Use the newest sample if there is one; ``measured_rate``: the newest yaw rate, bias included;
+        ``steering`` [rad]: where the front wheels should be."""
         time_ns = self._intake.take("drive", now_ns, self._time_ns, measurements)
         if not time_ns:
             return
@@ -108,9 +108,17 @@ class Wheels:
         self._tick += 1
         if self._tick >= SIDE_TICKS:
             self._tick = 0
-            spin = max(0.0, abs(measured_rate) - self._curvature * abs(speed) - SPIN_FLOOR)
+            turn = speed * math.tan(steering) / self._wheelbase
+            spin = max(0.0, abs(measured_rate - turn) - SPIN_SHARE * abs(turn) - SPIN_FLOOR)
             sigma = SIDE_SIGMA + SIDE_RATIO * lateral + SIDE_SLIP * slip + SPIN_RATIO * spin
+            if not self._grip:
+                sigma += self._adrift(speed, math.hypot(float(planar.x[VX]), float(planar.x[VY])))
             planar.correct(RollingStraight(measured_rate, self._rear, sigma))
+
+    @staticmethod
+    def _adrift(wheels: float, car: float) -> float:
+        """What the deviation [m/s] of a sample grows by while the wheels do not grip."""
+        return GRIP_SIGMA + GRIP_RATIO * max(abs(wheels), abs(car))
 
     def _with_grip(self, speed: float, sigma: float, dt: float) -> float:
         """The deviation [m/s] to use for a sample, from the one it has when the wheels grip."""
@@ -121,4 +129,4 @@ class Wheels:
         self._since = self._since + dt if contradicted else 0.0
         if self._since > (LOST_S if self._grip else FOUND_S):
             self._grip, self._since = not self._grip, 0.0
-        return sigma if self._grip else sigma + GRIP_SIGMA + GRIP_RATIO * max(abs(speed), abs(vx))
+        return sigma if self._grip else sigma + self._adrift(speed, vx)

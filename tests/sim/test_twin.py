@@ -67,6 +67,18 @@ def test_both_front_wheels_turn_about_one_point_on_the_rear_axle() -> None:
     assert ackermann(0.0, length, half, math.sqrt) == (1.0, 0.0)
 
 
+@pytest.mark.parametrize(
+    "truth", [{}, {"mass": 4.2, "centre_of_mass_height": 0.09}, {"yaw_inertia": 0.07, "front_axle": 0.19}]
+)
+def test_any_car_rolls_on_its_calibrated_radius(truth: dict[str, float]) -> None:
+    twin = CarTwin(SPEC, HALL, truth=truth)
+    cruise(twin, 1.0, 0.0, 1.0, lambda: None)
+    at, turned = twin.pose(), twin.data.qpos[-4:].mean()
+    cruise(twin, 1.0, 0.0, 3.0, lambda: None)
+    rolled = math.dist(twin.pose()[:2], at[:2])
+    assert rolled / (twin.data.qpos[-4:].mean() - turned) == pytest.approx(twin.car.wheel_radius, rel=1e-4)
+
+
 # Turning.
 
 
