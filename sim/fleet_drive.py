@@ -102,15 +102,20 @@ class FleetDrive:
         self._current_sum: Array = np.zeros(n)
         self._current_count = 0
 
-    def start(self, cars: Numbers, speeds: Array, integral: Array | float = 0.0) -> None:
+    def start(
+        self, cars: Numbers, speeds: Array, integral: Array | float = 0.0, ramped: Array | None = None
+    ) -> None:
         """Cars begin at these speeds [m/s] and are being held there, steering straight. ``integral``: what
-        the speed loop has gathered [1, of the current limit]."""
-        asked = np.rint(speeds * self._gain)
+        the speed loop has gathered [1, of the current limit]; ``ramped``: where its ramp is on its way to
+        what it was sent [ERPM], if not at these speeds."""
+        held = np.rint(speeds * self._gain)
+        asked = held if ramped is None else ramped
         moving = np.abs(asked) >= self._minimum_erpm
         self._driving[cars] = moving
         self._target[cars] = self._ramped[cars] = np.where(moving, asked, 0.0)
-        for values in (self._error, self._integral, self._derivative, self._current_sum):
+        for values in (self._derivative, self._current_sum):
             values[cars] = 0.0
+        self._error[cars] = np.where(moving, asked - held, 0.0)
         self._integral[cars] = integral
         self._arrives[:, cars] = _NEVER
         self._put[cars] = self._taken[cars] = self._latest[cars] = 0

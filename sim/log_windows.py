@@ -55,9 +55,9 @@ class Windows:
     """``lead`` slots to settle in, then ``slots`` that count; a slot is a guardian's period. ``sent``
     [actuator units], shape (N, lead + slots, n_actuators), each ``late_ms`` after its slot began, shape
     (N, lead + slots); ``states`` at the beginning of each slot and at the end of the last, of ``ELEMENTS``,
-    shape (N, lead + slots + 1, 6), headings unwrapped; ``memory``: the speed loop's integral at the first
-    slot, shape (N,); ``known``: up to there the log may be compared with, shape (N, slots + 1); ``start_ns``:
-    when it began to count, in the log's time, shape (N,)."""
+    shape (N, lead + slots + 1, 6), headings unwrapped; ``memory``: the speed loop's integral and ramp at the
+    first slot (``sim.speed_memory``), shape (N, 2); ``known``: up to there the log may be compared with,
+    shape (N, slots + 1); ``start_ns``: when it began to count, in the log's time, shape (N,)."""
 
     lead: int
     sent: Array
@@ -146,6 +146,7 @@ def cut(
     memory = speed_memory(
         spec, np.asarray(recording.time_ns * 1e-9), recording.sent[:, speed], recording.erpm
     )
+    begin = tick[:, 0]
     reach = np.minimum(run[np.maximum(due[rows] - lead, 0)] - lead, slots + 1)
     known = np.arange(slots + 1) < reach[:, None]
     return Windows(
@@ -153,7 +154,7 @@ def cut(
         recording.sent[tick],
         np.maximum(late_ms, 0),
         states,
-        memory[tick[:, 0]],
+        np.stack((memory.integral[begin], memory.ramped[begin]), axis=-1),
         known,
         recording.time_ns[rows],
     )

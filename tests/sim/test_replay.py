@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,22 +29,32 @@ PERIOD_NS = 10_000_000
 SECONDS = 4.0
 
 
-def drive(truth: Mapping[str, float]) -> tuple[Recording, np.ndarray]:
-    """A car's log, as an estimator without error but with its lags would write it, and the true integral of
-    its speed loop at each tick."""
+def calmly(t: float) -> float:
+    return 2.0 + 0.8 * math.sin(1.9 * t)
+
+
+def all_or_nothing(t: float) -> float:
+    return 4.5 if t % 1.5 < 0.9 else 1.0
+
+
+def drive(
+    truth: Mapping[str, float], speed: Callable[[float], float] = calmly
+) -> tuple[Recording, np.ndarray]:
+    """The log of a car that is asked for ``speed`` [m/s] at each time, as an estimator without error but with
+    its lags would write it, and the true integral and ramp of its speed loop at each tick."""
     fleet = CarFleet(SPEC, HALL, [truth], threads=1, settle_steps=200)
     loop = FleetDrive(SPEC, fleet)
     loop.start(np.zeros(1, np.intp), np.zeros(1))
     ticks, layout = round(SECONDS * 100), SPEC.state_layout
     states, sent = np.zeros((ticks, layout.size)), np.zeros((ticks, 2))
-    erpm, memory = np.zeros(ticks), np.zeros(ticks)
+    erpm, memory = np.zeros(ticks), np.zeros((ticks, 2))
     lags = {ELEMENTS[k]: round(1e3 * ERRORS.lag_s[layout.index(ELEMENTS[k])]) for k in range(6)}
     truths: list[np.ndarray] = []
     for tick in range(ticks):
         t = tick * 0.01
-        setpoint = np.array([[2.0 + 0.8 * np.sin(1.9 * t), 0.16 * np.sin(2.3 * t)]])
+        setpoint = np.array([[speed(t), 0.16 * np.sin(2.3 * t)]])
         sent[tick] = loop.command(setpoint, np.array([3]), np.zeros(1, bool))[0]
-        memory[tick], erpm[tick] = loop._integral[0], loop.erpm()[0]
+        memory[tick], erpm[tick] = (loop._integral[0], loop._ramped[0]), loop.erpm()[0]
         for _ in range(10):
             rotation, velocity = fleet.attitude()[0], fleet.velocity[0]
             yaw = np.arctan2(rotation[1, 0], rotation[0, 0])
@@ -67,11 +78,30 @@ def windows(recording: Recording) -> Windows:
     return cut(SPEC, ERRORS, recording, 1.0, 0.5, 0.3)
 
 
-def test_the_speed_loop_s_memory_is_told_from_the_log(own: tuple[Recording, np.ndarray]) -> None:
-    recording, true = own
-    told = speed_memory(SPEC, recording.time_ns * 1e-9, recording.sent[:, 0], recording.erpm)
-    assert np.abs(true).max() > 0.05
-    np.testing.assert_allclose(told, true, atol=0.01)  # of 60 A; the wire's 3 ms
+@pytest.fixture(scope="module")
+def hard() -> tuple[Recording, np.ndarray]:
+    return drive({}, all_or_nothing)
+
+
+def test_the_speed_loop_s_memory_is_told_from_the_log(
+    own: tuple[Recording, np.ndarray], hard: tuple[Recording, np.ndarray]
+) -> None:
+    for recording, true in (own, hard):
+        told = speed_memory(SPEC, recording.time_ns * 1e-9, recording.sent[:, 0], recording.erpm)
+        assert np.abs(true[:, 0]).max() > 0.05
+        np.testing.assert_allclose(told.integral, true[:, 0], atol=0.01)  # of 60 A; the wire's 3 ms
+        assert np.abs(true[:, 1] - recording.erpm).max() > 1_000.0
+        np.testing.assert_allclose(told.ramped[1:], true[1:, 1], atol=100.0)  # 3 ms, and a step of rounding
+
+
+def test_a_car_that_lags_behind_its_commands_is_replayed_as_it_went_on(
+    hard: tuple[Recording, np.ndarray],
+) -> None:
+    """Its motor is at the current limit, and the ramp metres a second ahead, where windows begin."""
+    mine = windows(hard[0])
+    assert (np.abs(mine.memory[:, 1] - SPEC.scalar("erpm_per_speed") * mine.states[:, 0, 3]) > 4_000.0).any()
+    told = growth(divergence(SPEC, ERRORS, mine, threads=1))
+    assert max(found.ratio.max() for found in told) < 0.8  # no estimator erred
 
 
 def test_the_twin_does_what_it_did_and_a_car_that_steers_otherwise_does_not(
