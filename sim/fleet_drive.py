@@ -1,18 +1,21 @@
 """Motor controllers of a whole fleet: ``sim.emulators.vesc`` and its driver, elementwise, without the wire.
 
-A setpoint is rounded to wire steps as the driver rounds it, takes its time to arrive, and is then followed by
-the firmware's speed loop in steps of 1 ms between which the physics moves. Frames are never lost, and no
+A setpoint is rounded to wire steps as the driver rounds it, takes its time to arrive, on a UART the steering
+a frame later than the speed, and is then followed by the firmware's speed loop in steps of 1 ms between which
+the physics moves. Frames are never lost, and no
 command times out: what goes wrong on a serial line is tried on the real driver (``sandlot bench faults``).
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robot.drivers.vesc import OPTIONS, SERVO_STEPS
+from robot.drivers.vesc_protocol import set_servo_position
 from robot.errors import SandlotError, SpecError
 from robot.spec import RobotSpec
 from sim.emulators.vesc import (
@@ -64,7 +67,10 @@ class FleetDrive:
         n = fleet.size
         speed, steering = (next(a for a in spec.actuators if a.name == s) for s in ("speed", "steering"))
         device = next(d for d in spec.devices if d.name == speed.device)
-        self._minimum_erpm = float({**OPTIONS, **device.options}["minimum_erpm"])
+        options = {**OPTIONS, **device.options}
+        self._minimum_erpm = float(options["minimum_erpm"])
+        line_ms = 1e4 * len(set_servo_position(0)) / float(options["baud"])  # ten bits a byte
+        self._servo_later_ms = 0 if options["usb"] else math.ceil(line_ms - 1e-9)
         self._gain = spec.scalar("erpm_per_speed")
         self._erpm_range = (math.ceil(speed.lower * self._gain), math.floor(speed.upper * self._gain))
         self._servo_gain, self._servo_offset = spec.scalar("servo_gain"), spec.scalar("servo_offset")
@@ -80,6 +86,8 @@ class FleetDrive:
         self._stop_current = round(spec.scalar("stop_brake_current") * 1e3) / 1e3
         self._servo = np.full(n, float(self._servo_steps(np.zeros(1))[0]))
         self._pulses: Array = self._servo / 1e3
+        self._turning: deque[tuple[int, Numbers, Array]] = deque()
+        """Pulses that are about to arrive: when [ms], which cars', and they."""
         # On their way, oldest first: when each arrives [ms], ERPM (NaN: brake), servo steps.
         self._arrives: NDArray[np.int64] = np.full((WAITING, n), _NEVER, np.int64)
         self._asked: Array = np.zeros((WAITING, n))
@@ -124,12 +132,15 @@ class FleetDrive:
         self._all_drive = bool(self._driving.all())
         self._erpm = self.erpm()
         self._servo[cars] = self._servo_steps(np.zeros(1))[0]
+        while self._turning:  # of the others', a millisecond early
+            self._turn()
         self._pulses[cars] = self._servo[cars] / 1e3
         self._fleet.servo(self._pulses)
 
     def command(self, setpoint: Array, delay_ms: NDArray[np.int64], brakes: NDArray[np.bool_]) -> Array:
-        """Send setpoints, shape (n, 2): speed [m/s], steering [rad]; or the stop, where ``brakes``. They
-        arrive ``delay_ms`` later, in order. Returns what was sent, rounded to wire steps."""
+        """Send setpoints, shape (n, 2): speed [m/s], steering [rad]; or the stop, where ``brakes``. Speeds
+        arrive ``delay_ms`` later, in order, and no sooner than in the next millisecond. Returns what was
+        sent, rounded to wire steps."""
         low, high = self._erpm_range
         speed = np.where(brakes, 0.0, setpoint[:, 0])
         erpm = np.rint(np.minimum(np.maximum(speed * self._gain, low), high))
@@ -159,6 +170,8 @@ class FleetDrive:
         self._current_count += 1
         while self.time_ms >= self._next_ms:
             self._arrive(erpm)
+        while self._turning and self._turning[0][0] <= self.time_ms:
+            self._turn()
         slow = self._speed_loop(erpm)
         if (self.time_ms + 1) % self.physics_ms == 0:  # between two of its steps nobody asks
             fleet.motor.wanted = self._amperes(erpm, slow)
@@ -193,12 +206,17 @@ class FleetDrive:
         self._target[cars[drives]] = asked[drives]
         self._driving[cars] = drives
         self._all_drive = bool(self._driving.all())
-        self._pulses[cars] = self._steps[slot, cars] / 1e3
-        self._fleet.servo(self._pulses)
+        self._turning.append((self.time_ms + self._servo_later_ms, cars, self._steps[slot, cars] / 1e3))
         self._arrives[slot, cars] = _NEVER
         self._taken[cars] += 1
         self._due[cars] = self._arrives[self._taken[cars] % WAITING, cars]
         self._next_ms = int(self._due.min())
+
+    def _turn(self) -> None:
+        """Let the servos obey the oldest pulses that are about to arrive."""
+        _, cars, pulses = self._turning.popleft()
+        self._pulses[cars] = pulses
+        self._fleet.servo(self._pulses)
 
     def _speed_loop(self, erpm: Array) -> NDArray[np.bool_] | None:
         """A step of the speed controllers (``VescDevice._speed_loop``). Whose motor is so slow that it is

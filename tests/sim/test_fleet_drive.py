@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
+from launch.bench.faults_drive import Drive
 from robot.drivers.vesc import VescDriver
-from robot.drivers.vesc_protocol import set_current_brake, set_rpm, set_servo_position
+from robot.drivers.vesc_protocol import Command, set_current_brake, set_rpm, set_servo_position
 from robot.errors import SpecError
 from robot.spec import load_spec
 from sim.emulators.vesc import VescDevice
 from sim.fleet import CarFleet
 from sim.fleet_drive import FleetDrive, period_ms
+from sim.randomisation import command_delay
 from sim.twin import CarTwin
 from sim.world import load_world, world_path
 from tests.doubles.scripted_port import ScriptedPort
@@ -43,12 +46,12 @@ class Wire:
         return b"".join(data for _, data in here)
 
 
-def frames(sent: np.ndarray, brake: bool) -> bytes:
-    """What the driver would have put on the wire for these setpoints."""
+def frames(sent: np.ndarray, brake: bool) -> tuple[bytes, bytes]:
+    """What the driver would have put on the wire for these setpoints: speed, then steering."""
     erpm = round(sent[0] * SPEC.scalar("erpm_per_speed"))
     servo = round(1e3 * (SPEC.scalar("servo_gain") * sent[1] + SPEC.scalar("servo_offset")))
     stop = set_current_brake(SPEC.scalar("stop_brake_current"))
-    return (stop if brake or erpm == 0 else set_rpm(erpm)) + set_servo_position(servo)
+    return stop if brake or erpm == 0 else set_rpm(erpm), set_servo_position(servo)
 
 
 def test_the_speed_loop_is_the_emulated_firmware_to_the_last_bit() -> None:
@@ -66,20 +69,44 @@ def test_the_speed_loop_is_the_emulated_firmware_to_the_last_bit() -> None:
         device._brake = SPEC.scalar("stop_brake_current")
         device._inward = wire  # type: ignore[assignment]
     rng = np.random.default_rng(5)
-    delay = np.array([3, 0, 47])
+    delay = np.array([3, 1, 47])
     for k in range(800):
         if k % 10 == 0:
             brakes = rng.random(fleet.size) < (0.9 if 500 <= k < 560 else 0.05)
             setpoint = np.stack((rng.uniform(-0.6, 4.0, fleet.size), rng.uniform(-0.3, 0.3, fleet.size)), -1)
             sent = drive.command(setpoint, delay, brakes)
             for number, wire in enumerate(wires):
-                wire.send(frames(sent[number], bool(brakes[number])), (k + int(delay[number])) * MS)
+                arrives_ms = k + int(delay[number])
+                for later, data in enumerate(frames(sent[number], bool(brakes[number]))):
+                    wire.send(data, (arrives_ms + later * drive._servo_later_ms) * MS)
         drive.step()
         for device in devices:
             device.advance((k + 1) * MS)
         for number, twin in enumerate(twins):
             np.testing.assert_array_equal(fleet.batch.qpos[number], twin.data.qpos, err_msg=f"{k} ms")
     assert np.array_equal(fleet.motor.wanted, [t._motor._wanted for t in twins])
+
+
+def test_speed_and_steering_arrive_as_on_the_emulated_line(tmp_path: Path) -> None:
+    """The whole robot in lockstep: when its frames have gone over the emulated UART."""
+    with_wire = Drive(0, tmp_path)
+    device: Any = with_wire.rig.devices["vesc"]
+    obey, found = device._obey, {}
+
+    def noted(payload: bytes, now_ns: int) -> None:
+        found[payload[0]] = (now_ns - with_wire.now_ns) % with_wire.period_ns
+        obey(payload, now_ns)
+
+    device._obey = noted
+    with_wire.until_driving()
+    speed_ns, servo_ns = found[Command.SET_RPM], found[Command.SET_SERVO_POS]
+    assert speed_ns == round(command_delay(SPEC) * 1e9)
+    drive = FleetDrive(SPEC, CarFleet(SPEC, OVAL, ({},), threads=1))
+    assert servo_ns - speed_ns == drive._servo_later_ms * MS > 0
+    vesc, *others = SPEC.devices
+    vesc = msgspec.structs.replace(vesc, options={**vesc.options, "usb": True})
+    usb = msgspec.structs.replace(SPEC, devices=(vesc, *others))
+    assert FleetDrive(usb, CarFleet(usb, OVAL, ({},), threads=1))._servo_later_ms == 0
 
 
 def test_setpoints_are_rounded_as_the_driver_rounds_them() -> None:
