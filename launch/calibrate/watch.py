@@ -19,7 +19,7 @@ REPLAYED: Final = 24
 """Windows of a log that the twin replays: a few seconds of one processor."""
 OF_THE_GATE: Final = 2.0
 """So many times what gate G2 tolerates is tolerated here: windows are few, and a beginner slides, of which the
-noise floor knows nothing. Twenty stretches of two minutes of practice on the twin itself reach 3.2 floors."""
+noise floor knows nothing. Twenty stretches of two minutes of practice on the twin itself reach 2.8 floors."""
 
 
 def consistency(session: Session) -> Iterator[str]:
