@@ -22,7 +22,7 @@ from calibration.confidence import Resolved, marginalised, resolve, spread
 from calibration.noise_model import (
     BOUNDED,
     HANGS_TOGETHER,
-    LATENESS,
+    PROPORTIONAL,
     REDESCENDING,
     SENSOR_ERRORS,
     USUAL,
@@ -46,11 +46,12 @@ ROUGH, ROUGH_ITERATIONS = 3, 4
 so many iterations."""
 ROUNDS = ((6, False), (6, True))
 """Iterations, at most, with what the residuals say of the noise, and whether the twin is nearly there. Until
-then sensors are as late as is known and no later: what all of them are late by looks like a delay of the
-commands, and as much of both as nothing explains is a valley that ends elsewhere. And chunks that are odd
-keep their pull: the twin spins in some of them until its friction is the robot's. From then on chunks are
-weighed anew after every step (iteratively reweighted least squares): a twin that follows a chunk at last is
-told more by it."""
+then sensors are off by constants only. What all of them are late by looks like a delay of the commands, and
+as much of both as nothing explains is a valley that ends elsewhere; and a gyroscope and speeds off by a share
+of their values look like other wheels on another floor, where the best is short of the truth. And chunks that
+are odd keep their pull: the twin spins in some of them until its friction is the robot's. From then on chunks
+are weighed anew after every step (iteratively reweighted least squares): a twin that follows a chunk at last
+is told more by it."""
 NEARBY, AT_LAST = 0.8, 0.2
 """Derivatives are computed anew once a parameter is so many deviates from where they were; before a descent
 ends, already at so many."""
@@ -353,7 +354,7 @@ class Identification:
         derivatives, jumps = self.derivatives(here)
         errors = self._sensors(here, COARSE)
         if not self._nearly_there:
-            errors[LATENESS] = 0.0
+            errors[PROPORTIONAL] = 0.0
         columns = np.concatenate((derivatives, errors))
         columns[:, np.isnan(self._chunks.measured)] = 0.0
         columns = np.nan_to_num(columns, nan=0.0, posinf=0.0, neginf=0.0)

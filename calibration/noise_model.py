@@ -29,8 +29,8 @@ SENSOR_LAG_S = 0.002
 the millisecond, and what keeps a command on its way keeps the question to the motor's controller as well."""
 SENSOR_ERRORS = 3 * len(SENSOR_BIAS)
 """What may be off: a bias, a scale and a lag in each channel, in this order."""
-LATENESS = slice(2 * len(SENSOR_BIAS), SENSOR_ERRORS)
-"""Rows of the lags among them."""
+PROPORTIONAL = slice(len(SENSOR_BIAS), SENSOR_ERRORS)
+"""Rows of the scales and the lags among them."""
 
 
 def nuisances(model: Array, slopes: Array) -> Array:
