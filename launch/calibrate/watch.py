@@ -18,8 +18,9 @@ from sim.log_windows import Recording
 REPLAYED: Final = 24
 """Windows of a log that the twin replays: a few seconds of one processor."""
 OF_THE_GATE: Final = 2.0
-"""So many times what gate G2 tolerates is tolerated here: windows are few, and a beginner slides, of which the
-noise floor knows nothing. Twenty stretches of two minutes of practice on the twin itself reach 2.8 floors."""
+"""So many times what gate G2 tolerates is tolerated here: windows are few, and a beginner slides, of which
+the noise floor knows nothing. Twenty stretches of two minutes of practice on the twin itself reach 2.8
+floors."""
 
 
 def consistency(session: Session) -> Iterator[str]:
