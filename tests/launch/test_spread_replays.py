@@ -39,7 +39,7 @@ def windows() -> Windows:
         sent,
         np.ones((N, LEAD + SLOTS), np.int64),
         states,
-        np.full(N, 0.02),
+        np.tile((0.02, 9_000.0), (N, 1)),
         np.ones((N, SLOTS + 1), bool),
         np.arange(N),
     )
