@@ -2,8 +2,8 @@
 
 A setpoint is rounded to wire steps as the driver rounds it, takes its time to arrive, on a UART the steering
 a frame later than the speed, and is then followed by the firmware's speed loop in steps of 1 ms between which
-the physics moves. Frames are never lost, and no
-command times out: what goes wrong on a serial line is tried on the real driver (``sandlot bench faults``).
+the physics moves. Frames are never lost, and no command times out: what goes wrong on a serial line is tried
+on the real driver (``sandlot bench faults``).
 """
 
 from __future__ import annotations

@@ -95,8 +95,7 @@ class ExperimentReturnsOptions(ExperimentOptions):
 
     Example: sandlot experiment returns --csv runs/returns.csv --seeds 0 1 2
 
-    Two of the cases in one: sandlot experiment returns --csv runs/returns.csv --cases sac "sb3 sac"
-    --environments Hopper-v5
+    Some of it: sandlot experiment returns --csv runs/returns.csv --cases droq --environments Hopper-v5
     """
 
     cases: tuple[str, ...] = ()
