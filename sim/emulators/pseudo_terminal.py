@@ -15,7 +15,8 @@ class PseudoTerminal:
 
     The slave's number changes each time; the link does not. This end keeps the slave open as well, so that
     a client may come and go: without that, reads here fail (EIO) between two clients and the terminal falls
-    back to echoing.
+    back to echoing. The link leads through this process's own open file: the system gives a dead host's
+    number to the next terminal that anybody opens, and a client that comes back must not find that one.
     """
 
     def __init__(self, link: Path) -> None:
@@ -36,7 +37,7 @@ class PseudoTerminal:
         self.link.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.link.with_name(f".{self.link.name}-{os.getpid()}")
         temporary.unlink(missing_ok=True)
-        temporary.symlink_to(os.ttyname(self._slave))
+        temporary.symlink_to(self._own_file())
         temporary.replace(self.link)
 
     def read(self) -> bytes:
@@ -59,8 +60,11 @@ class PseudoTerminal:
         if not self.is_open:
             return
         with contextlib.suppress(OSError):
-            if str(self.link.readlink()) == os.ttyname(self._slave):
+            if self.link.readlink() == self._own_file():
                 self.link.unlink()
         os.close(self._slave)
         os.close(self._master)
         self._master = self._slave = -1
+
+    def _own_file(self) -> Path:
+        return Path(f"/proc/{os.getpid()}/fd/{self._slave}")

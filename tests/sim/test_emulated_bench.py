@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -132,7 +133,12 @@ def test_killed_and_started_again_it_is_found_again(bench: Process) -> None:
     bench.process.send_signal(signal.SIGKILL)
     bench.process.wait(5.0)
     bench.drive(0.2, 1.0)
+    # The system gives the dead bench's numbers to the next terminals; they are no way back to it.
+    strangers = [os.openpty() for _ in range(len(bench.drivers) + 2)]
+    bench.drive(1.0, 1.0)
     assert [driver.health.state for driver in bench.drivers] == ["lost", "lost"]
+    for descriptor in itertools.chain.from_iterable(strangers):
+        os.close(descriptor)
     bench.start()
     bench.drive(1.5, 1.0)
     for driver in bench.drivers:
