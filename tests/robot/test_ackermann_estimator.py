@@ -530,6 +530,27 @@ def test_wheels_that_spin_against_a_wall_do_not_move_the_car() -> None:
     assert np.hypot(*drive.error()[:2]) < 0.15 and drive.estimator.relocations == 0
 
 
+@pytest.mark.parametrize("sideways", [0.5, -1.5])
+def test_a_car_whose_wheels_spin_may_be_carried_sideways(sideways: float) -> None:
+    """The accelerometer says so; that the rear axle rolls is no argument while its wheels do not grip."""
+    drive = started(12)
+    drive.run(2.0, standing=True)
+    car = drive.car
+
+    def carried(dt: float, *_: float) -> None:
+        car.ax, car.ay = 0.0, math.copysign(4.0, sideways) if abs(car.vy) < abs(sideways) else 0.0
+        car.vx, car.vy, car.rate = 0.0, car.vy + car.ay * dt, 0.0
+        car.x -= math.sin(car.yaw) * car.vy * dt
+        car.y += math.cos(car.yaw) * car.vy * dt
+
+    car.advance = carried  # type: ignore[method-assign]
+    erpm = 3.0 * drive.spec.scalar("erpm_per_speed")
+    drive.corrupt = lambda name, ns, v: [erpm, *v[1:]] if name == "drive" else v
+    drive.off = {"gnss"}
+    drive.run(1.0, standing=True)
+    assert abs(drive.error()[4]) < 0.1
+
+
 def test_impact_is_the_largest_of_the_last_tenth_of_a_second() -> None:
     drive = started(12, 1.0)
     hit = drive.now + 20 * MS
