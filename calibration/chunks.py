@@ -135,7 +135,9 @@ def chunks_in(spec: RobotSpec, errors: EstimateErrors, drive: Drive) -> Chunks:
     start_s = (windows.start_ns - drive.start_ns)[:, None] * 1e-9
     asked = (motor.time_s - start_s) * spec.rates.guardian_hz  # (N, samples), in slots
     ends = np.arange(EVERY, windows.slots + 1, EVERY)
-    sample = np.array([np.searchsorted(row, ends - EXACT) for row in asked]).reshape(len(windows), len(ends))
+    sample = np.empty((len(windows), len(ends)), np.intp)
+    for row, samples in enumerate(asked):
+        sample[row] = np.searchsorted(samples, ends - EXACT)
     answered = (sample > 0) & (sample < len(motor.time_s))
     sample = np.where(answered, sample, 1)
     since, until = np.take_along_axis(asked, sample - 1, 1), np.take_along_axis(asked, sample, 1)
@@ -163,6 +165,7 @@ def turning(drive: Drive, time_s: Array) -> Array:
     at = time_s + GYROSCOPE_LAG_S
     after = np.clip(np.searchsorted(imu.time_s, at), 1, len(imu.time_s) - 1)
     heard = imu.time_s[after] - imu.time_s[after - 1] < GAP / spec.rates.guardian_hz
+    heard &= (at >= imu.time_s[0]) & (at <= imu.time_s[-1])
     return np.where(heard, np.interp(at, imu.time_s, rate), np.nan)
 
 

@@ -30,9 +30,9 @@ from calibration.noise_model import (
     nuisances,
     trust,
 )
+from calibration.procedure import CalibrationError
 from calibration.twin_parameters import MOST, TwinParameter, truth_of
 from calibration.twin_work import HERE, TwinWork
-from robot.errors import SandlotError
 from robot.spec import RobotSpec
 from sim.log_windows import Windows
 from sim.plant import Array
@@ -49,9 +49,9 @@ ROUNDS = ((6, False), (6, True))
 then sensors are off by constants only. What all of them are late by looks like a delay of the commands, and
 as much of both as nothing explains is a valley that ends elsewhere; and a gyroscope and speeds off by a share
 of their values look like other wheels on another floor, where the best is short of the truth. And chunks that
-are odd keep their pull: the twin spins in some of them until its friction is the robot's. From then on chunks
-are weighed anew after every step (iteratively reweighted least squares): a twin that follows a chunk at last
-is told more by it."""
+are odd keep their pull: the twin spins in some of them until its friction is the robot's. In both rounds
+chunks are weighed anew after every step (iteratively reweighted least squares): a twin that follows a chunk
+at last is told more by it."""
 NEARBY, AT_LAST = 0.8, 0.2
 """Derivatives are computed anew once a parameter is so many deviates from where they were; before a descent
 ends, already at so many."""
@@ -94,13 +94,14 @@ def replay_freely(
 class Fit:
     """``deviates`` of ``parameters``, shape (n,), and how certain they are; ``sensors``: how far theirs are
     off (``noise_model.nuisances``) [standard deviations], shape (k,); ``noise``: standard deviations of the
-    residuals by channel in its unit, shape (5,)."""
+    residuals by channel in its unit, shape (5,); ``settled``: no step promised more, where it ended."""
 
     parameters: tuple[TwinParameter, ...]
     deviates: Array
     resolved: Resolved
     sensors: Array
     noise: Array
+    settled: bool
 
     def values(self) -> dict[str, float]:
         """By name, with what the data do not tell at its prior."""
@@ -197,18 +198,18 @@ class Identification:
         return make(self._spec, chunks.windows, truths, delays_s, timestep)
 
     def fit(self) -> Fit:
-        """Raises SandlotError if the twin cannot follow the log at all."""
+        """Raises CalibrationError if the twin cannot follow the log at all."""
         n = len(self._parameters)
         few = self._chunks.take(range(0, len(self._chunks), ROUGH))
         rough = Identification(self._spec, few, self._parameters, self._work)
         rough._rough = True
-        at, _ = rough._descend(*rough._begin(np.zeros(n)), ROUGH_ITERATIONS)
+        at, _, _ = rough._descend(*rough._begin(np.zeros(n)), ROUGH_ITERATIONS)
         self._work.progress("roughly there")
         at, left = self._begin(at[:n])
         for iterations, self._nearly_there in ROUNDS:
             at, left = self._searched(at, left)
             self._weigh(left, at)
-            at, left = self._descend(at, left, iterations)
+            at, left, settled = self._descend(at, left, iterations)
             self._work.progress(f"objective {self._objective(left, at):.4g}")
             noise = self._weigh(left, at)
             by_chunk = self._jacobian(at)[: -len(at)].reshape(len(left), -1, len(at))
@@ -216,7 +217,7 @@ class Identification:
             self._axes = self._principal_axes(resolved.covariance)
         wider = spread(by_chunk, self._weighted(left, at)[: -len(at)].reshape(len(left), -1))[:n]
         resolved = resolved.widened(np.maximum(wider, 1.0))
-        return Fit(self._parameters, at[:n], resolved, at[n:], noise)
+        return Fit(self._parameters, at[:n], resolved, at[n:], noise, settled)
 
     def _principal_axes(self, covariance: Array) -> Array:
         """Of what is not known: along them the twin is as good as linear as far as the truth may be. Changed
@@ -240,17 +241,21 @@ class Identification:
         return np.concatenate((deviates, np.zeros(SENSOR_ERRORS))), left
 
     def _weigh(self, left: Array, at: Array) -> Array:
-        """Weights from what residuals say of the noise, and that noise. Raises SandlotError."""
+        """Weights from what residuals say of the noise, and that noise. Raises CalibrationError."""
         if not np.isfinite(left[~np.isnan(left)]).all():
-            raise SandlotError("the twin's physics diverged on the estimate; is the log a car's?")
+            raise CalibrationError(
+                "the twin's physics diverged on what was found; expected the log of a car on a flat floor: "
+                "leave out logs in which it was carried or flipped"
+            )
         left, smooth = self._corrected(left, at), self._smooth()
         self._trust = trust(left, REDESCENDING if self._nearly_there else BOUNDED)
         noise, correlation = noise_of(np.where(smooth > 0.0, left * self._trust, np.nan))
         self._weights = 1.0 / (noise * np.sqrt(correlation))
         return noise
 
-    def _descend(self, at: Array, left: Array, iterations: int) -> tuple[Array, Array]:
-        """Gauss-Newton from ``at``, shape (n + k,), with the residuals there: where it ends, and those there.
+    def _descend(self, at: Array, left: Array, iterations: int) -> tuple[Array, Array, bool]:
+        """Gauss-Newton from ``at``, shape (n + k,), with the residuals there: where it ends, those there, and
+        whether it ended by itself.
 
         Not ``mujoco.minimize``: its search for a damping factor asks for up to 140 replays once derivatives,
         which come from a coarser twin, no longer tell the last digits; here such a step is the last one.
@@ -264,8 +269,8 @@ class Identification:
             if self._moved(at) > (NEARBY if better else AT_LAST):
                 self._linear = self._linearised(at)
             elif not better:
-                break
-        return at, left
+                return at, left, True
+        return at, left, False
 
     def _searched(self, at: Array, left: Array) -> tuple[Array, Array]:
         """From ``at`` along ``SEARCHED`` as long as a value of it is better, however much chunks that are odd

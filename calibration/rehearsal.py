@@ -28,7 +28,7 @@ def rehearse(spec: RobotSpec, legs: Sequence[Leg]) -> Drive:
     loop.start(np.zeros(1, np.intp), np.zeros(1))
     layout, rate = spec.state_layout, spec.rates.guardian_hz
     delay, never = np.array([round(1e3 * command_delay(spec))]), np.zeros(1, bool)
-    layouts = {s.name: s.layout for s in spec.sensors}
+    motors = next(s.layout for s in spec.sensors if s.name == "drive")
     states: list[Array] = []
     sent: list[Array] = []
     motor: list[Array] = []
@@ -44,8 +44,10 @@ def rehearse(spec: RobotSpec, legs: Sequence[Leg]) -> Drive:
         if len(states) % spec.ticks_per_step == 0:
             wanted = manoeuvre.command(len(states) / rate, state)
         setpoint = setpoint + np.clip(wanted - setpoint, -most, most)
-        row = np.zeros(layouts["drive"].size)
-        row[:3] = loop.erpm()[0], loop.mean_current()[0], fleet.motor.input_voltage[0]
+        row = np.zeros(motors.size)
+        row[motors.index("erpm")] = loop.erpm()[0]
+        row[motors.index("motor_current")] = loop.mean_current()[0]
+        row[motors.index("input_voltage")] = fleet.motor.input_voltage[0]
         states.append(state)
         motor.append(row)
         inertial.append(fleet.inertial()[0])
@@ -56,8 +58,7 @@ def rehearse(spec: RobotSpec, legs: Sequence[Leg]) -> Drive:
     time_ns = (np.arange(n) * round(1e9 / rate)).astype(np.int64)
     every, time_s = np.ones(n, bool), np.asarray(time_ns * 1e-9, np.float64)
     measured = np.array(motor)
-    recording = Recording(
-        time_ns, time_ns, time_ns, np.array(sent), np.array(states), measured[:, 0].copy(), every
-    )
+    erpm = measured[:, motors.index("erpm")].copy()
+    recording = Recording(time_ns, time_ns, time_ns, np.array(sent), np.array(states), erpm, every)
     sensors = {"drive": Samples(time_s, measured), "imu": Samples(time_s, np.array(inertial))}
     return Drive(spec, time_s, time_s, np.array(sent), np.array(states), every, sensors, 0, recording)

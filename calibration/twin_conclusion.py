@@ -49,7 +49,7 @@ def estimate(drives: Sequence[Drive], work: TwinWork) -> Estimate:
     fit = Identification(spec, kept, parameters, work).fit()
     judge = Identification(spec, held, parameters, work)
     before = judge.residuals(np.zeros((len(parameters), 1)))[0]
-    return conclusion(fit, held, before, judge.unexplained(fit))
+    return conclusion(fit, held, before, judge.unexplained(fit), 1.0 / spec.rates.guardian_hz)
 
 
 def split(chunks: Chunks) -> tuple[Chunks, Chunks]:
@@ -61,8 +61,9 @@ def split(chunks: Chunks) -> tuple[Chunks, Chunks]:
     )
 
 
-def conclusion(fit: Fit, held: Chunks, before: Array, after: Array) -> Estimate:
-    """From a fit, and the held-out residuals at the priors' middles and at the fit, shape (N, T, 5) each."""
+def conclusion(fit: Fit, held: Chunks, before: Array, after: Array, slot_s: float) -> Estimate:
+    """From a fit, and the held-out residuals at the priors' middles and at the fit, shape (N, T, 5) each;
+    ``slot_s``: the guardian's period [s]."""
     values, found = fit.values(), np.concatenate((fit.deviates, fit.sensors))
     quantities = tuple(Quantity(p.name, p.unit, values[p.name]) for p in fit.parameters)
     worse, better = error(before, fit.noise), error(after, fit.noise)
@@ -83,7 +84,7 @@ def conclusion(fit: Fit, held: Chunks, before: Array, after: Array) -> Estimate:
             Finding(f"held-out {name}", unit, float(value))
             for name, unit, value in zip(CHANNELS, UNITS, rms(after), strict=True)
         ),
-        panels=(*_traces(held, before, after), _intervals(fit)),
+        panels=(*_traces(held, before, after, slot_s), _intervals(fit)),
         lines=tuple(told),
         frozen=frozen(fit),
     )
@@ -121,14 +122,19 @@ def frozen(fit: Fit) -> tuple[str, ...]:
             found.append(f"{within}, hardly more than was known before")
         elif not p.offset and (high - low) / 2 > MOST_HALF_WIDTH * abs(p.value):
             found.append(f"{within}, too wide to rely on")
+    if not fit.settled:
+        found.append(
+            "all: the last step still promised something, so that the end may be farther off than the "
+            "intervals say; identify again with more driving"
+        )
     return tuple(found)
 
 
-def _traces(held: Chunks, before: Array, after: Array) -> list[Panel]:
+def _traces(held: Chunks, before: Array, after: Array, slot_s: float) -> list[Panel]:
     """Of the held-out chunk that was replayed worst: what was measured, and the twin before and after."""
     worst = int(np.nanargmax(np.nanmean(np.square(before[..., 0]), axis=1)))
     measured = held.measured[worst]
-    time = np.asarray(np.arange(1, len(measured) + 1) * (EVERY * 0.01), np.float64)
+    time = np.asarray(np.arange(1, len(measured) + 1) * (EVERY * slot_s), np.float64)
     found = []
     for c in (0, 1, 3):
         series = (

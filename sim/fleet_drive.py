@@ -51,7 +51,7 @@ def period_ms(spec: RobotSpec) -> int:
 
 
 class FleetDrive:
-    """Arrays are over the cars. ``command`` or ``brake`` once a guardian tick, then ``step`` once for each
+    """Arrays are over the cars. ``command`` once a guardian tick, then ``step`` once for each
     millisecond, which also steps the physics when its own step is due."""
 
     def __init__(self, spec: RobotSpec, fleet: CarFleet) -> None:
@@ -118,7 +118,8 @@ class FleetDrive:
         what it was sent [ERPM], if not at these speeds."""
         held = np.rint(speeds * self._gain)
         asked = held if ramped is None else ramped
-        moving = np.abs(asked) >= self._minimum_erpm
+        # On its way to the other direction the ramp may pass 0 with the motor still at speed.
+        moving = np.maximum(np.abs(asked), np.abs(held)) >= self._minimum_erpm
         self._driving[cars] = moving
         self._target[cars] = self._ramped[cars] = np.where(moving, asked, 0.0)
         for values in (self._derivative, self._current_sum):

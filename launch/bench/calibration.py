@@ -167,7 +167,9 @@ def identify(number: int, seconds: float, seed: int, threads: int) -> Iterator[R
         told = growth(divergence(spec, errors, windows, threads=threads, truth=car))
         floors.append(max((float(found.ratio.max()) for found in told), default=math.nan))
     remaining = fit.resolved.remaining()
-    accepted = all(check.passed for check in conclusion(fit, judged, before, after).checks)
+    accepted = all(
+        check.passed for check in conclusion(fit, judged, before, after, 1.0 / spec.rates.guardian_hz).checks
+    )
     for row, p in enumerate(parameters):
         if p.name in truth:
             low, high = fit.interval(row)

@@ -17,7 +17,6 @@ from calibration.book import Book, robot_id, stamp
 from calibration.drive import log_hash, read_drive
 from calibration.entry import Check, Entry, Finding, Quantity, calibrated, with_unit
 from calibration.procedure import CalibrationError, Estimate
-from calibration.signal_checks import SignalError
 from calibration.twin_work import HERE, MOST_CHUNKS, TwinWork
 from launch.calibrate.follow import follow
 from launch.calibrate.offline import VALID_DAYS, estimate, files_hash, source_of
@@ -61,7 +60,8 @@ def calibrate(options: CalibrateOptions) -> int:
         need("mujoco")
         from launch.calibrate.suggestions import suggestions
 
-        best = suggestions(console, calibrated_spec(options.robot, options.surrogate), options.json)
+        spec = calibrated_spec(options.robot, options.surrogate)
+        best = suggestions(console, spec, options.json and not options.drive)
         return _measure(console, options, [SUGGESTED + best]) if options.drive else 0
     if options.follow:
         if options.procedure == "twin":
@@ -103,7 +103,7 @@ def _measure(console: Console, options: CalibrateOptions, names: Sequence[str]) 
             paths = options.log or (drive(console, options, name),)
             try:
                 entry = conclude(console, file, name, paths, work)
-            except (CalibrationError, SignalError) as error:
+            except SandlotError as error:
                 if len(names) == 1:
                     raise
                 console.print(f"[red]{name}: nothing is concluded:[/] {error}", highlight=False)

@@ -12,22 +12,27 @@ from rich.table import Table
 
 from calibration.book import Book, robot_id
 from calibration.entry import calibrated, vector_of
+from launch.calibrate.offline import VALID_DAYS
 from launch.calibrate.procedures import names_for
 from robot.spec import RobotSpec
 
+BY_HAND = "never, by hand"
+"""State of what nobody has measured and a robot may do without."""
+
 
 def status(console: Console, spec: RobotSpec, book: Book, as_json: bool) -> int:
-    """0 if every procedure has a valid entry, 1 if one is missing, expired or failed."""
+    """0 if every procedure has a valid entry, 1 if one is missing, expired or failed; of those that are done
+    by hand (``VALID_DAYS``) none has to be there."""
     now = datetime.datetime.now(datetime.UTC)
     table = Table(box=None, pad_edge=False)
     for column in ("procedure", "state", "of", "until", "what it changes"):
         table.add_column(column, no_wrap=column != "what it changes")
     states: dict[str, str] = {}
     ours = names_for(spec)
-    for name in (*ours, *sorted(set(book.procedures()) - set(ours))):
+    for name in dict.fromkeys((*ours, *VALID_DAYS, *sorted(book.procedures()))):
         history = book.history(name)
         passed = [entry for entry in history if entry.passed]
-        state = "missing"
+        state = BY_HAND if name in VALID_DAYS else "missing"
         date = until = effect = ""
         if history and not passed:
             state, date = "failed", history[-1].date
@@ -42,7 +47,7 @@ def status(console: Console, spec: RobotSpec, book: Book, as_json: bool) -> int:
                 for row, q in enumerate(entry.quantities)
             )
         states[name] = state
-        colour = "green" if state == "valid" else "yellow" if state.startswith("valid") else "red"
+        colour = "green" if state == "valid" else "yellow" if state.startswith(("valid", BY_HAND)) else "red"
         table.add_row(name, f"[{colour}]{state}[/]", date[:16], until[:10], effect)
     found = calibrated(spec, book.current())
     console.print(table)
@@ -74,7 +79,7 @@ def status(console: Console, spec: RobotSpec, book: Book, as_json: bool) -> int:
                 }
             )
         )
-    return 0 if all(state == "valid" for state in states.values()) else 1
+    return 0 if set(states.values()) <= {"valid", BY_HAND} else 1
 
 
 def _effect(spec: RobotSpec, name: str, value: float, sigma: float, unit: str) -> str:

@@ -27,8 +27,8 @@ def suggestions(console: Console, spec: RobotSpec, as_json: bool) -> str:
         )
     console.print(table)
     console.print(
-        f"drive the first: sandlot calibrate {spec.name} --suggest --drive; or any of them by hand (sandlot "
-        f"teleop), then: sandlot calibrate {spec.name} twin --log RUN",
+        f"drive the first: sandlot calibrate {spec.name} --suggest --drive (and --hardware: the robot, not "
+        f"the twin); or any by hand (sandlot teleop), then: sandlot calibrate {spec.name} twin --log RUN",
         highlight=False,
     )
     if as_json:

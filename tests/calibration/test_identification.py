@@ -19,6 +19,7 @@ from calibration.chunks import (
     chunks_of,
     modelled,
     spun,
+    turning,
 )
 from calibration.drive import Drive, Samples
 from calibration.identification import Identification
@@ -109,6 +110,7 @@ def chunks(drive: Drive) -> Chunks:
 def test_hidden_parameters_are_found_and_a_held_out_stretch_is_explained(chunks: Chunks) -> None:
     kept, held = chunks.take(range(5)), chunks.take(range(5, 7))
     fit = Identification(SPEC, kept, parameters(), ONE).fit()
+    assert fit.settled
     values = fit.values()
     close = {"command_delay": 0.2, "servo_gain": 0.01, "servo_offset": 0.003, "wheel_radius": 0.004}
     for row, p in enumerate(fit.parameters):
@@ -117,7 +119,7 @@ def test_hidden_parameters_are_found_and_a_held_out_stretch_is_explained(chunks:
         assert values[p.name] == pytest.approx(TRUTH[p.name], rel=close[p.name]), p.name
     judge = Identification(SPEC, held, parameters(), ONE)
     before = judge.residuals(np.zeros((len(NAMES), 1)))[0]
-    found = conclusion(fit, held, before, judge.unexplained(fit))
+    found = conclusion(fit, held, before, judge.unexplained(fit), 1.0 / SPEC.rates.guardian_hz)
     assert all(check.passed for check in found.checks)
     assert found.checks[0].measured < 0.5
     assert len(found.panels) == 4 and found.frozen == ()
@@ -249,3 +251,16 @@ def test_too_little_driving_is_refused(drive: Drive) -> None:
     short = replace(drive, recording=replace(drive.recording, usable=usable))
     with pytest.raises(CalibrationError, match="at least 8 are needed"):
         chunks_of(SPEC, ERRORS, [short], 9)
+    stood = replace(drive, recording=replace(drive.recording, usable=np.zeros_like(usable)))
+    with pytest.raises(CalibrationError, match="have 0 stretches"):
+        chunks_of(SPEC, ERRORS, [stood], 9)
+    whole = chunks_of(SPEC, ERRORS, [drive], 9)
+    assert len(chunks_of(SPEC, ERRORS, [stood, drive], 9)) == len(whole)
+
+
+def test_before_and_after_the_gyroscope_s_samples_nothing_is_known_of_turning(drive: Drive) -> None:
+    imu = drive.sensor("imu")
+    middle = (imu.time_s > 2.0) & (imu.time_s < 3.0)
+    short = replace(drive, sensors={**drive.sensors, "imu": Samples(imu.time_s[middle], imu.values[middle])})
+    at = np.array([[1.5, 2.5, 3.5]])
+    assert np.isnan(turning(short, at)).tolist() == [[True, False, True]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +30,7 @@ from launch.cli import main
 from launch.options.validate import ValidateOptions
 from launch.session import Session
 from launch.validate import validate
+from robot.errors import SandlotError
 from robot.spec import RobotSpec, load_spec
 from sim.car import car_parameters
 from sim.surrogate import load_surrogate
@@ -116,6 +118,7 @@ def test_status_says_what_is_missing_and_valid(folder: Path, capsys: pytest.Capt
         main(["calibrate", "racer", "--status"])
     shown = capsys.readouterr().out
     assert "speed" in shown and "valid" in shown and "servo_gain -1.2135" in shown
+    assert re.search(r"steering +missing", shown) and re.search(r"mass +never, by hand", shown)
     with pytest.raises(SystemExit) as ended:
         main(["calibrate", "racer", "--status", "--surrogate", "worn"])
     assert ended.value.code == 1 and "missing" in capsys.readouterr().out
@@ -228,7 +231,7 @@ def test_a_procedure_that_fails_holds_up_no_other(
     def conclude(console: object, file: object, name: str, *_: object) -> Entry:
         concluded.append(name)
         if name == "speed":
-            raise CalibrationError("it never moved")
+            raise SandlotError("it never moved")  # as a sensor that was silent has it
         wide = (Check("residual", "m", 2.0, 1.0),) if name == "imu" else ()
         return msgspec.structs.replace(entry("racer"), checks=wide)
 

@@ -16,8 +16,9 @@ from robot.errors import SpecError
 from robot.spec import load_spec
 from sim.emulators.vesc import VescDevice
 from sim.fleet import CarFleet
-from sim.fleet_drive import FleetDrive, period_ms
+from sim.fleet_drive import RAMP_STEP, FleetDrive, period_ms
 from sim.randomisation import command_delay
+from sim.replay import HALL
 from sim.twin import CarTwin
 from sim.world import load_world, world_path
 from tests.doubles.scripted_port import ScriptedPort
@@ -107,6 +108,17 @@ def test_speed_and_steering_arrive_as_on_the_emulated_line(tmp_path: Path) -> No
     vesc = msgspec.structs.replace(vesc, options={**vesc.options, "usb": True})
     usb = msgspec.structs.replace(SPEC, devices=(vesc, *others))
     assert FleetDrive(usb, CarFleet(usb, OVAL, ({},), threads=1))._servo_later_ms == 0
+
+
+def test_a_ramp_on_its_way_through_zero_goes_on() -> None:
+    """A car that rolls at 3 m/s and has been asked to reverse for a while: its drive does not let go."""
+    fleet = CarFleet(SPEC, HALL, [{}], threads=1, settle_steps=200)
+    loop = FleetDrive(SPEC, fleet)
+    loop.start(np.zeros(1, np.intp), np.array([3.0]), ramped=np.array([100.0]))
+    loop.command(np.array([[-2.0, 0.0]]), np.array([3]), np.zeros(1, bool))
+    for _ in range(20):
+        loop.step()
+    assert loop._ramped[0] == 100.0 - 18 * RAMP_STEP  # from the third millisecond on
 
 
 def test_setpoints_are_rounded_as_the_driver_rounds_them() -> None:
