@@ -15,6 +15,7 @@ import numpy as np
 from calibration.board import View
 from calibration.entry import Check, Finding, Quantity
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
+from robot.spec import RobotSpec
 
 FEWEST_VIEWS = 20
 """Reference, Intrinsics."""
@@ -70,6 +71,23 @@ def calibrate(views: Sequence[View], size: tuple[int, int]) -> Intrinsics:
         np.asarray(errors, np.float64).ravel(),
         np.array(tilts),
     )
+
+
+def intrinsics_of(spec: RobotSpec) -> tuple[Array, Array] | None:
+    """Matrix (3, 3) [pixels] and distortion (5,) [1] of a robot's camera; None if they were not measured."""
+    names = [f"camera_{name}" for name in NAMES]
+    if any(name not in spec.calibration for name in names):
+        return None
+    fx, fy, cx, cy, *distortion = (spec.scalar(name) for name in names)
+    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]), np.array(distortion)
+
+
+def board_pose(view: View, matrix: Array, distortion: Array) -> Array:
+    """The board in the camera's frame, shape (4, 4) [m]."""
+    _, turn, shift = cv2.solvePnP(view.board, view.pixels, matrix, distortion)
+    found = np.eye(4)
+    found[:3, :3], found[:3, 3] = cv2.Rodrigues(turn)[0], np.ravel(shift)
+    return found
 
 
 def locate_error(found: Intrinsics, view: View) -> float:

@@ -7,7 +7,6 @@ noise in the hand, and the covariance is that of the refinement.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -145,8 +144,3 @@ def estimate(poses: Poses) -> Estimate:
             ),
         ),
     )
-
-
-def poses_of(rows: Sequence[tuple[Array, Array]]) -> Poses:
-    """From pairs of 4 x 4 matrices."""
-    return Poses(np.array([hand for hand, _ in rows]), np.array([board for _, board in rows]))

@@ -154,7 +154,9 @@ def _offline(console: Console, options: CalibrateOptions, name: str) -> int:
     path, spec = source_of(options), calibrated_spec(options.robot, options.surrogate)
     found = estimate(options, path, spec)
     valid = datetime.timedelta(days=VALID_DAYS[name])
-    entry = entry_of(name, valid, found, files_hash(path), str(path), _id(spec, options))
+    paths = [path] if name != "hand-eye" or options.images is None else [path, options.images]
+    hashes, source = (" ".join(map(f, paths)) for f in (files_hash, str))
+    entry = entry_of(name, valid, found, hashes, source, _id(spec, options))
     # Beside what was taken, not in it: a folder of pictures is read again the next time.
     keep(console, found, entry, path.resolve().parent)
     if options.json:

@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import numpy as np
-
 from calibration.procedure import CalibrationError, Estimate
 from launch.options.calibrate import CalibrateOptions
 from robot.errors import SandlotError
-from robot.layout import Struct
 from robot.plain_data import decode_struct
 from robot.spec import RobotSpec
 
@@ -23,21 +20,7 @@ if TYPE_CHECKING:
 VALID_DAYS: Final[Mapping[str, int]] = {"camera": 180, "hand-eye": 180, "friction": 30, "mass": 180}
 """By procedure: of a camera and its mounting unless something was knocked, of tyres that gather dust, of a
 car that carries what it carried."""
-Rows = tuple[tuple[float, ...], ...]
 T = TypeVar("T")
-
-
-class PosePair(Struct):
-    """Two 4 x 4 matrices by rows [m]: the hand in the base's frame, the board in the camera's."""
-
-    hand: Rows
-    board: Rows
-
-
-class PoseFile(Struct):
-    """TOML: ``[[poses]]`` tables."""
-
-    poses: tuple[PosePair, ...]
 
 
 def source_of(options: CalibrateOptions) -> Path:
@@ -66,7 +49,9 @@ def estimate(options: CalibrateOptions, path: Path, spec: RobotSpec) -> Estimate
     if options.procedure == "camera":
         return camera(path, options.board)
     if options.procedure == "hand-eye":
-        return hand_eye(path)
+        from launch.calibrate.poses import hand_eye
+
+        return hand_eye(path, options.images, options.board, spec)
     from calibration import friction, mass
 
     if options.procedure == "friction":
@@ -104,23 +89,6 @@ def board_of(words: str) -> Board:
         raise CalibrationError(
             f"--board {words!r}: COLUMNSxROWS:SQUARE:MARKER in metres was expected, such as 8x6:0.03:0.022"
         ) from None
-
-
-def hand_eye(path: Path) -> Estimate:
-    """The camera's mounting from a file of poses."""
-    from calibration.hand_eye import Poses, estimate
-
-    file = decoded(path, PoseFile)
-    for number, pair in enumerate(file.poses, 1):
-        for name, rows in (("hand", pair.hand), ("board", pair.board)):
-            lengths = [len(row) for row in rows]
-            if lengths != [4, 4, 4, 4]:
-                raise CalibrationError(
-                    f"{path}: {name} of pose {number} has rows of {lengths} numbers; a 4 x 4 matrix, by "
-                    "rows, was expected"
-                )
-    every = np.array([[pair.hand, pair.board] for pair in file.poses], np.float64).reshape(-1, 2, 4, 4)
-    return estimate(Poses(every[:, 0], every[:, 1]))
 
 
 def files_hash(path: Path) -> str:

@@ -58,11 +58,12 @@ class CalibrateOptions:
     log: tuple[Path, ...] = ()
     """Compute from these runs' folders or log files instead of driving."""
     images: Path | None = None
-    """For camera: a folder of pictures of a ChArUco board."""
+    """For camera, and for hand-eye if its file names them: a folder of pictures of a ChArUco board."""
     board: str = "8x6:0.03:0.022"
     """That board: COLUMNSxROWS:SQUARE:MARKER [m], dictionary 4X4_100."""
     poses: Path | None = None
-    """For hand-eye: a TOML file of [[poses]], each hand and board a 4 x 4 matrix (docs/CALIBRATION.md)."""
+    """For hand-eye: a TOML file of [[poses]], each the hand's 4 x 4 matrix and a picture's name, or the
+    board's matrix (docs/CALIBRATION.md)."""
     readings: Path | None = None
     """For mass and friction: a TOML file of what scales, rulers and boards showed (docs/CALIBRATION.md)."""
     ray: str | None = None

@@ -9,24 +9,11 @@ import numpy as np
 import pytest
 
 from calibration.board import Board, Image, View, read_images, views_of
-from calibration.camera import estimate
+from calibration.camera import NAMES, estimate
 from calibration.procedure import CalibrationError
+from tests.doubles.board_pictures import DISTORTION, MATRIX, SIZE, picture
 
 BOARD = Board()
-SIZE = (640, 480)
-MATRIX = np.array([[520.0, 0.0, 331.0], [0.0, 515.0, 236.0], [0.0, 0.0, 1.0]])
-PER_SQUARE = 60
-
-
-def picture(turn: np.ndarray, shift: np.ndarray, rng: np.random.Generator) -> Image:
-    """What a pinhole camera sees of the board: the plane's homography."""
-    flat = BOARD.charuco().generateImage((BOARD.columns * PER_SQUARE, BOARD.rows * PER_SQUARE))
-    rotation = cv2.Rodrigues(turn)[0]
-    to_metres = np.diag([BOARD.square / PER_SQUARE, BOARD.square / PER_SQUARE, 1.0])
-    homography = MATRIX @ np.column_stack((rotation[:, 0], rotation[:, 1], shift)) @ to_metres
-    seen = cv2.warpPerspective(flat, homography, SIZE, flags=cv2.INTER_AREA, borderValue=128)
-    noisy = cv2.GaussianBlur(seen, (3, 3), 0.7) + rng.normal(0.0, 2.0, seen.shape)
-    return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
 def poses(count: int, tilt: float, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -43,7 +30,7 @@ def poses(count: int, tilt: float, rng: np.random.Generator) -> list[tuple[np.nd
 @pytest.fixture(scope="module")
 def images() -> list[tuple[str, Image]]:
     rng = np.random.default_rng(0)
-    return [(f"{k:02}.png", picture(*pose, rng)) for k, pose in enumerate(poses(24, 0.5, rng))]
+    return [(f"{k:02}.png", picture(BOARD, *pose, rng)) for k, pose in enumerate(poses(24, 0.5, rng))]
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +42,12 @@ def test_the_camera_that_took_the_pictures_is_found(views: list[View]) -> None:
     found = estimate(views, SIZE)
     assert all(check.passed for check in found.checks), found.checks
     values = {q.name: q.value for q in found.quantities}
-    true = {"camera_fx": 520.0, "camera_fy": 515.0, "camera_cx": 331.0, "camera_cy": 236.0}
+    (fx, _, cx), (_, fy, cy), _ = MATRIX
+    true = dict(zip(NAMES, (fx, fy, cx, cy, *DISTORTION), strict=True))
     for row, (name, value) in enumerate(true.items()):
-        assert abs(values[name] - value) < max(4.0 * found.covariance[row, row] ** 0.5, 0.003 * value), name
+        allowed = max(4.0 * found.covariance[row, row] ** 0.5, 0.003 * abs(value))
+        assert abs(values[f"camera_{name}"] - value) < allowed, name
+    assert found.covariance[4, 4] ** 0.5 < 0.1 * abs(true["k1"])
 
 
 def test_a_board_that_moved_is_refused_by_name(views: list[View]) -> None:
@@ -70,7 +60,7 @@ def test_a_board_that_moved_is_refused_by_name(views: list[View]) -> None:
 
 def test_a_board_that_was_never_tilted_is_refused() -> None:
     rng = np.random.default_rng(1)
-    flat = [(str(k), picture(*pose, rng)) for k, pose in enumerate(poses(20, 0.02, rng))]
+    flat = [(str(k), picture(BOARD, *pose, rng)) for k, pose in enumerate(poses(20, 0.02, rng))]
     with pytest.raises(CalibrationError, match="never tilted by more than"):
         estimate(views_of(BOARD, flat), SIZE)
 

@@ -22,7 +22,7 @@ from calibration.procedure import CalibrationError, Estimate
 from calibration.twin_parameters import TwinParameter
 from launch.bundle import read_report
 from launch.calibrate.command import FAILED, conclude
-from launch.calibrate.offline import hand_eye
+from launch.calibrate.poses import hand_eye
 from launch.calibrate.procedures import named
 from launch.calibrated import calibrated_spec, expired, unmoved
 from launch.catalogue import find
@@ -203,8 +203,17 @@ def test_pictures_of_a_camera_stay_as_they_were_taken(
 def test_poses_that_are_no_matrices_are_refused_by_number(tmp_path: Path) -> None:
     path = tmp_path / "poses.toml"
     path.write_text("[[poses]]\nhand = [[1.0, 0.0], [1.0]]\nboard = [[1.0]]\n")
+    spec = calibrated_spec("racer")
     with pytest.raises(CalibrationError, match=r"hand of pose 1 has rows of \[2, 1\] numbers"):
-        hand_eye(path)
+        hand_eye(path, None, "8x6:0.03:0.022", spec)
+    path.write_text(f'[[poses]]\nhand = {np.eye(4).tolist()}\npicture = "00.png"\n')
+    with pytest.raises(CalibrationError, match="give their folder with --images"):
+        hand_eye(path, None, "8x6:0.03:0.022", spec)
+    with pytest.raises(CalibrationError, match="calibrate racer camera --images FOLDER"):
+        hand_eye(path, tmp_path, "8x6:0.03:0.022", spec)
+    path.write_text(f"[[poses]]\nhand = {np.eye(4).tolist()}\n")
+    with pytest.raises(CalibrationError, match="pose 1 needs one of board and picture"):
+        hand_eye(path, None, "8x6:0.03:0.022", spec)
 
 
 def test_who_interrupts_a_procedure_gets_no_entry_of_it_and_no_next_one(
