@@ -35,14 +35,20 @@ def write_checkpoint(
     payload = buffer.getbuffer()
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{number:09d}.checkpoint"
+    for left in directory.glob("*.partial"):  # by a kill: room on the disk
+        left.unlink(missing_ok=True)
     temporary = path.with_suffix(".partial")
-    with temporary.open("wb") as file:
-        file.write(MAGIC)
-        file.write(hashlib.sha256(payload).digest())
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(MAGIC)
+            file.write(hashlib.sha256(payload).digest())
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
     sync_directory(directory)
     for old in _checkpoints(directory)[:-KEEP]:
         old.unlink(missing_ok=True)

@@ -98,6 +98,11 @@ class CommonConfig(Struct, tag_field="family"):
         """Transitions of a minibatch that come from prior data."""
         return round(self.batch * self.prior_fraction)
 
+    @property
+    def prior_only(self) -> bool:
+        """Nothing that a policy did is learned from, nor judged by."""
+        return self.prior_batch == self.batch
+
 
 class LearnerConfig(CommonConfig, tag="sac"):
     """RLPD on a robot, and its relatives (``sac.Sac``).

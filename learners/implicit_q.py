@@ -46,7 +46,7 @@ class ImplicitQ:
         inputs = torch.cat([observation, batch.action[g]], -1)
         q = self.q.target_values(inputs, range(self.config.critics)).amin(0)
         v = self.value(observation)
-        # The expectile loss |tau - 1(u < 0)| u^2 of u = Q - V has the slope of half a square to this target.
+        # The expectile loss |tau - 1(u < 0)| u^2 of u = Q - V has the slope of the square to this target.
         self.v.regress(observation, v + expectile_weight(q - v, self.config.tau) * (q - v))
         advantage = q - self.value(observation)
 
@@ -82,6 +82,9 @@ class ImplicitQ:
     def value(self, observation: Tensor) -> Tensor:
         """V of normalised observations (B, O), (B,)."""
         return self.v.target_values(observation, [0])[0]
+
+    def finite(self) -> bool:
+        return all(bool(torch.isfinite(kept.flat).all()) for kept in self.parameters().values())
 
     def parameters(self) -> dict[str, Parameters]:
         return {

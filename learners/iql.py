@@ -93,7 +93,8 @@ class Iql:
         return self.critics.assess(batch)
 
     def finite(self) -> bool:
-        return self.actor.finite()
+        # An actor whose rate is zero is not updated any more, whatever becomes of the critics.
+        return self.actor.finite() and self.critics.finite()
 
     def export(self, calibration_hash: str, version: int) -> bytes:
         """The published actor as an ONNX file."""

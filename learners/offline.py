@@ -30,9 +30,12 @@ def learn_offline(
     for session, rows in noted_rows(prior, learner.contract.step_dtype()):
         learner.add(session, rows)
     if learner.experience.transitions == 0:
-        raise SandlotError(f"{journals}: its journals hold no transition to learn from; practise first")
+        what = "demonstration" if learner.config.prior_only else "transition"
+        raise SandlotError(
+            f"{journals}: its journals hold no {what} to learn from; demonstrate or practise first"
+        )
     checkpoints = directory / "checkpoints"
-    if checkpoints.exists():
+    if any(checkpoints.glob("*.checkpoint")):
         learner.load(checkpoints)
         tell(f"going on from step {learner.pretrained}")
     while learner.pretrained < steps:

@@ -101,7 +101,8 @@ class Experience:
 
     def _kinds(self, session: str, rows: NDArray[np.void]) -> NDArray[np.int64]:
         actor = rows["actor"]
-        kind = np.where(actor == int(Actor.POLICY), _PRACTICE, _NONE)
+        practised = (actor == int(Actor.POLICY)) & (not self.config.prior_only)
+        kind = np.where(practised, _PRACTICE, _NONE)
         kind[np.isin(actor, PRIOR_ACTORS)] = _PRIOR
         kind[(kind != _NONE) & self._held_out.rows(session, rows)] = _HELD_OUT
         return kind

@@ -105,6 +105,11 @@ class RunFolder:
                 f"training: {settings.environment} shows no picture; leave out image_stack = "
                 f"{settings.image_stack} (--image-stack)"
             )
+        if prior is None and settings.learner.prior_only:
+            raise SandlotError(
+                "this algorithm imitates and does not practise: give a folder of journals with what it is to "
+                "imitate (--prior)"
+            )
         if prior is None and settings.offline_steps:
             raise SandlotError("offline learning is from prior data: give a folder of journals (--prior)")
         if prior is not None and contract.images:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import math
 from pathlib import Path
 
@@ -35,6 +36,21 @@ def test_the_last_two_are_kept_and_nothing_else_is_left(tmp_path: Path) -> None:
     for number in (1, 2, 10):
         write_checkpoint(tmp_path, number, ARRAYS, {"number": number})
     assert sorted(p.name for p in tmp_path.iterdir()) == ["000000002.checkpoint", "000000010.checkpoint"]
+
+
+def test_a_full_disk_loses_nothing_and_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_checkpoint(tmp_path, 1, ARRAYS, {"number": 1})
+    (tmp_path / "000000002.partial").write_bytes(b"what a kill left")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            write_checkpoint(tmp_path, 3, ARRAYS, {"number": 3})
+    assert [p.name for p in tmp_path.iterdir()] == ["000000001.checkpoint"]
+    assert read_checkpoint(tmp_path)[1] == {"number": 1}
 
 
 @pytest.mark.parametrize("keep", [0, 10, 40, 60, 500, -1])

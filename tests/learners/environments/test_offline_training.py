@@ -191,5 +191,7 @@ def test_there_must_be_something_to_learn_from_and_something_to_do(tmp_path: Pat
     with pytest.raises(SandlotError, match="--prior"):
         Training(PointEnvironment, tmp_path / "run", settings("iql"))
     assert not (tmp_path / "run").exists()
+    with pytest.raises(SandlotError, match="imitates and does not practise"):
+        Training(PointEnvironment, tmp_path / "run", settings("bc"))
     with pytest.raises(SpecError, match="at least one step"):
         msgspec.structs.replace(settings("iql"), offline_steps=0)
