@@ -105,7 +105,12 @@ def describe(training: Training) -> str:
 
 
 def _critics(learner: Learner) -> str:
-    """How well they know episodes they were not trained on, and whether to worry."""
-    error = learner.metrics.get("held_out_error")
+    """How well they know episodes they were not trained on, what they say, and whether to worry."""
+    metrics = learner.metrics
+    error = metrics.get("held_out_error")
     known = "" if error is None else f", held-out error {error:.2g}"
+    if "value_lower_bound" in metrics:
+        least, greatest = metrics["value_min"], metrics["value_max"]
+        lower, upper = metrics["value_lower_bound"], metrics["value_upper_bound"]
+        known += f", values {least:.3g} to {greatest:.3g} of {lower:.3g} to {upper:.3g}"
     return f"{known}, ALARM" if learner.alarm else known

@@ -86,6 +86,8 @@ class Snapshot:
     updates_per_s: float = float("nan")
     update_ratio: float = float("nan")
     held_out_error: float = float("nan")
+    values: tuple[float, float] = (float("nan"), float("nan"))
+    value_bounds: tuple[float, float] = (float("nan"), float("nan"))
     critic_alarm: bool = False
     policies_held: int = 0
     held_back: bool = False
@@ -186,6 +188,8 @@ class Reader:
                 "updates_per_s": float(row["updates_per_s"]),
                 "update_ratio": float(row["update_ratio"]),
                 "held_out_error": float(row["held_out_error"]),
+                "values": tuple(row["values"].tolist()),
+                "value_bounds": tuple(row["value_bounds"].tolist()),
                 "critic_alarm": bool(row["critic_alarm"]),
                 "policies_held": int(row["policies_held"]),
                 "held_back": bool(row["held_back"]),

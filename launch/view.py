@@ -252,12 +252,13 @@ class LiveView:
         link = Text("connected", GOOD) if now.connected else Text("no learner; spooling to disk", WATCH)
         lost = Text(f"lost {now.lost}", BAD if now.lost else GOOD)
         age = f", {number(now.policy_age_s, '.0f')} s old" if math.isfinite(now.policy_age_s) else ""
+        ratio = number(now.update_ratio, ".2f")
         rows: list[tuple[str, Text]] = [
             ("link", link),
             ("streamed", Text.assemble(f"{now.received} of {now.spooled} transitions   ", lost)),
-            ("updates", Text(f"{number(now.updates_per_s, '.0f')}/s   {now.updates} in all")),
-            ("ratio", Text(f"{number(now.update_ratio, '.2f')} updates per step")),
+            ("updates", Text(f"{number(now.updates_per_s, '.0f')}/s   {now.updates} in all, {ratio} a step")),
             ("critics", critics(now)),
+            ("values", Text(values(now))),
             ("policy", policy(now, age)),
             ("log", Text(f"{now.log_bytes / 1e6:.1f} MB")),
         ]
@@ -285,6 +286,12 @@ def critics(now: Snapshot) -> Text:
     if now.critic_alarm:
         return Text(f"{error}   ALARM: look at the learner's output", BAD)
     return Text(error)
+
+
+def values(now: Snapshot) -> str:
+    """What the critics say of the newest minibatch, and what no return can lie outside of."""
+    least, greatest, lower, upper = (number(v, ".3g") for v in (*now.values, *now.value_bounds))
+    return f"{least} to {greatest}   possible {lower} to {upper}"
 
 
 def policy(now: Snapshot, age: str) -> Text:

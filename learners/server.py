@@ -298,7 +298,11 @@ class LearnerServer:
         self.counts["disk_full"] += 1
 
     def _acknowledge(self, now: int) -> None:
-        pacing = self._learner.pacing
+        pacing, metrics = self._learner.pacing, self._learner.metrics
+        values, bounds = (
+            (metrics.get(least, math.nan), metrics.get(greatest, math.nan))
+            for least, greatest in (("value_min", "value_max"), ("value_lower_bound", "value_upper_bound"))
+        )
         for robot in list(self._robots.values()):
             durable = self._journal.durable(robot.session)
             state = (self._next[robot.session], durable)
@@ -314,7 +318,9 @@ class LearnerServer:
                 updates_per_s=self._rate(now),
                 update_ratio=pacing.ratio,
                 policy_version=self.version,
-                held_out_error=self._learner.metrics.get("held_out_error", math.nan),
+                held_out_error=metrics.get("held_out_error", math.nan),
+                values=values,
+                value_bounds=bounds,
                 critic_alarm=self._learner.alarm,
                 policies_held=self.counts["gate_refused"],
                 held_back=self._publisher.held_back,

@@ -91,7 +91,8 @@ class Courier:
             self.uplink = Uplink(link, self.spool, contract, session_id, calibration_hash, self._tell)
         self.disk_full = False
         self._status = np.zeros(1, COURIER_DTYPE)
-        self._status["held_out_error"] = np.nan
+        for name in ("held_out_error", "values", "value_bounds"):
+            self._status[name] = np.nan
         now = clock.now_ns()
         self._due_flush = self._due_sync = self._due_status = now
         self._began_ns, self._written_before = now, 0
@@ -247,6 +248,7 @@ class Courier:
                 record["learner_updates"], record["learner_steps"] = ack.updates, ack.steps
                 record["updates_per_s"], record["update_ratio"] = ack.updates_per_s, ack.update_ratio
                 record["held_out_error"] = ack.held_out_error
+                record["values"], record["value_bounds"] = ack.values, ack.value_bounds
                 if ack.critic_alarm and not record["critic_alarm"][0]:
                     self._tell("critic_alarm", ack.held_out_error, ack.critic_alarm)
                 record["critic_alarm"] = bool(ack.critic_alarm)

@@ -14,7 +14,7 @@ import numpy as np
 from robot.layout import Struct
 from robot.spec import RobotSpec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class SafetyState(enum.IntEnum):
@@ -326,6 +326,8 @@ COURIER_DTYPE = np.dtype(
         ("updates_per_s", "<f8"),
         ("update_ratio", "<f8"),
         ("held_out_error", "<f8"),
+        ("values", "<f8", (2,)),  # the least and the greatest of the critics' newest minibatch,
+        ("value_bounds", "<f8", (2,)),  # and what they can be
         ("critic_alarm", "?"),
         ("policies_held", "<u4"),
         ("held_back", "?"),
@@ -398,6 +400,10 @@ class Acknowledgement(Struct, tag=True):
     policy_version: int
     held_out_error: float = math.nan
     """Of the critics, on episodes that are never trained on, by the targets' variance."""
+    values: tuple[float, float] = (math.nan, math.nan)
+    """The least and the greatest that the critics said of the newest minibatch."""
+    value_bounds: tuple[float, float] = (math.nan, math.nan)
+    """What no discounted return can lie outside of."""
     critic_alarm: str = ""
     """What is wrong with the critics; empty if nothing is."""
     policies_held: int = 0

@@ -33,6 +33,9 @@ DRIVING = Snapshot(
     spooled=900,
     received=899,
     connected=True,
+    held_out_error=0.123,
+    values=(-1.5, 20.0),
+    value_bounds=(-10.0, 30.0),
     policy_version=7,
     policy_age_s=2.0,
     margins=(
@@ -66,6 +69,8 @@ def test_everything_is_on_the_screen_and_fits(width: int, height: int) -> None:
         "2.35 m/s",
         "6.50 s",
         "lost 0",
+        "held-out error 0.12",
+        "-1.5 to 20   possible -10 to 30",
         "version 7",
         "18:55 left",
     ):
