@@ -1,5 +1,6 @@
 """What prior data is worth where rewards are sparse: RLPD (Ball et al. 2023, arXiv 2302.02948) on the
-cart-pole swing-up with demonstrations, without them, and with one of its parts taken away.
+cart-pole swing-up with demonstrations, without them, and with one of its parts taken away; and what BC, IQL
+and IDQL make of the demonstrations alone.
 
 Resumable: a run whose rows are there is not made again. All cases of a seed learn from the same
 demonstrations.
@@ -11,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -35,17 +36,42 @@ SHARED: Final[Mapping[str, Any]] = {
     "actor_average": 0.01,
     "held_out": 0.0,
 }
-CASES: Final[Mapping[str, Mapping[str, Any] | None]] = {
-    "with demonstrations": {},
-    "no demonstrations": None,
-    "no LayerNorm": {"layer_norm": False},
-    "uniform sampling": {"symmetric": False},
+OFFLINE_UPDATES: Final = 20_000
+"""Of BC, IQL and IDQL: half as many as RLPD's of its critics."""
+SHARED_OFFLINE: Final[Mapping[str, Any]] = {
+    "hidden": [128, 128],
+    "batch": 128,
+    "held_out": 0.0,
+    "actor_decay_steps": OFFLINE_UPDATES,
 }
-"""Name to settings; None is without demonstrations."""
+
+
+class Case(NamedTuple):
+    """``settings`` beside the shared ones; ``shown``: it has the demonstrations."""
+
+    settings: Mapping[str, Any] = {}
+    shown: bool = True
+    algorithm: str = "rlpd"
+
+    @property
+    def offline(self) -> bool:
+        return self.algorithm != "rlpd"
+
+
+CASES: Final[Mapping[str, Case]] = {
+    "with demonstrations": Case(),
+    "no demonstrations": Case(shown=False),
+    "no LayerNorm": Case({"layer_norm": False}),
+    "uniform sampling": Case({"symmetric": False}),
+    "BC alone": Case(algorithm="bc"),
+    "IQL alone": Case(algorithm="iql"),
+    "IDQL alone": Case({"actor_width": 128, "actor_blocks": 2}, algorithm="idql"),
+}
 
 
 def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None], steps: int = STEPS) -> None:
-    """All cases with each seed, a row per evaluation, and a picture of all rows beside the file."""
+    """All cases with each seed, a row per evaluation, and a picture of all rows beside the file. What learns
+    from demonstrations alone has one row, at step 0."""
     for seed, case in missing(csv_file, seeds, CASES):
         found = _measure(case, seed, steps)
         append(csv_file, *found)
@@ -56,7 +82,7 @@ def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None], s
 def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
     from learners.environments.train import train
 
-    settings = CASES[case]
+    chosen = CASES[case]
     shown = float(np.mean([rows["reward"].sum() for rows in demonstrations(DEMONSTRATIONS, seed)]))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sandlot-prior-") as scratch:
@@ -65,12 +91,13 @@ def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
         done = train(
             NAME,
             Path(scratch) / "run",
-            "rlpd",
-            steps=steps,
+            chosen.algorithm,
+            steps=0 if chosen.offline else steps,
+            offline_steps=OFFLINE_UPDATES if chosen.offline else 0,
             seed=seed,
-            prior=None if settings is None else prior,
-            learner={**SHARED, **(settings or {})},
-            evaluate_every=min(EVALUATE_EVERY, steps),
+            prior=prior if chosen.shown else None,
+            learner={**(SHARED_OFFLINE if chosen.offline else SHARED), **chosen.settings},
+            evaluate_every=OFFLINE_UPDATES if chosen.offline else min(EVALUATE_EVERY, steps),
             evaluation_episodes=EVALUATIONS,
         )
     wall_s = round(time.monotonic() - began, 1)
@@ -79,7 +106,7 @@ def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
             "task": NAME,
             "case": case,
             "seed": seed,
-            "step": point.step,
+            "step": 0 if chosen.offline else point.step,
             "return_mean": round(point.return_mean, 3),
             "return_std": round(point.return_std, 3),
             "demonstrations_return_mean": round(shown, 3),
@@ -93,8 +120,11 @@ def _drawn(csv_file: Path) -> bytes:
     from launch.figures import curves
 
     found = rows(csv_file)
-    groups = lines(found, CASES, "return_mean")
+    groups = lines(found, [name for name, case in CASES.items() if not case.offline], "return_mean")
     shown = float(np.mean([float(row["demonstrations_return_mean"]) for row in found]))
-    return curves(
-        f"{NAME}: a line per seed", groups, [("demonstrations", shown)], ("environment steps", "return")
-    )
+    compared = [("demonstrations", shown)]
+    for name, case in CASES.items():
+        returns = [float(row["return_mean"]) for row in found if row["case"] == name]
+        if case.offline and returns:
+            compared.append((name, float(np.mean(returns))))
+    return curves(f"{NAME}: a line per seed", groups, compared, ("environment steps", "return"))

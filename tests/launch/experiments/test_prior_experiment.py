@@ -37,6 +37,8 @@ def test_random_actions_see_no_reward() -> None:
 def test_a_case_that_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"hidden": [8], "batch": 8, "updates_per_step": 1, "critics": 2, "warmup": 50}
     monkeypatch.setattr(prior, "SHARED", small)
+    monkeypatch.setattr(prior, "SHARED_OFFLINE", {"hidden": [8], "batch": 8})
+    monkeypatch.setattr(prior, "OFFLINE_UPDATES", 2)
     monkeypatch.setattr(prior, "EVALUATIONS", 1)
     monkeypatch.setattr(prior, "DEMONSTRATIONS", 2)
     made, file = [], tmp_path / "prior.csv"
