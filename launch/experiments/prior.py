@@ -1,6 +1,6 @@
 """What prior data is worth where rewards are sparse: RLPD (Ball et al. 2023, arXiv 2302.02948) on the
-cart-pole swing-up with demonstrations, without them, and with one of its parts taken away; and what BC, IQL
-and IDQL make of the demonstrations alone.
+cart-pole swing-up with demonstrations, without them, with one of its parts taken away, and with matrix
+products in bfloat16; and what BC, IQL and IDQL make of the demonstrations alone.
 
 Resumable: a run whose rows are there is not made again. All cases of a seed learn from the same
 demonstrations.
@@ -35,6 +35,7 @@ SHARED: Final[Mapping[str, Any]] = {
     "entropy_backup": False,  # as RLPD with sparse rewards
     "actor_average": 0.01,
     "held_out": 0.0,
+    "matmul": "float32",
 }
 OFFLINE_UPDATES: Final = 20_000
 """Of BC, IQL and IDQL: half as many as RLPD's of its critics."""
@@ -52,6 +53,7 @@ class Case(NamedTuple):
     settings: Mapping[str, Any] = {}
     shown: bool = True
     algorithm: str = "rlpd"
+    steps: int = STEPS
 
     @property
     def offline(self) -> bool:
@@ -63,6 +65,7 @@ CASES: Final[Mapping[str, Case]] = {
     "no demonstrations": Case(shown=False),
     "no LayerNorm": Case({"layer_norm": False}),
     "uniform sampling": Case({"symmetric": False}),
+    "bfloat16": Case({"matmul": "bfloat16"}, steps=3_000),
     "BC alone": Case(algorithm="bc"),
     "IQL alone": Case(algorithm="iql"),
     "IDQL alone": Case({"actor_width": 128, "actor_blocks": 2}, algorithm="idql"),
@@ -72,7 +75,14 @@ CASES: Final[Mapping[str, Case]] = {
 def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None], steps: int = STEPS) -> None:
     """All cases with each seed, a row per evaluation, and a picture of all rows beside the file. What learns
     from demonstrations alone has one row, at step 0."""
+    import torch
+
+    from learners.engine.precision import operand_type
+
     for seed, case in missing(csv_file, seeds, CASES):
+        if case == "bfloat16" and operand_type("bfloat16") != torch.bfloat16:
+            progress(f"{case}, seed {seed} is left out: this processor has no instructions for it")
+            continue
         found = _measure(case, seed, steps)
         append(csv_file, *found)
         progress(f"{case}, seed {seed}: return {found[-1]['return_mean']} after {found[-1]['wall_s']} s")
@@ -92,7 +102,7 @@ def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
             NAME,
             Path(scratch) / "run",
             chosen.algorithm,
-            steps=0 if chosen.offline else steps,
+            steps=0 if chosen.offline else min(steps, chosen.steps),
             offline_steps=OFFLINE_UPDATES if chosen.offline else 0,
             seed=seed,
             prior=prior if chosen.shown else None,

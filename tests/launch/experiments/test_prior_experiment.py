@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from launch import cli
 from launch.experiments import prior
 from launch.experiments.swing_up_demonstrator import demonstrations
+from learners.engine.precision import operand_type
 from learners.environments.swing_up import STEPS, SwingUp
 
 
@@ -53,7 +55,8 @@ def test_a_case_that_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(SystemExit) as ended:
             cli.main(["experiment", "prior", "--csv", str(file), "--seeds", *seeds])
         assert ended.value.code == 0
-    assert made == [(case, seed) for seed in (0, 1) for case in prior.CASES]
+    possible = set(prior.CASES) - ({"bfloat16"} if operand_type("bfloat16") == torch.float32 else set())
+    assert made == [(case, seed) for seed in (0, 1) for case in prior.CASES if case in possible]
     with file.open(newline="") as opened:
         found = list(csv.DictReader(opened))
     assert [(row["case"], int(row["seed"])) for row in found] == made
