@@ -20,7 +20,7 @@ SHARE_OF_CAPACITY: Final = 0.1
 
 class HeldOut:
     """Chooses episodes by a rule and not by chance: of each session every 20th for a ``share`` of 5 %, first
-    its 10th. A session has few episodes, and dice may choose half of its first minutes, or nothing all day.
+    its 11th. A session has few episodes, and dice may choose half of its first minutes, or nothing all day.
     The first of a session is never held out: it may be the only demonstration. It remembers how many episodes
     each session has had, so rows must come in order."""
 

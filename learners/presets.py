@@ -65,7 +65,7 @@ AVTD: Final = AvtdConfig(
     **{name: getattr(DROQ, name) for name in LearnerConfig.__struct_fields__ if name not in OF_EACH}
 )
 """Automatic model selection using validation TD error (Li et al. 2023, arXiv 2304.10466): SAC with 20 updates
-per step, four times beside each other. It takes four times DroQ's time."""
+per step, four times beside each other. It takes three to four times DroQ's time."""
 
 DRQ: Final = DrqConfig(
     critics=2,
