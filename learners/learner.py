@@ -245,7 +245,8 @@ class Learner:
         )
         if lines:
             raise ContractMismatchError(
-                f"{path} was made with another contract or other settings:\n  " + "\n  ".join(lines[:20])
+                f"{path} was made with another contract or other settings; go on with those, or begin in a "
+                "folder of its own:\n  " + "\n  ".join(lines[:20])
             )
         self.algorithm.restore(arrays)
         self.pacing.done, self.pacing.given_up = plain["done"], plain["given_up"]

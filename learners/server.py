@@ -71,8 +71,6 @@ class ServerConfig(Struct):
 
     publish_s: float = 1.0
     """At most one policy in this time [s]; FastRLAP's robots took one every 2 s."""
-    publish_steps: int = 1
-    """And at least so many update steps between two."""
     checkpoint_s: float = 60.0
     sync_s: float | None = 0.25
     """Time between syncs of the journal [s]; None never syncs before the end (lockstep)."""
@@ -355,7 +353,7 @@ class LearnerServer:
         if not publisher.decide(now):
             return
         due = now >= self._due_publish and learner.pretrained >= config.pretrain
-        if due and learner.updates - publisher.exported_updates >= config.publish_steps:
+        if due and learner.updates > publisher.exported_updates:
             self._due_publish = now + round(config.publish_s * 1e9)
             publisher.export(now)
 

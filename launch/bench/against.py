@@ -48,6 +48,8 @@ def _measure(package: Package, algorithm: str, seconds: float, threads: int) -> 
     # Before anything that starts threads is imported: XLA's are as many as there are cores.
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     ours, count = _ours(algorithm, threads)
+    import torch
+
     theirs = _theirs(package, count)
     began = time.perf_counter()
     theirs()
@@ -57,7 +59,9 @@ def _measure(package: Package, algorithm: str, seconds: float, threads: int) -> 
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         times["ours"].repeat(ours, STRETCH_S)
+        torch.set_num_threads(threads)  # theirs; ours has its own beside torch's one
         times["theirs"].repeat(theirs, STRETCH_S)
+        torch.set_num_threads(1)
     found = {"theirs_first_update_extra_s": first_s - float(np.median(times["theirs"].wall_s))}
     for name, one in times.items():
         found[f"{name}_updates_per_s"] = count / min(one.wall_s)
