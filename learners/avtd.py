@@ -90,12 +90,22 @@ class Avtd:
     def update(self, batch: Batch) -> dict[str, float]:
         """An update of every candidate on the same minibatches. The active one's metrics, and who it is."""
         found = [candidate.update(batch) for candidate in self.candidates]
+        if not self.acting.finite():
+            self._give_up()
         errors = {
             f"held_out_error_{regulariser.name.replace(' ', '_')}": float(average)
             for regulariser, average in zip(self.config.regularisers, self.averages, strict=True)
             if not np.isnan(average)
         }
         return found[self.active] | errors | {"active": float(self.active)}
+
+    def _give_up(self) -> None:
+        """Leave the active candidate, which has diverged, for the best of those that have not, if any has
+        not: the next look may be a hundred updates away."""
+        sound = [k for k, candidate in enumerate(self.candidates) if candidate.finite()]
+        if sound:
+            averages = [self.averages[k] for k in sound]
+            self.active = sound[choose(averages, 0)]
 
     def assess(self, batch: Batch, seed: int) -> Assessment:
         """Judge every candidate by a held-out minibatch, and go over to the best."""

@@ -79,6 +79,22 @@ def test_who_acts_is_who_was_best_on_unseen_episodes(
     assert made.metrics["active"] == 1.0 and made.metrics["held_out_error_layer_norm"] < 0.1
 
 
+def test_who_diverges_between_two_looks_acts_no_more(
+    contract: TaskContract, make_rows: Callable[..., Rows]
+) -> None:
+    made = learner(contract, make_rows)
+    avtd = made.algorithm
+    assert isinstance(avtd, Avtd)
+    made.step()
+    avtd.averages[:] = [0.4, 0.1, 0.3, 0.2]
+    avtd.active = 1
+    for diverged, next_best in ((1, 3), (3, 2)):
+        avtd.candidates[diverged].arrays()["published"][:] = np.nan
+        made.step()
+        assert avtd.active == next_best
+        assert np.isfinite(made.act(np.zeros(contract.observation_size, np.float32))).all()
+
+
 def test_candidates_learn_as_they_would_alone(contract: TaskContract, make_rows: Callable[..., Rows]) -> None:
     every = (*FOUR.regularisers, Regulariser(name="spectral norm", spectral_norm=True))
     together = learner(contract, make_rows, config=AvtdConfig(**SMALL, regularisers=every))
