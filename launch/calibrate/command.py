@@ -75,7 +75,7 @@ def calibrate(options: CalibrateOptions) -> int:
             return status(console, spec, book, options.json)
         offline = options.procedure in VALID_DAYS
         name = (options.procedure or "") if offline else named(options.procedure or "").name
-        return compare(console, book, name, options.compare or ())
+        return compare(console, book, name, options.compare or (), options.json)
     if options.procedure is None:
         raise SandlotError(
             f"say what to calibrate: {', '.join((*names_for(spec), *VALID_DAYS))}, all; or --status"

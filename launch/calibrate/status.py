@@ -90,23 +90,38 @@ def _effect(spec: RobotSpec, name: str, value: float, sigma: float, unit: str) -
     return f"{name} {before}{value:.5g} ± {sigma:.2g} {unit}"
 
 
-def compare(console: Console, book: Book, procedure: str, days: Sequence[str]) -> int:
-    """Two entries of a procedure, quantity by quantity. The difference in standard deviations of both."""
-    before, after = (book.on(procedure, day) for day in days)
+def compare(console: Console, book: Book, procedure: str, days: Sequence[str], as_json: bool) -> int:
+    """Two entries of a procedure, number by number. The difference in standard deviations of both, where
+    they have them."""
+    entries = [book.on(procedure, day) for day in days]
     table = Table(box=None, pad_edge=False)
-    for column in ("", before.date[:16], after.date[:16], "difference", "in sigma"):
+    for column in ("", *(entry.date[:16] for entry in entries), "difference", "in sigma"):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)
     old, new = (
         {(q.name, q.unit): (q.value, entry.sigma(row)) for row, q in enumerate(entry.quantities)}
-        for entry in (before, after)
+        | {(finding.name, finding.unit): (finding.value, finding.sigma) for finding in entry.findings}
+        for entry in entries
     )
     for name, unit in old | new:
         values = [entry.get((name, unit)) for entry in (old, new)]
-        cells = [f"{value[0]:.5g} ± {value[1]:.2g}" if value else "not measured" for value in values]
+        cells = [_with_sigma(*value) if value else "not measured" for value in values]
         if values[0] and values[1]:
             (was, was_sigma), (now, now_sigma) = values[0], values[1]
             sigma, gap = math.hypot(was_sigma, now_sigma), now - was
             cells += [f"{gap:+.3g}", f"{gap / sigma:+.1f}" if sigma else ""]
         table.add_row(f"{name} [{unit}]".replace("[", r"\["), *cells)
     console.print(table)
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    entry.date: {name: list(value) for (name, _), value in found.items()}
+                    for entry, found in zip(entries, (old, new), strict=True)
+                }
+            )
+        )
     return 0
+
+
+def _with_sigma(value: float, sigma: float) -> str:
+    return f"{value:.5g} ± {sigma:.2g}" if sigma else f"{value:.5g}"

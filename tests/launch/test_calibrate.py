@@ -17,7 +17,7 @@ from rich.console import Console
 
 from calibration.book import Book, stamp
 from calibration.drive import Drive
-from calibration.entry import Check, Entry, Quantity
+from calibration.entry import Check, Entry, Finding, Quantity
 from calibration.procedure import CalibrationError, Estimate
 from calibration.twin_parameters import TwinParameter
 from launch.bundle import read_report
@@ -137,6 +137,23 @@ def test_status_says_what_is_missing_and_valid(folder: Path, capsys: pytest.Capt
         main(["calibrate", "racer", "mass", "--compare", stamp(NOW), later])
     told = capsys.readouterr().out
     assert ended.value.code == 0 and "3.9 ± 0.01" in told and "not measured" in told
+    for hour, latency in ((0, 4.1), (2, 4.6)):  # nothing is computed with what a clock shows
+        Book("racer", folder).add(
+            msgspec.structs.replace(
+                entry("racer"),
+                procedure="clock",
+                date=stamp(NOW + datetime.timedelta(hours=hour)),
+                quantities=(),
+                covariance=(),
+                findings=(Finding("command_latency", "ms", latency, 0.1),),
+            )
+        )
+    first, second = (stamp(NOW + datetime.timedelta(hours=hour)) for hour in (0, 2))
+    with pytest.raises(SystemExit):
+        main(["calibrate", "racer", "clock", "--compare", first, second, "--json"])
+    told = capsys.readouterr()
+    assert "4.1 ± 0.1" in told.err and "+3.5" in told.err
+    assert json.loads(told.out)[second] == {"command_latency": [4.6, 0.1]}
     with pytest.raises(SystemExit) as ended:
         main(["calibrate", "racer", "sped"])
     assert ended.value.code == 1
