@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -192,8 +193,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        parsed = parse(words)
-        raise SystemExit(0 if parsed is None else parsed[0].load()(parsed[1]))
+        try:
+            parsed = parse(words)
+            raise SystemExit(0 if parsed is None else parsed[0].load()(parsed[1]))
+        finally:
+            sys.stdout.flush()  # here, where somebody minds
     except UsageError as error:
         _explain(error, debug)
         raise SystemExit(2) from None
@@ -206,6 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ModuleNotFoundError as error:
         _explain(SandlotError(missing(error)), debug)
         raise SystemExit(1) from None
+    except BrokenPipeError:
+        # Whoever read has seen enough (`| head`), which is no error; what Python still holds goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(141) from None
     except OSError as error:
         _explain(SandlotError(f"{error}; a file or device could not be used"), debug)
         raise SystemExit(1) from None

@@ -31,6 +31,8 @@ class CalibrateOptions:
 
     A camera: sandlot calibrate racer camera --images pictures --board 8x6:0.03:0.022
 
+    Where it is mounted: sandlot calibrate racer hand-eye --poses poses.toml --images there
+
     Mass and friction, from readings: sandlot calibrate racer mass --readings scales.toml
 
     Rehearsal on a robot that is not as described: sandlot calibrate racer all --surrogate worn

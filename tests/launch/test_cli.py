@@ -142,6 +142,14 @@ def test_a_shadowed_package_is_named_with_what_to_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("words", ["practice --help", "--help", "bench learner --help"])
+def test_a_reader_that_has_seen_enough_is_no_error(words: str) -> None:
+    command = f"{sys.executable} -P -m sandlot {words} | head -c 10"
+    found = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, check=True)
+    assert (len(found.stdout), found.stderr) == (10, b"")
+
+
+@pytest.mark.slow
 def test_help_and_mistakes_import_nothing_heavy() -> None:
     code = (
         "import sys\nfrom launch.cli import parse\nparse(['practice', '--seed', '1'])\n"
