@@ -40,10 +40,10 @@ CASES: Final = {
     "sb3 sac": Case("sac", 100_000, "stable_baselines3"),
     "droq": Case("droq", 15_000),
     "sbx droq": Case("droq", 15_000, "sbx", seeds=1),
-    "10 critics": Case("rlpd", 15_000, seeds=1),
+    "10 critics": Case("rlpd", 10_000, seeds=1),
 }
-"""The cheapest first: ten critics with 20 updates per step are 200,000 updates a run, an hour of a core and
-more."""
+"""The cheapest first: ten critics with 20 updates per step are 100,000 updates a run, 50 minutes of a
+core."""
 
 
 class Judged(NamedTuple):
