@@ -25,7 +25,7 @@ from sim.replay import Replayed
 
 PART: Final = 64
 """Windows of a part: enough for the batched physics, few enough that all workers end together."""
-WINDOWS: Final = ("sent", "late_ms", "states", "memory", "known", "start_ns")
+WINDOWS: Final = ("sent", "late_ms", "states", "memory", "steered", "known", "start_ns")
 REPLAYED: Final = ("states", "current", "voltage")
 
 

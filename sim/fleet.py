@@ -105,8 +105,24 @@ class CarFleet:
 
     def servo(self, position: Array) -> None:
         """Commanded servo pulses, 0 to 1, from now on."""
-        angle = (np.minimum(np.maximum(position, 0.0), 1.0) - self._servo_offset) / self._servo_gain
-        self._wanted = np.minimum(np.maximum(angle, -self._limit), self._limit)
+        self._wanted = self._angle(position, slice(None))
+
+    def steered(self, cars: Numbers, positions: Array) -> None:
+        """The servos have been at these pulses one after another, shape (n, k), and are at the last: there
+        their wheels stand in the play."""
+        angles = [self._angle(position, cars) for position in positions.T]
+        wheels, play = angles[0], self._play[cars]
+        for servo in angles[1:]:
+            wheels = np.minimum(np.maximum(wheels, servo - play), servo + play)
+        self._wanted[cars] = self._servo[cars] = angles[-1]
+        self._steer(cars, wheels)
+
+    def _angle(self, position: Array, cars: Numbers | slice) -> Array:
+        """Of servos at these pulses [rad]."""
+        inside = np.minimum(np.maximum(position, 0.0), 1.0)
+        angle = (inside - self._servo_offset[cars]) / self._servo_gain[cars]
+        limit = self._limit[cars]
+        return np.asarray(np.minimum(np.maximum(angle, -limit), limit))
 
     def step(self, cars: Numbers | None = None) -> None:
         """One timestep of the cars with these sorted numbers, or of all; the others stand still in time."""

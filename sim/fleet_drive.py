@@ -111,11 +111,17 @@ class FleetDrive:
         self._current_count = 0
 
     def start(
-        self, cars: Numbers, speeds: Array, integral: Array | float = 0.0, ramped: Array | None = None
+        self,
+        cars: Numbers,
+        speeds: Array,
+        integral: Array | float = 0.0,
+        ramped: Array | None = None,
+        steered: Array | None = None,
     ) -> None:
         """Cars begin at these speeds [m/s] and are being held there, steering straight. ``integral``: what
         the speed loop has gathered [1, of the current limit]; ``ramped``: where its ramp is on its way to
-        what it was sent [ERPM], if not at these speeds."""
+        what it was sent [ERPM], if not at these speeds; ``steered``: the angles that were sent one after
+        another [rad], of which the last holds, if not straight ahead, shape (n, k)."""
         held = np.rint(speeds * self._gain)
         asked = held if ramped is None else ramped
         # On its way to the other direction the ramp may pass 0 with the motor still at speed.
@@ -132,11 +138,14 @@ class FleetDrive:
         self._next_ms = int(self._due.min())
         self._all_drive = bool(self._driving.all())
         self._erpm = self.erpm()
-        self._servo[cars] = self._servo_steps(np.zeros(1))[0]
+        steps = self._servo_steps(np.zeros((len(cars), 1)) if steered is None else steered)
+        self._servo[cars] = steps[:, -1]
         while self._turning:  # of the others', a millisecond early
             self._turn()
         self._pulses[cars] = self._servo[cars] / 1e3
         self._fleet.servo(self._pulses)
+        if steered is not None:
+            self._fleet.steered(cars, steps / 1e3)
 
     def command(self, setpoint: Array, delay_ms: NDArray[np.int64], brakes: NDArray[np.bool_]) -> Array:
         """Send setpoints, shape (n, 2): speed [m/s], steering [rad]; or the stop, where ``brakes``. Speeds

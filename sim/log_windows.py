@@ -16,6 +16,7 @@ from robot.spec import RobotSpec
 from sim.estimate_errors import EstimateErrors
 from sim.plant import Array
 from sim.speed_memory import speed_memory
+from sim.steering_memory import turning_points
 
 Flags = NDArray[np.bool_]
 
@@ -56,7 +57,8 @@ class Windows:
     [actuator units], shape (N, lead + slots, n_actuators), each ``late_ms`` after its slot began, shape
     (N, lead + slots); ``states`` at the beginning of each slot and at the end of the last, of ``ELEMENTS``,
     shape (N, lead + slots + 1, 6), headings unwrapped; ``memory``: the speed loop's integral and ramp at the
-    first slot (``sim.speed_memory``), shape (N, 2); ``known``: up to there the log may be compared with,
+    first slot (``sim.speed_memory``), shape (N, 2); ``steered``: how the steering came there [rad]
+    (``sim.steering_memory``), shape (N, ``POINTS``); ``known``: up to there the log may be compared with,
     shape (N, slots + 1); ``start_ns``: when it began to count, in the log's time, shape (N,)."""
 
     lead: int
@@ -64,6 +66,7 @@ class Windows:
     late_ms: NDArray[np.int64]
     states: Array
     memory: Array
+    steered: Array
     known: Flags
     start_ns: NDArray[np.int64]
 
@@ -83,6 +86,7 @@ class Windows:
             self.late_ms[chosen],
             self.states[chosen],
             self.memory[chosen],
+            self.steered[chosen],
             self.known[chosen],
             self.start_ns[chosen],
         )
@@ -96,6 +100,7 @@ def join(parts: Sequence[Windows]) -> Windows:
         np.concatenate([part.late_ms for part in parts]),
         np.concatenate([part.states for part in parts]),
         np.concatenate([part.memory for part in parts]),
+        np.concatenate([part.steered for part in parts]),
         np.concatenate([part.known for part in parts]),
         np.concatenate([part.start_ns for part in parts]),
     )
@@ -142,7 +147,7 @@ def cut(
             values = np.unwrap(values)
         read_ns = grid_ns + errors.lag_s[element] * 1e9
         states[..., k] = np.interp(read_ns, recording.time_ns.astype(np.float64), values)
-    speed = [actuator.name for actuator in spec.actuators].index("speed")
+    speed, steering = (spec.actuator_layout.index(name) for name in ("speed", "steering"))
     memory = speed_memory(
         spec, np.asarray(recording.time_ns * 1e-9), recording.sent[:, speed], recording.erpm
     )
@@ -155,6 +160,7 @@ def cut(
         np.maximum(late_ms, 0),
         states,
         np.stack((memory.integral[begin], memory.ramped[begin]), axis=-1),
+        turning_points(recording.sent[:, steering], begin),
         known,
         recording.time_ns[rows],
     )

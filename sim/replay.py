@@ -74,7 +74,8 @@ def replay_drive(
     everyone, never = np.arange(n), np.zeros(n, bool)
     first = windows.states[:, 0]
     fleet.place(everyone, first[:, :3], first[:, 3])
-    drive.start(everyone, first[:, 3], *windows.memory.T)
+    integral, ramped = windows.memory.T
+    drive.start(everyone, first[:, 3], integral, ramped, windows.steered)
     found = np.full((n, windows.slots + 1, first.shape[1]), np.nan)
     current = np.full((n, windows.slots, slot_ms), np.nan)
     voltage = current.copy()

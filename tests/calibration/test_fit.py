@@ -21,6 +21,7 @@ from calibration.twin_work import Replays, TwinWork
 from robot.spec import RobotSpec, load_spec
 from sim.log_windows import ELEMENTS, Windows
 from sim.replay import Replayed
+from sim.steering_memory import POINTS
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
 SLOTS, CHUNKS = 200, 10
@@ -111,9 +112,11 @@ def measured(truth: Mapping[str, float], rng: np.random.Generator) -> Chunks:
     ends = np.broadcast_to(np.arange(EVERY, SLOTS + 1.0, EVERY), (CHUNKS, SLOTS // EVERY))
     states = np.zeros((CHUNKS, SLOTS + 1, len(ELEMENTS)))
     states[:, 0, 0] = rng.uniform(0.0, 2.0 * np.pi, CHUNKS)
-    none, memory = np.zeros(CHUNKS), np.zeros((CHUNKS, 2))
+    none, memory, steered = np.zeros(CHUNKS), np.zeros((CHUNKS, 2)), np.zeros((CHUNKS, POINTS))
     known, late = np.ones((CHUNKS, SLOTS + 1), bool), np.zeros((CHUNKS, SLOTS), np.int64)
-    windows = Windows(0, np.zeros((CHUNKS, SLOTS, 2)), late, states, memory, known, none.astype(np.int64))
+    windows = Windows(
+        0, np.zeros((CHUNKS, SLOTS, 2)), late, states, memory, steered, known, none.astype(np.int64)
+    )
     found = Chunks(windows, np.zeros((*ends.shape, 5)), ends - 1.0, ends)
     exact = twin(SPEC, windows, [truth] * CHUNKS, none, 0.001)
     model = modelled(found, exact)

@@ -16,6 +16,7 @@ from robot.errors import SandlotError
 from robot.spec import load_spec
 from sim.log_windows import Windows
 from sim.replay import Replayed, replay_drive
+from sim.steering_memory import POINTS
 
 SPEC = load_spec(Path(__file__).parents[2] / "launch/robots/racer.toml")
 N, LEAD, SLOTS = 5, 10, 30
@@ -40,6 +41,7 @@ def windows() -> Windows:
         np.ones((N, LEAD + SLOTS), np.int64),
         states,
         np.tile((0.02, 9_000.0), (N, 1)),
+        rng.uniform(-0.2, 0.2, (N, POINTS)),
         np.ones((N, SLOTS + 1), bool),
         np.arange(N),
     )

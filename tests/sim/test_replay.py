@@ -33,15 +33,22 @@ def calmly(t: float) -> float:
     return 2.0 + 0.8 * math.sin(1.9 * t)
 
 
+def weaving(t: float) -> float:
+    return 0.16 * math.sin(2.3 * t)
+
+
 def all_or_nothing(t: float) -> float:
     return 4.5 if t % 1.5 < 0.9 else 1.0
 
 
 def drive(
-    truth: Mapping[str, float], speed: Callable[[float], float] = calmly
+    truth: Mapping[str, float],
+    speed: Callable[[float], float] = calmly,
+    steering: Callable[[float], float] = weaving,
 ) -> tuple[Recording, np.ndarray]:
-    """The log of a car that is asked for ``speed`` [m/s] at each time, as an estimator without error but with
-    its lags would write it, and the true integral and ramp of its speed loop at each tick."""
+    """The log of a car that is asked for ``speed`` [m/s] and ``steering`` [rad] at each time, as an estimator
+    without error but with its lags would write it, and the true integral and ramp of its speed loop at each
+    tick."""
     fleet = CarFleet(SPEC, HALL, [truth], threads=1, settle_steps=200)
     loop = FleetDrive(SPEC, fleet)
     loop.start(np.zeros(1, np.intp), np.zeros(1))
@@ -52,7 +59,7 @@ def drive(
     truths: list[np.ndarray] = []
     for tick in range(ticks):
         t = tick * 0.01
-        setpoint = np.array([[speed(t), 0.16 * np.sin(2.3 * t)]])
+        setpoint = np.array([[speed(t), steering(t)]])
         sent[tick] = loop.command(setpoint, np.array([3]), np.zeros(1, bool))[0]
         memory[tick], erpm[tick] = (loop._integral[0], loop._ramped[0]), loop.erpm()[0]
         for _ in range(10):
@@ -102,6 +109,18 @@ def test_a_car_that_lags_behind_its_commands_is_replayed_as_it_went_on(
     assert (np.abs(mine.memory[:, 1] - SPEC.scalar("erpm_per_speed") * mine.states[:, 0, 3]) > 4_000.0).any()
     told = growth(divergence(SPEC, ERRORS, mine, threads=1))
     assert max(found.ratio.max() for found in told) < 0.8  # no estimator erred
+
+
+def test_wheels_begin_on_the_side_of_their_play_where_the_log_has_them() -> None:
+    """A circle that was reached by steering back; from straight ahead it would be 0.16 rad/s narrower."""
+    play = {"steering_backlash": 0.035}
+    recording, _ = drive(play, lambda t: 1.5, lambda t: 0.2 if t < 0.8 else 0.1)
+    circling = windows(recording)
+    circling = circling.take(np.flatnonzero(circling.start_ns > 2_000_000_000))
+    found = replay(SPEC, circling, [play] * len(circling), threads=1)
+    rates = found[:, ::20, ELEMENTS.index("yaw_rate")]
+    assert len(circling) > 2
+    np.testing.assert_allclose(rates, circling.states[0, -1, ELEMENTS.index("yaw_rate")], atol=0.01)
 
 
 def test_the_twin_does_what_it_did_and_a_car_that_steers_otherwise_does_not(
