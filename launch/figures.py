@@ -259,7 +259,7 @@ def curves(
     labels: tuple[str, str],
 ) -> bytes:
     """Lines over one axis, each (n, 2), a colour for each group and a line for each of its runs; ``lines``
-    to compare with, dashed."""
+    to compare with, dashed and named at their end."""
     return panels(title, labels[0], [Panel(labels[1], groups, lines)])
 
 
@@ -281,7 +281,9 @@ def panels(title: str, label: str, parts: Sequence[Panel]) -> bytes:
                 for k, run in enumerate(runs):
                     axis.plot(*run.T, color=colour, linewidth=1.4, alpha=0.8, label="" if k else name)
             for name, value in part.lines:
-                axis.axhline(value, color=ORANGE, linewidth=1.2, linestyle=(0, (6, 3)), label=name)
+                axis.axhline(value, color=ORANGE, linewidth=1.2, linestyle=(0, (6, 3)))
+                beside = axis.get_yaxis_transform()  # named where they end: several look alike
+                axis.text(1.01, value, name, transform=beside, color=ORANGE, va="center", fontsize="small")
             axis.set_ylabel(part.label)
         axes[0].set_title(title)
         _legend(axes[0])
