@@ -15,6 +15,7 @@ from learners.learner import Learner
 from learners.presets import preset
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError
+from robot.messages import Actor
 
 Rows = NDArray[np.void]
 SMALL: dict[str, Any] = {"hidden": [16, 8], "batch": 16, "updates_per_step": 2, "matmul": "float32"}
@@ -27,7 +28,7 @@ def offline(contract: TaskContract, make_rows: Callable[..., Rows], tmp_path: Pa
 
     def make(algorithm: str, **settings: Any) -> Learner:
         learner = Learner(contract, preset(algorithm, SMALL | {"actor_average": 0.3} | settings), 1)
-        learner.add("s", make_rows(60))
+        learner.add("s", make_rows(60, actor=Actor.SCRIPT))
         learner.pretrain(10)
         learner.save(tmp_path / "checkpoints")
         return learner
