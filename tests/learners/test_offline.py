@@ -33,7 +33,9 @@ from learners.engine import compiled
 from learners.idql import Idql
 from learners.implicit_q import ImplicitQ, expectile_loss, expectile_weight
 from learners.iql import Iql
+from learners.journal import Journal
 from learners.learner import Learner
+from learners.offline import learn_offline
 from learners.offline_config import BcConfig, IdqlConfig, ImplicitConfig, IqlConfig
 from learners.sac import Batch
 from robot.contract import ActionMap, TaskContract
@@ -501,6 +503,24 @@ def test_bc_learns_from_demonstrations_only(
     for _, rows in practised:
         alone.add("another robot", rows)
     assert alone.experience.transitions == alone.experience.held_out.transitions == 0
+
+
+def test_a_first_checkpoint_that_was_never_finished_holds_nothing_up(
+    contract: TaskContract, make_rows: Callable[..., Rows], tmp_path: Path
+) -> None:
+    journal = Journal(tmp_path / "robot" / "rows.journal", contract.step_dtype())
+    journal.append("s", 0, make_rows(40))
+    journal.close()
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "000000001.partial").write_bytes(b"cut short")
+    told: list[str] = []
+    learner = Learner(contract, CONFIGS["iql"], 0)
+    policy = learn_offline(learner, tmp_path / "robot", tmp_path / "run", 2, told.append)
+    assert policy.exists() and learner.pretrained == 2
+    assert not any(line.startswith("going on") for line in told)
+    with pytest.raises(SandlotError, match="no demonstration to learn from"):
+        cloning = Learner(contract, CONFIGS["bc"], 0)
+        learn_offline(cloning, tmp_path / "robot", tmp_path / "another", 2, told.append)
 
 
 @pytest.mark.slow
