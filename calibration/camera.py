@@ -14,6 +14,7 @@ import numpy as np
 
 from calibration.board import View
 from calibration.entry import Check, Finding, Quantity
+from calibration.hand_eye import transform
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from robot.spec import RobotSpec
 
@@ -85,9 +86,7 @@ def intrinsics_of(spec: RobotSpec) -> tuple[Array, Array] | None:
 def board_pose(view: View, matrix: Array, distortion: Array) -> Array:
     """The board in the camera's frame, shape (4, 4) [m]."""
     _, turn, shift = cv2.solvePnP(view.board, view.pixels, matrix, distortion)
-    found = np.eye(4)
-    found[:3, :3], found[:3, 3] = cv2.Rodrigues(turn)[0], np.ravel(shift)
-    return found
+    return transform(cv2.Rodrigues(turn)[0], shift)
 
 
 def locate_error(found: Intrinsics, view: View) -> float:

@@ -55,6 +55,11 @@ def write_checkpoint(
     return path
 
 
+def has_checkpoint(directory: Path) -> bool:
+    """Whether one was ever written there; a folder alone is what an interrupted first one leaves."""
+    return any(directory.glob("*.checkpoint"))
+
+
 def read_checkpoint(path: Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     """The arrays and plain data of a checkpoint file, or of the newest whole one in a directory.
 

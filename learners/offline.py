@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from learners.checkpoint import has_checkpoint
 from learners.environments.prior_folder import copy_prior, noted_rows
 from learners.learner import Learner
 from robot.errors import SandlotError
@@ -35,7 +36,7 @@ def learn_offline(
             f"{journals}: its journals hold no {what} to learn from; demonstrate or practise first"
         )
     checkpoints = directory / "checkpoints"
-    if any(checkpoints.glob("*.checkpoint")):
+    if has_checkpoint(checkpoints):
         learner.load(checkpoints)
         tell(f"going on from step {learner.pretrained}")
     while learner.pretrained < steps:

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from learners.checkpoint import has_checkpoint
 from learners.journal import Journal
 from learners.publisher import Publisher, Trial
 from robot.clock import Clock
@@ -186,7 +187,7 @@ class LearnerServer:
 
     def _restore(self) -> None:
         rows = version = exported = 0
-        if any(self._checkpoints.glob("*.checkpoint")):
+        if has_checkpoint(self._checkpoints):
             notes = self._learner.load(self._checkpoints)
             rows, version, exported = (int(notes[name]) for name in ("rows", "version", "exported"))
         elif self._config.initial:

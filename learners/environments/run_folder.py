@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from learners.checkpoint import copy_newest
+from learners.checkpoint import copy_newest, has_checkpoint
 from learners.config import DrqConfig
 from learners.environments.minari_prior import PREFIX, copy_minari
 from learners.environments.prior_folder import copy_prior
@@ -79,7 +79,7 @@ class RunFolder:
 
     @property
     def has_checkpoint(self) -> bool:
-        return any(self.checkpoints.glob("*.checkpoint"))
+        return has_checkpoint(self.checkpoints)
 
     def require(self, settings: TrainingSettings) -> bool:
         """Whether it is a run with these settings already; False if it is none. Raises
