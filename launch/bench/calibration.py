@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -27,7 +28,7 @@ from calibration.twin_parameters import TwinParameter, twin_parameters
 from calibration.twin_work import MOST_CHUNKS, TwinWork
 from launch.bench.row_file import append, read
 from launch.catalogue import find
-from launch.lockstep import Lockstep
+from launch.lockstep import practise_lockstep
 from launch.manifest import Setup
 from launch.replay.recording import replayable
 from launch.session import create_session
@@ -65,6 +66,17 @@ class Practitioner(Demonstrator):
         self._driver = tuned(spec, course, speed)
 
 
+PRACTITIONER: Final = Setup(
+    demonstrator="launch.bench.calibration:Practitioner",
+    demonstration_laps=1_000_000,
+    demonstration_speed=SPEED,
+    evaluate_every=0,
+    update_ratio=0,
+)
+PRACTICE: Final = Setup()
+"""A policy from nothing, after three slow laps of a demonstrator."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One parameter of one robot. ``accepted``: ``sandlot calibrate`` would use what was found of the robot;
@@ -97,16 +109,23 @@ class Row:
 
 
 def run(
-    robots: int, seconds: float, seed: int, path: Path, threads: int, say: Callable[[str], None]
+    robots: int,
+    seconds: float,
+    seed: int,
+    path: Path,
+    setup: Setup,
+    threads: int,
+    say: Callable[[str], None],
 ) -> dict[str, float]:
-    """Identify ``robots`` of them, each from a log of ``seconds``; the figures of all rows in the file."""
+    """Identify ``robots`` of them, each from a log of ``seconds`` of who drives in ``setup``; the figures of
+    all rows in the file."""
     rows = read(path, Row)
     done = {row.robot for row in rows}
     for number in range(robots):
         if number in done:
             continue
         try:
-            found = list(identify(number, seconds, seed, threads))
+            found = list(identify(number, seconds, seed, setup, threads))
         except CalibrationError as error:
             say(f"robot {number}: refused: {error}")
             continue
@@ -142,12 +161,12 @@ def hidden(spec: RobotSpec, number: int, seed: int) -> tuple[Surrogate, dict[str
     return Surrogate(f"hidden-{number}", "drawn", twin, changes, lines), truth
 
 
-def identify(number: int, seconds: float, seed: int, threads: int) -> Iterator[Row]:
+def identify(number: int, seconds: float, seed: int, setup: Setup, threads: int) -> Iterator[Row]:
     """Let one drive, fit the first part of its log, and judge by the rest."""
     spec = load_spec(find("robots", "racer"))
     surrogate, truth = hidden(spec, number, seed)
     with tempfile.TemporaryDirectory() as folder:
-        whole = recorded(drive(Path(folder), surrogate, seconds, seed + number))
+        whole = recorded(drive(Path(folder), surrogate, seconds, seed + number, setup))
     log = whole.recording
     assert log is not None
     early = np.arange(len(log.usable)) < FITTED * len(log.usable)
@@ -204,33 +223,23 @@ def recorded(run: Path) -> Drive:
     return replayable(*read_drive(run), run)
 
 
-def drive(folder: Path, surrogate: Surrogate, seconds: float, seed: int) -> Path:
+def drive(folder: Path, surrogate: Surrogate, seconds: float, seed: int, setup: Setup = PRACTITIONER) -> Path:
     """A session of the robot on the oval in lockstep; its folder."""
     file = folder / "surrogate.toml"
     file.write_text(tomli_w.dumps(msgspec.to_builtins(surrogate)))
     session = create_session(
         "racer",
         "oval",
-        role="run",
+        role="run" if setup.update_ratio == 0 else "practice",
         runs=folder / "runs",
         twin=True,
         fast=True,
         seed=seed,
         minutes=seconds / 60.0,
         surrogate=str(file),
-        setup=Setup(
-            demonstrator="launch.bench.calibration:Practitioner",
-            demonstration_laps=1_000_000,
-            demonstration_speed=SPEED,
-            evaluate_every=0,
-            update_ratio=0,
-        ),
+        setup=setup,
     )
-    lockstep = Lockstep(session)
-    try:
-        lockstep.run(session.manifest.minutes)
-    finally:
-        lockstep.close()
+    practise_lockstep(session)
     return session.directory
 
 

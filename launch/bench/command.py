@@ -225,10 +225,11 @@ def estimate(options: BenchEstimateOptions) -> int:
 
 def calibration(options: BenchCalibrationOptions) -> int:
     """Identification of hidden robots."""
-    from launch.bench.calibration import run
+    from launch.bench.calibration import PRACTICE, PRACTITIONER, run
 
     say = Console(stderr=options.json).print
-    found = run(options.robots, options.seconds, options.seed, options.csv, options.threads, say)
+    setup = PRACTICE if options.practice else PRACTITIONER
+    found = run(options.robots, options.seconds, options.seed, options.csv, setup, options.threads, say)
     return _show("bench calibration", found, options.json)
 
 

@@ -39,6 +39,9 @@ class BenchCalibrationOptions:
 
     Example: sandlot bench calibration --csv benchmarks/calibration.csv --json
 
+    From five minutes of practice each, walls and recoveries included:
+    sandlot bench calibration --practice --seconds 300 --csv practice.csv
+
     A file that has rows goes on where it ended.
     """
 
@@ -46,6 +49,8 @@ class BenchCalibrationOptions:
     """How many; every fourth is other physics than the twin's."""
     seconds: float = 60.0
     """How long each drives [s]."""
+    practice: bool = False
+    """Every robot learns from nothing while it drives, in place of a scripted driver near the limit."""
     seed: int = 0
     """Of the truths and the drives."""
     csv: Path = Path("calibration.csv")
