@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from calibration.board import View
-from calibration.entry import Check, Finding, Quantity
+from calibration.entry import Check, Entry, Finding, Quantity
 from calibration.hand_eye import transform
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from robot.spec import RobotSpec
@@ -41,58 +41,90 @@ UNITS = ("px", "px", "px", "px", "1", "1", "1", "1", "1")
 
 
 @dataclass(frozen=True)
-class Intrinsics:
-    """``matrix`` (3, 3) [pixels] and ``distortion`` (5,) [1] as OpenCV has them; ``sigmas`` of ``NAMES``,
-    (9,); ``errors``: root mean square of each view [pixels]; ``tilts``: of the board in each [rad]."""
+class Lens:
+    """``matrix`` (3, 3) [pixels] and ``distortion`` (5,) [1] as OpenCV has them."""
 
     matrix: Array
     distortion: Array
-    sigmas: Array
-    rms: float
-    errors: Array
-    tilts: Array
+
+    @classmethod
+    def of(cls, values: Array) -> Lens:
+        """From nine numbers in the order of ``NAMES``."""
+        fx, fy, cx, cy = values[:4]
+        return cls(np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]), np.array(values[4:]))
 
     def values(self) -> Array:
-        """In the order of ``NAMES``."""
+        """In the order of ``NAMES``, shape (9,)."""
         m = self.matrix
         return np.array([m[0, 0], m[1, 1], m[0, 2], m[1, 2], *self.distortion])
 
 
+@dataclass(frozen=True)
+class Intrinsics:
+    """``covariance`` of the lens's values, shape (9, 9); ``errors``: root mean square of each view [pixels];
+    ``tilts``: of the board in each [rad]."""
+
+    lens: Lens
+    covariance: Array
+    rms: float
+    errors: Array
+    tilts: Array
+
+
 def calibrate(views: Sequence[View], size: tuple[int, int]) -> Intrinsics:
     """``size``: width and height of the pictures [pixels]."""
-    rms, matrix, distortion, turns, _, sigmas, _, errors = cv2.calibrateCameraExtended(
+    rms, matrix, distortion, turns, shifts, _, _, errors = cv2.calibrateCameraExtended(
         [view.board for view in views], [view.pixels for view in views], size, None, None
     )
+    lens = Lens(np.asarray(matrix, np.float64), np.asarray(distortion, np.float64).ravel()[:5])
     tilts = [np.arccos(np.clip(abs(cv2.Rodrigues(turn)[0][2, 2]), 0.0, 1.0)) for turn in turns]
     return Intrinsics(
-        np.asarray(matrix, np.float64),
-        np.asarray(distortion, np.float64).ravel()[:5],
-        np.asarray(sigmas, np.float64).ravel()[:9],
+        lens,
+        _covariance(lens, views, turns, shifts),
         float(rms),
         np.asarray(errors, np.float64).ravel(),
         np.array(tilts),
     )
 
 
-def intrinsics_of(spec: RobotSpec) -> tuple[Array, Array] | None:
-    """Matrix (3, 3) [pixels] and distortion (5,) [1] of a robot's camera; None if they were not measured."""
+def _covariance(lens: Lens, views: Sequence[View], turns: Sequence[Array], shifts: Sequence[Array]) -> Array:
+    """Of the lens's values, shape (9, 9): OpenCV tells standard deviations only, and a focal length and the
+    distortion that goes with it are off together. Every view's pose is marginalised (Schur complement)."""
+    information, squares, count = np.zeros((9, 9)), 0.0, 0
+    for view, turn, shift in zip(views, turns, shifts, strict=True):
+        projected, jacobian = cv2.projectPoints(view.board, turn, shift, lens.matrix, lens.distortion)
+        pose, own = jacobian[:, :6], jacobian[:, 6:15]
+        information += own.T @ (own - pose @ np.linalg.lstsq(pose, own, rcond=None)[0])
+        left = projected.reshape(-1, 2) - view.pixels
+        squares, count = squares + float(np.sum(left**2)), count + left.size
+    variance = squares / (count - len(NAMES) - 6 * len(views))
+    return np.asarray(variance * np.linalg.inv(information))
+
+
+def lens_of(spec: RobotSpec, entries: Sequence[Entry]) -> tuple[Lens, Array] | None:
+    """A robot's lens and the covariance of its values, shape (9, 9), how they are off together being as the
+    newest of its ``entries`` has it; None if it was not measured."""
     names = [f"camera_{name}" for name in NAMES]
     if any(name not in spec.calibration for name in names):
         return None
-    fx, fy, cx, cy, *distortion = (spec.scalar(name) for name in names)
-    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]]), np.array(distortion)
+    together = np.eye(len(names))
+    for entry in entries:
+        if [quantity.name for quantity in entry.quantities] == names:
+            together = entry.correlation()
+    sigmas = np.array([spec.calibration[name].sigma for name in names])
+    return Lens.of(np.array([spec.scalar(name) for name in names])), together * np.outer(sigmas, sigmas)
 
 
-def board_pose(view: View, matrix: Array, distortion: Array) -> Array:
+def board_pose(view: View, lens: Lens) -> Array:
     """The board in the camera's frame, shape (4, 4) [m]."""
-    _, turn, shift = cv2.solvePnP(view.board, view.pixels, matrix, distortion)
+    _, turn, shift = cv2.solvePnP(view.board, view.pixels, lens.matrix, lens.distortion)
     return transform(cv2.Rodrigues(turn)[0], shift)
 
 
-def locate_error(found: Intrinsics, view: View) -> float:
+def locate_error(lens: Lens, view: View) -> float:
     """Root mean square reprojection error [pixels] of a view that was not fitted, its pose alone free."""
-    _, turn, shift = cv2.solvePnP(view.board, view.pixels, found.matrix, found.distortion)
-    projected, _ = cv2.projectPoints(view.board, turn, shift, found.matrix, found.distortion)
+    _, turn, shift = cv2.solvePnP(view.board, view.pixels, lens.matrix, lens.distortion)
+    projected, _ = cv2.projectPoints(view.board, turn, shift, lens.matrix, lens.distortion)
     return float(np.sqrt(np.mean(np.sum((projected.reshape(-1, 2) - view.pixels) ** 2, axis=1))))
 
 
@@ -134,19 +166,20 @@ def estimate(views: Sequence[View], size: tuple[int, int]) -> Estimate:
     kept = [view for k, view in enumerate(views) if k % HELD_OUT != HELD_OUT - 1]
     held = [view for k, view in enumerate(views) if k % HELD_OUT == HELD_OUT - 1]
     part = calibrate(kept, size)
-    outside = float(np.sqrt(np.mean([locate_error(part, view) ** 2 for view in held])))
+    outside = float(np.sqrt(np.mean([locate_error(part.lens, view) ** 2 for view in held])))
     covered, missing = coverage(views, size)
-    values = whole.values()
+    values = whole.lens.values()
+    sigma_fx = float(np.sqrt(whole.covariance[0, 0]))
     return Estimate(
         method=f"ChArUco, {len(views)} views, pinhole with five distortion terms",
         quantities=tuple(
             Quantity(f"camera_{name}", unit, float(value))
             for name, unit, value in zip(NAMES, UNITS, values, strict=True)
         ),
-        covariance=np.diag(whole.sigmas**2),
+        covariance=whole.covariance,
         checks=(
             Check("reprojection error", "px", whole.rms, MOST_RMS),
-            Check("standard deviation of fx, of it", "1", float(whole.sigmas[0] / values[0]), MOST_SIGMA),
+            Check("standard deviation of fx, of it", "1", sigma_fx / float(values[0]), MOST_SIGMA),
             Check("covered share of the picture", "1", covered, LEAST_COVERAGE, least=True),
             Check("held-out error, of the fit's", "1", outside / part.rms, MOST_HELD_OUT),
         ),

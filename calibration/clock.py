@@ -5,6 +5,7 @@ come from the controller that moves the car. On a straight pass from rest to res
 the car was when, and positions at rest how far that is in metres; a position in between that lags is late.
 How that changes from pass to pass is the drift of one clock against the other. A dozen passes tell the
 lateness to a millisecond: only minutes later does another dozen tell whether it is still the same.
+How late a camera's pictures are is told by turning (``camera_clock.py``).
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from calibration.camera_clock import gyroscope, lateness_of_turns
 from calibration.confidence import student_over_normal
-from calibration.drive import Drive, Samples
+from calibration.drive import Drive, ImageMotion, Samples
 from calibration.entry import Check, Finding
 from calibration.fixes import fixes_of
 from calibration.manoeuvre import Leg, home, stand
 from calibration.procedure import Array, CalibrationError, Estimate, Panel, Series
 from calibration.straight import FEWEST_FIXES, straight_passes
+from robot.camera_spec import Camera
 from robot.spec import RobotSpec
 
 STARTS = 12
@@ -29,6 +32,10 @@ LEG_S, REST_S, HOME_SPEED = 1.6, 1.6, 0.8
 """[s], of rests braking not counted, and [m/s]."""
 WAIT_S = 300.0
 """At rest between the first half of the starts and the second [s]."""
+TURNS = 4
+"""To either side, forward and back, before the starts and after them, of a robot with cameras."""
+TURN_SPEED, TURN_STEERING, TURN_S = 0.8, 0.3, 1.2
+"""[m/s], [rad] and [s]."""
 LEAST_METRES = 0.8
 """Of a pass that tells how late positions are."""
 FEWEST_PASSES = 10
@@ -47,6 +54,15 @@ MOST_DRIFT = 0.001
 MOVING_ERPM = 150.0
 """A motor that turns faster than this [1/min], many times its noise, has begun to move."""
 FEWEST_STARTS = 10
+FEWEST_TURNS = 10
+"""That a camera saw."""
+MOST_CAMERA_ERROR = 0.002
+"""Of a camera's lateness [s]; reference, Camera-IMU: its repeatability."""
+GYROSCOPE_S = 0.0005
+"""A motor controller answers with what its gyroscope said within the last millisecond [s]: standard
+deviation."""
+LEAST_EXPLAINED = 0.7
+"""Of how pictures move, by the gyroscope."""
 
 
 class ClockProcedure:
@@ -55,18 +71,19 @@ class ClockProcedure:
     name = "clock"
     about = (
         "The car starts and stops a dozen times, forward and in reverse, stands for five minutes, and does "
-        "it again. It needs 8 m x 4 m of level floor and a position fix."
+        "it again. It needs 8 m x 4 m of level floor and a position fix, and with cameras something to see."
     )
     valid_days = 90
 
     def legs(self, spec: RobotSpec) -> tuple[Leg, ...]:
-        found = [stand(REST_S)]
+        turns = _turns() if spec.cameras else []
+        found = [stand(REST_S), *turns]
         for number in range(STARTS):
             found += [Leg("wait", WAIT_S)] if number == STARTS // 2 else []
             for speed in SPEEDS:
                 found += [Leg(f"start to {speed:g} m/s", LEG_S, speed, metres=2.5), stand(REST_S, speed)]
             found += [home(HOME_SPEED), stand(REST_S, HOME_SPEED)]
-        return tuple(found)
+        return (*found, *turns)
 
     def estimate(self, drives: Sequence[Drive]) -> Estimate:
         if len(drives) > 1:
@@ -102,6 +119,11 @@ class ClockProcedure:
             if len(samples.time_s) > 1
         ]
         share = np.linspace(0.0, 1.0, len(begins))
+        cameras = [
+            _camera(drive, camera, drive.pictures[camera.name])
+            for camera in spec.cameras
+            if camera.name in drive.pictures
+        ]
         return Estimate(
             method=f"{len(begins)} starts, {len(when)} straight passes, {len(drive.time_s)} ticks",
             quantities=(),
@@ -114,6 +136,7 @@ class ClockProcedure:
                     abs(drift) + 1.96 * drift_sigma,
                     MOST_DRIFT,
                 ),
+                *(check for camera in cameras for check in camera.checks),
             ),
             findings=(
                 Finding("tick_jitter_p50", "s", float(np.quantile(jitter, 0.5))),
@@ -123,6 +146,7 @@ class ClockProcedure:
                 Finding("gnss_latency", "s", described + late, sigma),
                 Finding("gnss_drift", "s/min", drift, drift_sigma),
                 *counts,
+                *(finding for camera in cameras for finding in camera.findings),
             ),
             panels=(
                 Panel(
@@ -140,12 +164,87 @@ class ClockProcedure:
                         Series("all", when, 1e3 * (late + drift * (when - middle)), "line"),
                     ),
                 ),
+                *(panel for camera in cameras for panel in camera.panels),
             ),
             lines=(
                 f"positions are {1e3 * late:+.1f} ± {1e3 * sigma:.1f} ms later than the file's "
                 f"{1e3 * described:g} ms; sensors.gnss.latency_s is where that is said",
+                *(line for camera in cameras for line in camera.lines),
             ),
         )
+
+
+def _turns() -> list[Leg]:
+    """To the left and to the right, and back the same way."""
+    found = []
+    for number in range(2 * TURNS):
+        for speed in (TURN_SPEED, -TURN_SPEED):
+            steering = TURN_STEERING if number % 2 else -TURN_STEERING
+            found += [Leg("turn", TURN_S, speed, steering), stand(REST_S, speed)]
+    return found
+
+
+def _camera(drive: Drive, camera: Camera, motion: ImageMotion) -> Estimate:
+    """What a camera's pictures tell of its clock."""
+    name = f"camera_{camera.name}"
+    turns = lateness_of_turns(gyroscope(drive), motion)
+    delivered = motion.delivered_s if len(motion.delivered_s) else np.array([math.nan])
+    checks = [Check(f"turns that {name} saw", "1", len(turns.when), FEWEST_TURNS, least=True)]
+    findings = [
+        Finding(f"{name}_delivered_p50", "s", float(np.quantile(delivered, 0.5))),
+        Finding(f"{name}_delivered_p99", "s", float(np.quantile(delivered, 0.99))),
+        Finding(f"{name}_missing", "1", motion.missing),
+    ]
+    if not checks[0].passed:
+        lines = (
+            f"{name}: how late its pictures are is not known; is it open, and is there something to see?",
+        )
+        return Estimate("", (), np.zeros((0, 0)), tuple(checks), tuple(findings), lines=lines)
+    (late, drift), (scatter, drift_sigma) = drifting(turns.when, turns.late, turns.weight)
+    sigma = math.hypot(scatter, GYROSCOPE_S)
+    middle = float(np.average(turns.when, weights=turns.weight))
+    return Estimate(
+        method=f"{len(turns.when)} turns",
+        quantities=(),
+        covariance=np.zeros((0, 0)),
+        checks=(
+            *checks,
+            Check(
+                f"share of the motion in {name} that the gyroscope explains",
+                "1",
+                turns.explained,
+                LEAST_EXPLAINED,
+                least=True,
+            ),
+            Check(f"95 % of the error of how late {name} is", "s", 1.96 * sigma, MOST_CAMERA_ERROR),
+            Check(
+                f"drift of {name}'s clock, and 95 % of its error",
+                "s/min",
+                abs(drift) + 1.96 * drift_sigma,
+                MOST_DRIFT,
+            ),
+        ),
+        findings=(
+            Finding(f"{name}_latency", "s", camera.latency_s + late, sigma),
+            Finding(f"{name}_drift", "s/min", drift, drift_sigma),
+            *findings,
+        ),
+        panels=(
+            Panel(
+                f"pictures of {name} are later than described",
+                "time [min]",
+                "[ms]",
+                (
+                    Series("turns", turns.when, 1e3 * turns.late),
+                    Series("all", turns.when, 1e3 * (late + drift * (turns.when - middle)), "line"),
+                ),
+            ),
+        ),
+        lines=(
+            f"pictures of {name} are {1e3 * late:+.1f} ± {1e3 * sigma:.1f} ms older than the file's "
+            f"{1e3 * camera.latency_s:g} ms; cameras.latency_s is where that is said",
+        ),
+    )
 
 
 def onsets(drive: Drive, erpm: Array) -> Array:

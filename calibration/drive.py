@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -37,11 +37,25 @@ class Samples:
 
 
 @dataclass(frozen=True)
+class ImageMotion:
+    """Between pictures that were taken at ``before_s`` and ``after_s`` [s], shape (n,) each, what a camera
+    shows moved by ``shift`` to the right and down [pixels], shape (n, 2). Of all its pictures:
+    ``delivered_s``, from the stamp's time until it was here [s], shape (m,), and how many are ``missing``."""
+
+    before_s: Array
+    after_s: Array
+    shift: Array
+    delivered_s: Array
+    missing: int
+
+
+@dataclass(frozen=True)
 class Drive:
     """One row per guardian tick; times in seconds since the first. ``sent_s``: when the commands were on
     their way; ``sent`` [actuator units], shape (T, n_actuators); ``states``: the estimate, shape (T,
     n_state); ``free``: the robot was free to move, shape (T,); ``sensors``: by name. ``recording``: the same
-    as the twin replays it, in the log's own time; ``start_ns``: where ``time_s`` begins there."""
+    as the twin replays it, in the log's own time; ``start_ns``: where ``time_s`` begins there. ``pictures``:
+    by camera, for who looks at them."""
 
     spec: RobotSpec
     time_s: Array
@@ -52,6 +66,7 @@ class Drive:
     sensors: dict[str, Samples]
     start_ns: int = 0
     recording: Recording | None = None
+    pictures: dict[str, ImageMotion] = field(default_factory=dict)
 
     def state(self, element: str) -> Array:
         """A column of ``states``."""

@@ -312,15 +312,16 @@ def contract_of(spec: RobotSpec, task: Task) -> TaskContract:
 
 
 def on_twin(spec: RobotSpec, ports: Path, attended: bool = False) -> RobotSpec:
-    """The robot with its devices on the emulator's ports, an operator who is simulated (unless it is
-    ``attended``), and no emergency stop but the network's: the twin has no wires. None of that is part of the
-    contract."""
+    """The robot with its devices and cameras at the emulator's ports, an operator who is simulated (unless it
+    is ``attended``), and no emergency stop but the network's: the twin has no wires. None of that is part of
+    the contract."""
     devices = tuple(msgspec.structs.replace(d, port=str(ports / d.name)) for d in spec.devices)
+    cameras = tuple(msgspec.structs.replace(camera, port=str(ports)) for camera in spec.cameras)
     source = spec.enable.source if attended else "simulated_operator"
     enable = msgspec.structs.replace(spec.enable, source=source)
     sources = tuple(source for source in spec.estop.sources if source.kind == "network")
     estop = msgspec.structs.replace(spec.estop, sources=sources)
-    return msgspec.structs.replace(spec, devices=devices, enable=enable, estop=estop)
+    return msgspec.structs.replace(spec, devices=devices, cameras=cameras, enable=enable, estop=estop)
 
 
 def put_down(spec: RobotSpec, start: tuple[float, float, float]) -> RobotSpec:

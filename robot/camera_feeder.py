@@ -35,6 +35,7 @@ class CameraFeeder:
         last = ring.last()
         self._number, self._captured_ns = (-1, 0) if last is None else (last.number, last.captured_ns)
         self._period_ns = round(1e9 / camera.rate_hz)
+        self._latency_ns = round(1e9 * camera.latency_s)
         self._open = False
         self._reason = ""
 
@@ -58,12 +59,13 @@ class CameraFeeder:
             self._capture.close()
             self._say("it no longer sends pictures")
             return
-        gap = (shot.captured_ns - self._captured_ns) * 1e-9 * self._camera.rate_hz
+        captured_ns = shot.captured_ns - self._latency_ns
+        gap = (captured_ns - self._captured_ns) * 1e-9 * self._camera.rate_hz
         self._number += max(1, round(gap)) if self._number >= 0 else 1
-        self._captured_ns = shot.captured_ns
+        self._captured_ns = captured_ns
         data = encode(shot.picture, self._camera.quality)
         name = self._camera.name
-        self._ring.push(Frame(name, self._number, shot.captured_ns, self._clock.now_ns(), "jpeg", data))
+        self._ring.push(Frame(name, self._number, captured_ns, self._clock.now_ns(), "jpeg", data))
         # What sends faster than it should (a file, say) may not take more of the processor either.
         self._clock.sleep_until(began + self._period_ns // 2)
 

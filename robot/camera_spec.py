@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from robot.errors import SpecError
 from robot.layout import Struct
 
+MOST_LATENCY_S: Final = 1.0
+"""A picture that is older when it comes is of a stream that nobody steers by [s]."""
+
 
 class Camera(Struct):
     """``driver`` is ``module:Class``, ``port`` what it opens (a device's path, a file, an address), and
     ``emulator`` what stands in for it on the twin. ``width``, ``height`` [pixels]; ``rate_hz``: pictures a
-    second; ``quality``: of the JPEG, 1 to 100."""
+    second; ``latency_s``: how much older a picture is than its driver says [s], taken off its stamp, as
+    ``sandlot calibrate ROBOT clock`` measures it; ``quality``: of the JPEG, 1 to 100."""
 
     name: str
     driver: str
@@ -24,6 +29,7 @@ class Camera(Struct):
     rate_hz: float
     port: str = ""
     emulator: str = ""
+    latency_s: float = 0.0
     quality: int = 90
     options: dict[str, float | int | str | bool] = msgspec.field(default_factory=dict)
 
@@ -45,6 +51,11 @@ def check_cameras(robot: str, cameras: Sequence[Camera]) -> None:
             raise SpecError(
                 f"{robot}: camera {camera.name} needs a width, a height and a rate above 0; got "
                 f"{camera.width} x {camera.height} at {camera.rate_hz:g} Hz"
+            )
+        if not abs(camera.latency_s) < MOST_LATENCY_S:
+            raise SpecError(
+                f"{robot}: camera {camera.name}: latency_s {camera.latency_s:g}, expected less than "
+                f"{MOST_LATENCY_S:g} s"
             )
         if not 1 <= camera.quality <= 100:
             raise SpecError(f"{robot}: camera {camera.name}: quality {camera.quality}, expected 1 to 100")

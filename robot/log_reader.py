@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -99,18 +99,13 @@ def read_log(path: Path, topics: Sequence[str] | None = None) -> Log:
 
     Raises SandlotError if there is no log at all or it has no whole chunk.
     """
-    files = log_files(path) if path.is_dir() else [path]
-    if not files:
-        raise SandlotError(f"no log.mcap in {path}; is it a run's folder?")
-    # A courier that was killed while making its log leaves an empty file.
-    found = [file for file in files if not (path.is_dir() and file.stat().st_size < len(MAGIC))]
     logs: list[Log] = []
-    for file in found:
+    for file in _files(path):
         with understood(file):
             logs.append(_read(file, topics))
     readable = [log for log in logs if log.arrays or log.events]
     if not readable:
-        raise SandlotError(f"{files[0]} has no whole chunk; nothing was recorded before it was cut off")
+        raise SandlotError(f"{path} has no whole chunk; nothing was recorded before it was cut off")
     first = readable[0]
     first.parts = [(len(log.arrays.get(STEPS, ())), log.metadata) for log in readable]
     for other in readable[1:]:
@@ -125,6 +120,31 @@ def read_log(path: Path, topics: Sequence[str] | None = None) -> Log:
     first.complete = all(log.complete for log in logs)
     first.lost_bytes = sum(log.lost_bytes for log in logs)
     return first
+
+
+def frames_of(path: Path, camera: str) -> Iterator[Frame]:
+    """A camera's frames in a run's folder or log file, one chunk of them in memory at a time."""
+    topic = [f"{CAMERAS}{camera}"]
+    for file in _files(path):
+        names: dict[int, Channel] = {}
+        with understood(file), file.open("rb") as opened:
+            for opcode, _, body in records(opened, file):
+                if opcode == Opcode.CHUNK:
+                    messages: dict[int, list[bytes]] = {number: [] for number in names}
+                    _sort(chunk_data(body), names, messages, topic)
+                    for number in names:
+                        yield from map(_frame, messages[number])
+
+
+def _files(path: Path) -> list[Path]:
+    """Of a run's folder, or the one file. Raises SandlotError if there is none."""
+    if not path.is_dir():
+        return [path]
+    files = log_files(path)
+    if not files:
+        raise SandlotError(f"no log.mcap in {path}; is it a run's folder?")
+    # A courier that was killed while making its log leaves an empty file.
+    return [file for file in files if file.stat().st_size >= len(MAGIC)]
 
 
 def _read(path: Path, topics: Sequence[str] | None) -> Log:

@@ -16,7 +16,7 @@ from robot.clock import Clock
 from robot.errors import SandlotError
 from robot.messages import COURIER_DTYPE, Event, PilotPhase, SafetyState
 from robot.shared_memory import Mailbox
-from sim.emulators.bench import TRUTH_DTYPE
+from sim.emulators.truth import TRUTH_DTYPE
 
 POLL_NS = 4_000_000
 """Well below the 10 ms between two records of the truth."""

@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from calibration.book import Book, robot_id, stamp
-from calibration.drive import log_hash, read_drive
+from calibration.drive import Drive, log_hash, read_drive
 from calibration.entry import Check, Entry, Finding, Quantity, calibrated, with_unit
 from calibration.procedure import CalibrationError, Estimate
 from calibration.twin_work import HERE, MOST_CHUNKS, TwinWork
@@ -152,7 +152,7 @@ def _id(spec: RobotSpec, options: CalibrateOptions) -> str:
 def _offline(console: Console, options: CalibrateOptions, name: str) -> int:
     """What a person took or read of the robot, which is otherwise as its entries have it."""
     path, spec = source_of(options), calibrated_spec(options.robot, options.surrogate)
-    found = estimate(options, path, spec)
+    found = estimate(options, path, spec, Book(_id(spec, options)).current())
     valid = datetime.timedelta(days=VALID_DAYS[name])
     paths = [path] if name != "hand-eye" or options.images is None else [path, options.images]
     hashes, source = (" ".join(map(f, paths)) for f in (files_hash, str))
@@ -174,17 +174,26 @@ def conclude(
     robot = _one_robot(file, [(drive.spec, log) for drive, log in logs])
     known = calibrated(file, [entry for entry in Book(robot).current() if entry.procedure != "twin"])
     procedure = named(name, replace(work, known=known))
-    # Only a car's log can be replayed, and only the twin's identification does it.
-    drives = [
-        replayable(drive, log, path) if procedure.name == "twin" else drive
-        for (drive, log), path in zip(logs, paths, strict=True)
-    ]
-    estimate = procedure.estimate(drives)
+    estimate = procedure.estimate(
+        [_prepared(name, drive, log, path) for (drive, log), path in zip(logs, paths, strict=True)]
+    )
     hashes, source = (" ".join(map(f, paths)) for f in (log_hash, str))
     valid = datetime.timedelta(days=procedure.valid_days)
     entry = entry_of(procedure.name, valid, estimate, hashes, source, robot)
     keep(console, estimate, entry, paths[0] if paths[0].is_dir() else paths[0].parent)
     return entry
+
+
+def _prepared(procedure: str, drive: Drive, log: Log, path: Path) -> Drive:
+    """With what only one procedure looks at. Only a car's log can be replayed."""
+    if procedure.partition(":")[0] == "twin":
+        return replayable(drive, log, path)
+    if procedure == "clock" and drive.spec.cameras:
+        need("cv2")
+        from calibration.image_motion import with_pictures
+
+        return with_pictures(drive, path)
+    return drive
 
 
 def keep(console: Console, estimate: Estimate, entry: Entry, folder: Path) -> None:

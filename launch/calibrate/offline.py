@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from calibration.entry import Entry
 from calibration.procedure import CalibrationError, Estimate
 from launch.options.calibrate import CalibrateOptions
 from robot.errors import SandlotError
@@ -44,14 +45,14 @@ def about(name: str) -> str:
     return {"friction": friction.ABOUT, "mass": mass.ABOUT}.get(name, "")
 
 
-def estimate(options: CalibrateOptions, path: Path, spec: RobotSpec) -> Estimate:
-    """Of one of ``VALID_DAYS``. Raises CalibrationError."""
+def estimate(options: CalibrateOptions, path: Path, spec: RobotSpec, entries: Sequence[Entry]) -> Estimate:
+    """Of one of ``VALID_DAYS``, of a robot with these ``entries``. Raises CalibrationError."""
     if options.procedure == "camera":
         return camera(path, options.board)
     if options.procedure == "hand-eye":
         from launch.calibrate.poses import hand_eye
 
-        return hand_eye(path, options.images, options.board, spec)
+        return hand_eye(path, options.images, options.board, spec, entries)
     from calibration import friction, mass
 
     if options.procedure == "friction":

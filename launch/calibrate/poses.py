@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.entry import Entry
 from calibration.procedure import CalibrationError, Estimate
 from launch.calibrate.offline import board_of, decoded
 from robot.layout import Struct
 from robot.spec import RobotSpec
+
+if TYPE_CHECKING:
+    from calibration.board import View
 
 Rows = tuple[tuple[float, ...], ...]
 SQUARE: Final = [4, 4, 4, 4]
@@ -33,10 +38,14 @@ class PoseFile(Struct):
     poses: tuple[PosePair, ...]
 
 
-def hand_eye(path: Path, pictures: Path | None, words: str, spec: RobotSpec) -> Estimate:
+def hand_eye(
+    path: Path, pictures: Path | None, words: str, spec: RobotSpec, entries: Sequence[Entry] = ()
+) -> Estimate:
     """``pictures``: the folder of those that the file names, if it does; ``words``: of the board, as
-    ``--board`` has it; ``spec``: with the camera's intrinsics, for pictures. Raises CalibrationError."""
-    from calibration.hand_eye import Poses, estimate
+    ``--board`` has it; ``spec``: with the camera's intrinsics, for pictures, and ``entries``, which they are
+    from. Raises CalibrationError."""
+    from calibration.camera import Lens, board_pose, lens_of
+    from calibration.hand_eye import Poses, estimate, shared_error
 
     pairs = decoded(path, PoseFile).poses
     for number, pair in enumerate(pairs, 1):
@@ -49,39 +58,44 @@ def hand_eye(path: Path, pictures: Path | None, words: str, spec: RobotSpec) -> 
                     f"{path}: {name} of pose {number} has rows of {lengths} numbers; a 4 x 4 matrix, by "
                     "rows, was expected"
                 )
-    located = locator(path, pictures, words, spec) if any(pair.picture for pair in pairs) else None
     hands = np.array([pair.hand for pair in pairs], np.float64).reshape(-1, 4, 4)
-    boards = [located(pair.picture) if located and pair.picture else np.array(pair.board) for pair in pairs]
-    return estimate(Poses(hands, np.array(boards, np.float64).reshape(-1, 4, 4)))
-
-
-def locator(
-    path: Path, pictures: Path | None, words: str, spec: RobotSpec
-) -> Callable[[str], NDArray[np.float64]]:
-    """What finds the board's pose in a picture with this name, shape (4, 4). Raises CalibrationError, as it
-    does."""
-    from calibration.board import read_images, views_of
-    from calibration.camera import board_pose, intrinsics_of
-
+    if not any(pair.picture for pair in pairs):
+        return estimate(Poses(hands, np.array([pair.board for pair in pairs], np.float64).reshape(-1, 4, 4)))
     if pictures is None:
         raise CalibrationError(f"{path} names pictures of the board: give their folder with --images")
-    lens = intrinsics_of(spec)
-    if lens is None:
+    measured = lens_of(spec, entries)
+    if measured is None:
         raise CalibrationError(
             "where the board is in a picture follows from the lens, which was not measured: sandlot "
             f"calibrate {spec.name} camera --images FOLDER"
         )
-    images = dict(read_images(pictures))
-    views = {view.name: view for view in views_of(board_of(words), list(images.items()))}
+    lens, covariance = measured
+    seen = views(path, pictures, words, [pair.picture for pair in pairs if pair.picture])
 
-    def located(name: str) -> NDArray[np.float64]:
+    def poses(off: NDArray[np.float64]) -> Poses:
+        """With the lens off by so much."""
+        through = Lens.of(lens.values() + off)
+        boards = [
+            board_pose(seen[pair.picture], through) if pair.picture else np.array(pair.board)
+            for pair in pairs
+        ]
+        return Poses(hands, np.array(boards))
+
+    return estimate(poses(np.zeros(len(covariance))), partial(shared_error, poses, covariance))
+
+
+def views(path: Path, pictures: Path, words: str, names: Sequence[str]) -> dict[str, View]:
+    """The board in pictures with these names. Raises CalibrationError."""
+    from calibration.board import read_images, views_of
+
+    images = dict(read_images(pictures))
+    found = {view.name: view for view in views_of(board_of(words), list(images.items()))}
+    for name in names:
         if name not in images:
             raise CalibrationError(f"{path} names {name}, which is not in {pictures}")
-        if name not in views:
+        if name not in found:
             raise CalibrationError(
                 f"{pictures / name}: too little of the board was found; take that pose out of {path}, or the "
                 "picture again"
             )
-        return board_pose(views[name], *lens)
-
-    return located
+    return found

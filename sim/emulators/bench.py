@@ -21,26 +21,13 @@ from robot.spec import RobotSpec
 from sim.emulators.control import ControlSocket, Place, Request, SetFaults, Sticks, Trip
 from sim.emulators.pseudo_terminal import PseudoTerminal
 from sim.emulators.rig import Rig
-from sim.plant import CarPlant
+from sim.emulators.truth import TRUTH, TRUTH_DTYPE
+from sim.plant import Twin
 from sim.surrogate import Surrogate, make_twin
 
 RATE_HZ = 1000.0  # how often bytes are moved: finer than the 87 us * 11 of the shortest reply
 STALL_NS = 200_000_000  # after a longer stall the world does not catch up: its time has stood still
 TRUTH_TICKS = 10  # ticks between truth records
-
-TRUTH_DTYPE = np.dtype(
-    [
-        ("sequence", "<u8"),
-        ("time_ns", "<i8"),
-        ("antenna_position", "<f8", (3,)),
-        ("antenna_velocity", "<f8", (3,)),
-        ("angular_velocity", "<f8", (3,)),
-        ("motor_speed", "<f8"),
-        ("motor_current", "<f8"),
-    ],
-    align=True,
-)
-"""World frame [m], [m/s]; body [rad/s]; mechanical [rad/s]; [A], positive accelerates forward."""
 
 
 class Bench:
@@ -49,7 +36,7 @@ class Bench:
     def __init__(
         self,
         rig: Rig,
-        plant: CarPlant,
+        plant: Twin,
         directory: Path,
         clock: Clock,
         place: Callable[[tuple[float, float, float] | None], None] | None = None,
@@ -61,7 +48,7 @@ class Bench:
         self._place = place
         self._ports = {name: PseudoTerminal(directory / name) for name in rig.devices}
         self._control = ControlSocket(directory)
-        self._truth = Mailbox(directory / "truth", TRUTH_DTYPE, create=True)
+        self._truth = Mailbox(directory / TRUTH, TRUTH_DTYPE, create=True)
         self._record = np.zeros(1, TRUTH_DTYPE)
         self._origin_ns = 0
         self.skipped = 0
@@ -118,6 +105,7 @@ class Bench:
     def _publish(self) -> None:
         plant, record = self._plant, self._record
         record["time_ns"] = self._rig.time_ns + self._origin_ns
+        record["heading"] = plant.pose()[2]
         record["antenna_position"] = plant.antenna_position
         record["antenna_velocity"] = plant.antenna_velocity
         record["angular_velocity"] = plant.angular_velocity

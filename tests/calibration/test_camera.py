@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
+from scipy.stats import binomtest
 
+from calibration import hand_eye
 from calibration.board import Board, Image, View, read_images, views_of
-from calibration.camera import NAMES, estimate
-from calibration.procedure import CalibrationError
+from calibration.camera import NAMES, Lens, board_pose, calibrate, estimate
+from calibration.hand_eye import Poses, matrix, shared_error, transform, vector
+from calibration.procedure import CalibrationError, Estimate
 from tests.doubles.board_pictures import DISTORTION, MATRIX, SIZE, picture
 
 BOARD = Board()
@@ -48,6 +53,53 @@ def test_the_camera_that_took_the_pictures_is_found(views: list[View]) -> None:
         allowed = max(4.0 * found.covariance[row, row] ** 0.5, 0.003 * abs(value))
         assert abs(values[f"camera_{name}"] - value) < allowed, name
     assert found.covariance[4, 4] ** 0.5 < 0.1 * abs(true["k1"])
+
+
+def seen(lens: Lens, board: np.ndarray, rng: np.random.Generator) -> View:
+    """What of the board is in the picture, each corner found to a seventh of a pixel."""
+    corners = BOARD.charuco().getChessboardCorners().astype(np.float64)
+    turn = Rotation.from_matrix(board[:3, :3]).as_rotvec()
+    pixels = cv2.projectPoints(corners, turn, board[:3, 3], lens.matrix, lens.distortion)[0].reshape(-1, 2)
+    kept = ((pixels > 0.0) & (pixels < SIZE)).all(axis=1)
+    noisy = pixels[kept] + 0.15 * rng.standard_normal((int(kept.sum()), 2))
+    return View("", corners[kept].astype(np.float32), noisy.astype(np.float32))
+
+
+@pytest.mark.slow
+def test_intervals_hold_of_lenses_that_were_drawn_and_of_how_they_are_mounted() -> None:
+    mounted = matrix(np.array([0.04, -0.02, 0.07, 0.1, -1.4, 0.3]))
+    stands = matrix(np.array([0.5, 0.1, 0.2, 0.4, 0.2, -0.7]))
+    middle = np.array([BOARD.columns, BOARD.rows, 0]) * BOARD.square / 2
+    lenses, mountings, draws = 0, 0, 14
+    for seed in range(draws):
+        rng = np.random.default_rng(seed)
+        focal, centre, bent = rng.uniform(450, 650, 2), rng.uniform(230, 330, 2), rng.normal(0.0, 0.1)
+        lens = Lens.of(np.array([*focal, *centre, bent - 0.1, 0.05, 0.0, 0.0, 0.0]))
+        boards = [transform(cv2.Rodrigues(turn)[0], shift) for turn, shift in poses(24, 0.5, rng)]
+        found = calibrate([seen(lens, board, rng) for board in boards], SIZE)
+        gap = found.lens.values() - lens.values()
+        lenses += int((np.abs(gap) < 1.96 * np.sqrt(np.diag(found.covariance))).sum())
+        hands, views = [], []
+        for _ in range(20):
+            turn = Rotation.from_rotvec(rng.uniform(-0.5, 0.5, 3)).as_matrix()
+            board = transform(turn, [*rng.uniform(-0.05, 0.05, 2), rng.uniform(0.33, 0.42)] - turn @ middle)
+            hands.append(stands @ np.linalg.inv(board) @ np.linalg.inv(mounted))
+            views.append(seen(lens, board, rng))
+        told = measured(found.lens, found.covariance, np.array(hands), views)
+        gap = np.array([q.value for q in told.quantities]) - vector(mounted)
+        mountings += int((np.abs(gap) < 1.96 * np.sqrt(np.diag(told.covariance))).sum())
+    assert binomtest(lenses, 9 * draws, 0.95).pvalue > 0.01, lenses
+    assert binomtest(mountings, 6 * draws, 0.95).pvalue > 0.01, mountings
+
+
+def measured(lens: Lens, covariance: np.ndarray, hands: np.ndarray, views: list[View]) -> Estimate:
+    """The mounting, by a lens that is known so well."""
+
+    def through(off: np.ndarray) -> Poses:
+        one = Lens.of(lens.values() + off)
+        return Poses(hands, np.array([board_pose(view, one) for view in views]))
+
+    return hand_eye.estimate(through(np.zeros(9)), partial(shared_error, through, covariance))
 
 
 def test_a_board_that_moved_is_refused_by_name(views: list[View]) -> None:

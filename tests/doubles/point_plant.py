@@ -65,6 +65,9 @@ class PointPlant:
     def antenna_velocity(self) -> np.ndarray:
         return np.array([self.speed, 0.0, 0.0])
 
+    def pose(self) -> tuple[float, float, float]:
+        return self.position, 0.0, 0.0
+
     def advance(self, to_ns: int) -> None:
         dt = (to_ns - self.time_ns) * 1e-9
         if dt <= 0.0:

@@ -64,4 +64,6 @@ def test_lens_and_mounting_are_found_from_pictures(
     turn = Rotation.from_matrix(MOUNTED[:3, :3]).as_rotvec()
     off = mounting - np.concatenate((MOUNTED[:3, 3], turn))
     assert np.linalg.norm(off[:3]) < 0.003 and np.linalg.norm(off[3:]) < np.radians(1.0)
+    sigmas = np.array([entries["hand-eye"].sigma(row) for row in range(6)])
+    assert (np.abs(off) < 3.0 * sigmas).all(), "what the lens is off by is in the mounting's covariance"
     assert str(poses) in entries["hand-eye"].source and str(tmp_path / "hand") in entries["hand-eye"].source

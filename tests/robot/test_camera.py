@@ -20,9 +20,11 @@ from robot.drivers.camera import OpenCvCamera, Shot
 from robot.errors import PortError, SpecError
 from robot.frame_ring import FrameRing
 from robot.image_message import Frame
-from robot.log_reader import read_log
+from robot.log_reader import frames_of, read_log
+from robot.shared_memory import Mailbox
 from robot.spec import RobotSpec
 from sim.emulators.camera import SyntheticCamera
+from sim.emulators.truth import TRUTH, TRUTH_DTYPE
 
 FRONT = Camera("front", "robot.drivers.camera:OpenCvCamera", 64, 48, 30.0)
 SEEING: RobotSpec = msgspec.structs.replace(
@@ -90,6 +92,18 @@ def test_a_picture_that_never_came_is_a_gap_in_the_numbers(tmp_path: Path) -> No
     assert last is not None and last.number == 22, "a process that comes back goes on counting"
 
 
+def test_a_pictures_stamp_is_earlier_by_what_its_camera_is_known_to_be_late(tmp_path: Path) -> None:
+    camera, clock = msgspec.structs.replace(FRONT, latency_s=0.02), SimulatedClock(10**9)
+    ring = FrameRing(tmp_path / "front.ring", "front", FRONT.most_bytes, 100, create=True)
+    picture = np.zeros((48, 64, 3), np.uint8)
+    shots: list[Shot | None] = [Shot(10**9 + k * PERIOD_NS, picture) for k in (0, 1, 3)]
+    feeding = CameraFeeder(camera, Script(shots), ring, clock, lambda *_: None)
+    for _ in range(3):
+        feeding.step()
+    stamps = [(f.number, f.captured_ns) for f in ring.peek(0)]
+    assert stamps == [(k, 10**9 + k * PERIOD_NS - 20_000_000) for k in (0, 1, 3)]
+
+
 def test_opencv_reads_a_file_and_says_what_does_not_open(tmp_path: Path) -> None:
     path = str(tmp_path / "front.avi")
     writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 30.0, (64, 48))
@@ -110,9 +124,12 @@ def test_opencv_reads_a_file_and_says_what_does_not_open(tmp_path: Path) -> None
         OpenCvCamera(msgspec.structs.replace(FRONT, options={"encode": True}), MonotonicClock())
 
 
-def test_an_emulated_camera_takes_pictures_at_its_own_instants() -> None:
+def test_an_emulated_camera_takes_pictures_at_its_own_instants(tmp_path: Path) -> None:
     clock = SimulatedClock(10**9)
-    camera = SyntheticCamera(FRONT, clock)
+    truth, turning = Mailbox(tmp_path / TRUTH, TRUTH_DTYPE, create=True), np.zeros(1, TRUTH_DTYPE)
+    turning["angular_velocity"][0, 2] = 1.0
+    truth.write(turning)
+    camera = SyntheticCamera(msgspec.structs.replace(FRONT, port=str(tmp_path)), clock)
     camera.open()
     shots = [camera.read() for _ in range(3)]
     clock.sleep_until(clock.now_ns() + round(3.5 * PERIOD_NS))
@@ -123,7 +140,7 @@ def test_an_emulated_camera_takes_pictures_at_its_own_instants() -> None:
     gaps = np.rint(np.diff(times) / PERIOD_NS).tolist()
     assert gaps == [1] * 6 + [7, 1, 1, 1, 1], "four pictures wait in the driver, more are lost"
     assert isinstance(shots[0], Shot) and isinstance(shots[2], Shot)
-    assert np.any(shots[0].picture != shots[2].picture), "it moves"
+    assert np.any(shots[0].picture != shots[2].picture), "it turns with the robot"
 
 
 def test_each_frame_is_in_the_log_once_though_the_courier_dies(tmp_path: Path) -> None:
@@ -154,6 +171,7 @@ def test_each_frame_is_in_the_log_once_though_the_courier_dies(tmp_path: Path) -
     second.close()
     log = read_log(tmp_path / "run")
     assert log.frames["front"] == sent, "no frame is lost or doubled, and none is numbered anew"
+    assert list(frames_of(tmp_path / "run", "front")) == sent
     assert log.frames["rear"] == [frame(k, camera="rear") for k in range(3)]
     assert board.frames["front"].consumed == len(sent)
 
@@ -166,6 +184,7 @@ def test_each_frame_is_in_the_log_once_though_the_courier_dies(tmp_path: Path) -
         ({"width": 0}, "above 0"),
         ({"rate_hz": float("nan")}, "above 0"),
         ({"quality": 0}, "expected 1 to 100"),
+        ({"latency_s": 20.0}, "expected less than 1 s"),
     ],
 )
 def test_a_camera_that_cannot_be_is_refused(change: dict[str, object], why: str) -> None:

@@ -22,9 +22,9 @@ from robot.errors import SandlotError
 from robot.interface import Driver, Measurements, make_driver
 from robot.shared_memory import Mailbox, Record
 from robot.spec import load_spec
-from sim.emulators.bench import TRUTH_DTYPE
 from sim.emulators.control import SOCKET, Place, SetFaults, Trip, ask
 from sim.emulators.faults import Fault
+from sim.emulators.truth import TRUTH_DTYPE
 from sim.world import world_path
 
 pytestmark = pytest.mark.slow

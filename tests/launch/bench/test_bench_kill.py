@@ -12,7 +12,7 @@ from launch.bench import kill_timeline as timeline
 from launch.bench.kill import ORDER, run, summarise
 from robot.errors import SandlotError
 from robot.messages import COURIER_DTYPE, Cause, SafetyState
-from sim.emulators.bench import TRUTH_DTYPE
+from sim.emulators.truth import TRUTH_DTYPE
 
 MS = 1_000_000
 KILL = 5_000 * MS
