@@ -115,11 +115,12 @@ class AntennaProcedure:
                 Panel(
                     "what is left of the positions",
                     "time [s]",
-                    "mm",
+                    "error of the position [mm]",
                     (
                         Series("east", times, 1e3 * every.real),
                         Series("north", times, 1e3 * every.imag),
                     ),
+                    left=True,
                 ),
                 Panel(
                     "the antenna on the car",

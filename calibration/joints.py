@@ -78,7 +78,15 @@ class JointsProcedure:
             covariance=np.diag([sigma**2 for _, sigma in known]),
             checks=tuple(check for part in told for check in part.checks),
             findings=tuple(Finding(q.name, q.unit, q.value, sigma) for q, sigma in others),
-            panels=(Panel("what is left", "joint [rad]", "mrad", tuple(part.left for part in told)),),
+            panels=(
+                Panel(
+                    "what is left",
+                    "joint [rad]",
+                    "error of the angle [mrad]",
+                    tuple(part.left for part in told),
+                    left=True,
+                ),
+            ),
             frozen=tuple(words for _, missing in each for words in missing),
         )
 

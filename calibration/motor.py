@@ -190,5 +190,6 @@ def _panels(passes: Sequence[Pass], found: Array) -> tuple[Panel, Panel]:
             "speed [m/s]",
             "error of the acceleration [m/s²]",
             (Series("0.1 s each", speeds, (change - design @ found) / seconds),),
+            left=True,
         ),
     )

@@ -34,12 +34,14 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One of the pictures of an estimate, without a word on how it is drawn."""
+    """One of the pictures of an estimate, without a word on how it is drawn. ``left``: its points are what
+    the estimate leaves unexplained."""
 
     title: str
     x_label: str
     y_label: str
     series: tuple[Series, ...]
+    left: bool = False
 
 
 @dataclass(frozen=True)

@@ -147,6 +147,7 @@ class SpeedProcedure:
                     "speed [m/s]",
                     "error of the distance [mm]",
                     (Series("passes", speeds, 1e3 * errors),),
+                    left=True,
                 ),
             ),
             lines=tuple(

@@ -214,6 +214,7 @@ class SteeringProcedure:
                     "servo pulse",
                     "error of the angle [mrad]",
                     (Series("turns", pulses, 1e3 * left),),
+                    left=True,
                 ),
                 Panel("steps", "time [s]", "yaw rate [rad/s]", shown),
             ),

@@ -6,9 +6,10 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from launch.beside import Beside
 from launch.conductor import Conductor, Ending, EventLog
 from launch.notes import SessionNotes
 from launch.parts import wired_estops
@@ -77,8 +78,9 @@ def _standstill_s(session: Session) -> float:
     return session.spec.stop.hold_s + session.spec.stop.deadline_s + 1.0
 
 
-def conduct(session: Session, view_kind: str, with_learner: bool) -> Ending:
-    """Run a session's processes in real time, from start to end."""
+def conduct(session: Session, view_kind: str, with_learner: bool, beside: Sequence[str] = ()) -> Ending:
+    """Run a session's processes in real time, from start to end. ``beside``: a command that tells line by
+    line what the view shows as found so far."""
     session.key()  # made or missed here, not by two processes at once
     clock = MonotonicClock()
     with _board(session) as board, _attentive():
@@ -93,7 +95,8 @@ def conduct(session: Session, view_kind: str, with_learner: bool) -> Ending:
         limit, status = session.manifest.minutes, StatusLog(session.directory / STATUS)
         conductor = Conductor(supervisor, operator, reader, view, clock, session.spec, limit, status)
         events.listeners.append(conductor.say)
-        return conductor.run()
+        with Beside(beside, view.found) if beside else contextlib.nullcontext():
+            return conductor.run()
 
 
 def _say(events: EventLog, now_ns: int, text: str) -> None:

@@ -95,12 +95,15 @@ def calibration_driver(session: Session, board: Board) -> CalibrationDriver:
     from calibration.manoeuvre import Manoeuvre
     from launch.calibrate.driver import CalibrationDriver
     from launch.calibrate.procedures import named
+    from robot.event_log import EventLog
 
-    def tell(time_ns: int, leg: str) -> None:
-        print(f"leg {leg}", flush=True)
-
+    events = EventLog(board.pilot_events)
     legs = named(session.manifest.setup.procedure).legs(session.spec)
-    return CalibrationDriver(Manoeuvre(session.spec, legs), board.state, tell)
+    return CalibrationDriver(
+        Manoeuvre(session.spec, legs),
+        board.state,
+        lambda time_ns, leg: events.put(time_ns, "leg", text=leg),
+    )
 
 
 def make_player(session: Session, board: Board, clock: Clock) -> Player:

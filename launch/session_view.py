@@ -25,6 +25,7 @@ def session_view(session: Session, kind: str) -> View:
         speed_unit=units[spec.stop.standstill],
         minutes=manifest.minutes,
         limits=session.limits,
+        calibrates=manifest.role == "calibrate",
     )
     _, x, y, _ = session.course.table()
     return make_view(kind, Console(), header, BrailleMap(np.column_stack((x, y))))

@@ -29,6 +29,7 @@ NEWS = {
     "takeover": "a person took over",
     "release": "handed back",
     "camera_lost": "camera lost: {0}",
+    "leg": "leg {0}",
     "replay_waits": "not at its start: {0}",
     "replay_begins": "drives as recorded: {0}",
     "replay_ends": "{0}",

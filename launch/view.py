@@ -51,7 +51,8 @@ _PHASE_TEXT = {
 @dataclass(frozen=True)
 class Header:
     """What does not change: ``title`` such as "racer on oval", ``detail`` such as "twin, seed 0", where the
-    run's folder is, and the ``limits`` of all of it, if they are not the robot's own."""
+    run's folder is, and the ``limits`` of all of it, if they are not the robot's own. ``calibrates``: nobody
+    practises, and what is known so far takes the place of that."""
 
     title: str
     detail: str
@@ -59,6 +60,7 @@ class Header:
     speed_unit: str = "m/s"
     minutes: float = 0.0
     limits: str = ""
+    calibrates: bool = False
 
 
 class View(Protocol):
@@ -66,6 +68,9 @@ class View(Protocol):
 
     def say(self, time_s: float, text: str) -> None:
         """A line of what happened."""
+
+    def found(self, text: str) -> None:
+        """What a calibration knows so far."""
 
     def draft(self, text: str | None) -> None:
         """A note that a person types, as far as they have got; None: they are done."""
@@ -80,6 +85,9 @@ class NoView:
         return
 
     def say(self, time_s: float, text: str) -> None:
+        return
+
+    def found(self, text: str) -> None:
         return
 
     def draft(self, text: str | None) -> None:
@@ -97,6 +105,7 @@ class PlainView:
         self._header = header
         self._every_s = every_s
         self._next_s = 0.0
+        self._found = self._told = ""
         self._print(f"{header.title} ({header.detail}) -> {header.folder}")
 
     def _print(self, line: str) -> None:
@@ -106,10 +115,18 @@ class PlainView:
         if elapsed_s < self._next_s:
             return
         self._next_s = (elapsed_s // self._every_s + 1) * self._every_s
-        self._print(
+        robot = (
             f"{clock(elapsed_s)} {' '.join((now.safety.name.lower(), self._header.limits)).strip()} "
-            f"{now.phase.name.lower()} "
-            f"{number(now.speed, '.1f')} {self._header.speed_unit} | "
+            f"{now.phase.name.lower()} {number(now.speed, '.1f')} {self._header.speed_unit}"
+        )
+        if self._header.calibrates:
+            self._print(robot)
+            if self._found != self._told:
+                self._told = self._found
+                self._print(f"{clock(elapsed_s)} so far: {self._told}")
+            return
+        self._print(
+            f"{robot} | "
             f"laps {now.laps}, last {seconds(now.lap_s)}, best {seconds(now.best_lap_s)} | "
             f"failures {now.failures}, recoveries {now.recoveries} | "
             f"loop {number(now.rate_hz, '.1f')} Hz, late p99 {number(now.lateness_p99_us, '.0f')} us | "
@@ -120,6 +137,9 @@ class PlainView:
 
     def say(self, time_s: float, text: str) -> None:
         self._print(f"{clock(time_s)} {text}")
+
+    def found(self, text: str) -> None:
+        self._found = text
 
     def draft(self, text: str | None) -> None:
         """Lines cannot show one that changes; a note is printed when it is finished."""
@@ -138,6 +158,7 @@ class LiveView:
         self._laps: deque[float] = deque(maxlen=48)
         self._last_laps = 0
         self._draft: str | None = None
+        self._found = ""
         self._console = console
         self._live = Live(console=console, auto_refresh=False, transient=False)
         self._live.start()
@@ -152,6 +173,9 @@ class LiveView:
     def say(self, time_s: float, text: str) -> None:
         self._events.append((time_s, text))
 
+    def found(self, text: str) -> None:
+        self._found = text
+
     def draft(self, text: str | None) -> None:
         self._draft = text
 
@@ -161,19 +185,22 @@ class LiveView:
     def draw(self, elapsed_s: float, now: Snapshot, restarts: dict[str, int]) -> RenderableType:
         """The screen as a renderable; on a small terminal without frames and without the map."""
         if self._console.height < FULL_ROWS or self._console.width < FULL_COLUMNS:
-            body = (self._robot(now), self._practice(now), self._loop(now), self._learning(now))
-            return Group(self._top(elapsed_s), *body, self._history(restarts, 1))
+            middle, last = (
+                (self._loop(now), self._calibration(now))
+                if self._header.calibrates
+                else (Group(self._practice(now), self._loop(now)), self._learning(now))
+            )
+            return Group(self._top(elapsed_s), self._robot(now), middle, last, self._history(restarts, 1))
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(ratio=1)
         grid.add_column(ratio=1)
-        left: list[RenderableType] = [
-            self._panel("robot", self._robot(now)),
-            self._panel("practice", self._practice(now)),
-        ]
-        right: list[RenderableType] = [
-            self._panel("loop", self._loop(now)),
-            self._panel("learning", self._learning(now)),
-        ]
+        left: list[RenderableType] = [self._panel("robot", self._robot(now))]
+        right: list[RenderableType] = [self._panel("loop", self._loop(now))]
+        if self._header.calibrates:
+            right.append(self._panel("what is known so far", self._calibration(now)))
+        else:
+            left.append(self._panel("practice", self._practice(now)))
+            right.append(self._panel("learning", self._learning(now)))
         if self._course is not None:
             left.append(self._panel("course", self._course.draw(now.position)))
         right.append(self._panel("what happened", self._history(restarts)))
@@ -260,13 +287,11 @@ class LiveView:
             ("critics", critics(now)),
             ("values", Text(values(now))),
             ("policy", policy(now, age)),
-            ("log", Text(f"{now.log_bytes / 1e6:.1f} MB")),
         ]
-        if now.disk_full:
-            rows.append(("disk", Text("FULL: the log has stopped", BAD)))
-        elif now.disk_low:
-            rows.append(("disk", Text("full in less than ten minutes; free some space", WATCH)))
-        return facts(*rows)
+        return facts(*rows, *storage(now))
+
+    def _calibration(self, now: Snapshot) -> Table:
+        return facts(("so far", Text(self._found or "values are computed once it has driven")), *storage(now))
 
     def _history(self, restarts: dict[str, int], most: int = 5) -> RenderableType:
         text = Text()
@@ -278,6 +303,16 @@ class LiveView:
             f"restarted: {again}" if again else "no process has been restarted", WATCH if again else QUIET
         )
         return text
+
+
+def storage(now: Snapshot) -> list[tuple[str, Text]]:
+    """How large the log is, and whether there is room for more."""
+    rows = [("log", Text(f"{now.log_bytes / 1e6:.1f} MB"))]
+    if now.disk_full:
+        rows.append(("disk", Text("FULL: the log has stopped", BAD)))
+    elif now.disk_low:
+        rows.append(("disk", Text("full in less than ten minutes; free some space", WATCH)))
+    return rows
 
 
 def critics(now: Snapshot) -> Text:

@@ -8,7 +8,6 @@ where it ended.
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 import os
 import tempfile
@@ -156,8 +155,7 @@ def measure(hidden: HiddenRobot, number: int, seed: int, name: str) -> list[Row]
             view="none",
         )
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # a hundred legs a robot
-                entry = conclude(console, load_spec(robot), name, (drive(console, options, name),))
+            entry = conclude(console, load_spec(robot), name, (drive(console, options, name),))
         except (CutOffError, StorageError):
             raise
         except SandlotError as error:

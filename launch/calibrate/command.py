@@ -30,6 +30,7 @@ from launch.manifest import Setup, git_revision, versions
 from launch.options.calibrate import CalibrateOptions
 from launch.replay.recording import replayable, robot_of
 from launch.session import Session, create_session
+from launch.supervisor import python_command
 from robot.errors import SandlotError
 from robot.log_reader import Log
 from robot.spec import RobotSpec, load_spec
@@ -296,16 +297,17 @@ def drive(console: Console, options: CalibrateOptions, name: str) -> Path:
         setup=Setup(demonstration_laps=0, update_ratio=0, evaluate_every=0, procedure=name),
     )
     _require_free(session)
-    if name in PROCEDURES and name != "twin" and not session.manifest.fast:
-        console.print(
-            "what is known so far, in another terminal: sandlot calibrate "
-            f"{options.robot} {name} --follow {session.directory}",
-            highlight=False,
-        )
     if session.manifest.fast:
         ending = run_fast(session, options.view)
     else:
-        ending = conduct(session, options.view, with_learner=False)
+        followed = name in PROCEDURES and name != "twin" and options.view != "none"
+        told = ("calibrate", options.robot, name, "--follow", str(session.directory))
+        ending = conduct(
+            session,
+            options.view,
+            with_learner=False,
+            beside=python_command("sandlot", *told) if followed else (),
+        )
     if ending.error is not None:
         raise ending.error
     if ending.interrupted:  # and what else was asked for does not move the robot either

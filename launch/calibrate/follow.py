@@ -16,8 +16,9 @@ from calibration.entry import Finding, with_unit
 from calibration.procedure import Procedure
 from robot.errors import SandlotError
 
-EVERY_S = 3.0
-"""Between two looks at the log [s]; a log is written about twice a second."""
+EVERY_S, SPARED = 3.0, 5.0
+"""Between two looks at the log [s], and at least so many times as long as the last one took: a log is written
+about twice a second, and one with pictures is long."""
 SHOWN = 4
 """Values in a line."""
 
@@ -39,6 +40,7 @@ def follow(
     with Live(console=console, auto_refresh=False) as live:
         before = ""
         while True:
+            began = time.monotonic()
             try:
                 drive, complete = read(path)
                 line = f"{drive.time_s[-1]:.0f} s: {so_far(procedure, drive)}"
@@ -47,15 +49,16 @@ def follow(
             if console.is_terminal:
                 live.update(Text(line), refresh=True)
             elif line != before:
-                console.print(line, highlight=False, markup=False)
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
             if complete:
                 return 0
             before = line
-            wait(EVERY_S)
+            wait(max(EVERY_S, SPARED * (time.monotonic() - began)))
 
 
 def so_far(procedure: Procedure, drive: Drive) -> str:
-    """Values and standard deviations that a drive tells already, or what it lacks."""
+    """Values and standard deviations that a drive tells already and what they leave unexplained, or what it
+    lacks."""
     try:
         estimate = procedure.estimate([drive])
     except SandlotError as error:
@@ -68,5 +71,9 @@ def so_far(procedure: Procedure, drive: Drive) -> str:
     ]
     known += [finding for finding in estimate.findings if finding.sigma and not known]
     shown = ", ".join(with_unit(f"{f.name} {f.value:.5g} ± {f.sigma:.2g}", f.unit) for f in known[:SHOWN])
+    for panel in estimate.panels:
+        if panel.left:
+            left = np.concatenate([series.y for series in panel.series])
+            shown += f"; {panel.y_label} {np.sqrt(np.mean(left**2)):.2g} (rms of {len(left)})"
     failed = [check.rule for check in estimate.checks if not check.passed]
     return shown + (f"; not good enough: {', '.join(failed)}" if failed else "; good enough")

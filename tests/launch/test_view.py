@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -124,3 +125,28 @@ def test_margins_are_shares_of_the_way_to_the_limit_nearest_first() -> None:
     assert len(found) == len(limits)
     one_sided = {m.lower is None or m.upper is None: m.name for m in limits}[True]
     assert next(m for m in found if m.name == one_sided).share == pytest.approx(1.0)
+
+
+SO_FAR = "erpm_per_speed 4614 ± 12; error of the distance [mm] 3.1 (rms of 4)"
+
+
+@pytest.mark.parametrize(("width", "height"), [(100, 33), (80, 24)])
+def test_who_calibrates_sees_what_is_known_and_nothing_of_practice(width: int, height: int) -> None:
+    made = Console(width=width, height=height, color_system=None, file=io.StringIO(), record=True)
+    view = LiveView(made, replace(HEADER, calibrates=True), BrailleMap(LINE))
+    view.found(SO_FAR)
+    view.close()
+    made.print(view.draw(5.0, DRIVING, {}))
+    text = made.export_text()
+    assert len(text.splitlines()) <= height and "REDUCED" in text
+    assert "4614 ± 12" in text and "rms of 4" in text
+    assert "laps" not in text and "updates" not in text
+
+
+def test_in_lines_it_is_told_once() -> None:
+    made = console(200, 40)
+    view = PlainView(made, replace(HEADER, calibrates=True))
+    for second in range(30):
+        view.found(SO_FAR)
+        view.show(float(second), DRIVING, {})
+    assert made.file.getvalue().count(SO_FAR) == 1  # type: ignore[attr-defined]
