@@ -130,6 +130,7 @@ COMMANDS: dict[str, Command] = {
         experiment.ExperimentRealityGapOptions, "launch.experiments.command:reality_gap"
     ),
     "experiment returns": Command(experiment.ExperimentReturnsOptions, "launch.experiments.command:returns"),
+    "experiment speed": Command(experiment.ExperimentSpeedOptions, "launch.experiments.command:speed"),
 }
 
 

@@ -38,9 +38,14 @@ def run(package: Package, seconds: float, threads: int) -> dict[str, float]:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
     figures: dict[str, float] = {"threads_count": threads}
     for algorithm in ALGORITHMS[package]:
-        found = in_child(_measure, package, algorithm, seconds, threads)
+        found = beside(package, algorithm, seconds, threads)
         figures |= {f"{algorithm}_{key}": value for key, value in found.items()}
     return {key: float(f"{value:.5g}") for key, value in figures.items()}
+
+
+def beside(package: Package, algorithm: str, seconds: float, threads: int) -> dict[str, float]:
+    """The figures of one algorithm, ours and theirs."""
+    return in_child(_measure, package, algorithm, seconds, threads)
 
 
 def _measure(package: Package, algorithm: str, seconds: float, threads: int) -> dict[str, float]:

@@ -74,7 +74,7 @@ def run(seconds: float, threads: int) -> dict[str, float]:
     """``seconds`` for each learner. Figures in one flat dictionary."""
     figures: dict[str, float] = {"threads_count": threads}
     for k, name in enumerate(cases(threads)):
-        found = in_child(_measure, name, seconds, threads)
+        found = alone(name, seconds, threads)
         machine = {key: found.pop(key) for key in [key for key in found if key.startswith("gemm_")]}
         figures |= machine if k == 0 else {}
         figures |= {f"{name}_{key}": value for key, value in found.items()}
@@ -84,6 +84,11 @@ def run(seconds: float, threads: int) -> dict[str, float]:
         figures["start_cold_s"] = _start(cache)
         figures["start_warm_s"] = min(_start(cache) for _ in range(2))
     return {key: float(f"{value:.5g}") for key, value in figures.items()}
+
+
+def alone(name: str, seconds: float, threads: int) -> dict[str, float]:
+    """The figures of one of the ``cases``."""
+    return in_child(_measure, name, seconds, threads)
 
 
 def products(contract: TaskContract, config: LearnerConfig) -> Counter[Product]:
@@ -131,6 +136,8 @@ def _measure(name: str, seconds: float, threads: int) -> dict[str, float]:
         updates.repeat(lambda: learner.pretrain(1), stretch_s)
         samples.repeat(lambda: learner.experience.batch(rng), stretch_s / 10)
         products_alone.repeat(bare.run, stretch_s)
+    exports = _Times()
+    exports.repeat(lambda: learner.export(1), stretch_s)
     count, flop = config.updates_per_step, bare.flop / config.updates_per_step
     update_s, products_s = min(updates.wall_s) / count, min(products_alone.wall_s) / count
     found = {
@@ -145,6 +152,7 @@ def _measure(name: str, seconds: float, threads: int) -> dict[str, float]:
         "mflop_per_update": flop / 1e6,
         "gflop_per_s": flop / update_s / 1e9,
         "products_gflop_per_s": flop / products_s / 1e9,
+        "export_ms": 1e3 * min(exports.wall_s),
         "bfloat16": float(operand == torch.bfloat16),
         "peak_memory_mb": _peak_mb(),
     }

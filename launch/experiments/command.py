@@ -69,6 +69,14 @@ def returns(options: ExperimentReturnsOptions) -> int:
     return 0
 
 
+def speed(options: ExperimentOptions) -> int:
+    """Updates a second, ours and others'."""
+    from launch.experiments import speed as experiment
+
+    experiment.run(options.csv, options.seeds, print)
+    return 0
+
+
 def prior(options: ExperimentOptions) -> int:
     """RLPD and what it is without one of its parts."""
     from launch.experiments import prior as experiment

@@ -102,3 +102,13 @@ class ExperimentReturnsOptions(ExperimentOptions):
     """Which of sac, "sb3 sac", droq, "sbx droq" and "10 critics"; all without any."""
     environments: tuple[str, ...] = ()
     """Which of Hopper-v5, HalfCheetah-v5 and dm_control/cheetah-run; all without any."""
+
+
+@dataclass(frozen=True)
+class ExperimentSpeedOptions(ExperimentOptions):
+    """Critic updates a second on one core, beside the bare products of an update and beside
+    Stable-Baselines3 and SBX where they are installed: a row of a CSV for each time a case is measured, a
+    table and a picture; a minute or two for each seed, resumable.
+
+    Example: sandlot experiment speed --csv benchmarks/speed.csv --seeds 0 1 2
+    """
