@@ -67,10 +67,10 @@ class Turning:
 
 
 def lateness_of_turns(rates: Samples, motion: ImageMotion) -> Turns:
-    """None of them if too little turned while there were pictures."""
+    """None of them if too little turned while there were pictures, or if what they show never moves."""
     turned = cumulative_trapezoid(rates.values, rates.time_s, axis=0, initial=0.0)
     before, after, shift = motion.before_s, motion.after_s, motion.shift
-    if len(before) < FEWEST_PICTURES:
+    if len(before) < FEWEST_PICTURES or not shift.any():
         return Turns(np.zeros(0), np.zeros(0), np.zeros(0), 0.0)
 
     def angles(late: float) -> Array:

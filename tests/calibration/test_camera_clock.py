@@ -163,6 +163,8 @@ def test_pictures_of_nothing_tell_nothing() -> None:
     gyroscope, motion = moved(0.04, 0.0, 0.2, rng, np.zeros((2, 3)))
     found = lateness_of_turns(gyroscope, cut(motion))
     assert not found.explained > 0.1
+    frozen = lateness_of_turns(gyroscope, cut(replace(motion, shift=0.0 * motion.shift)))
+    assert len(frozen.when) == 0 and frozen.explained == 0.0
     few = replace(motion, before_s=motion.before_s[:5], after_s=motion.after_s[:5], shift=motion.shift[:5])
     assert len(lateness_of_turns(gyroscope, few).when) == 0
 
