@@ -197,8 +197,8 @@ def _camera(drive: Drive, camera: Camera, motion: ImageMotion) -> Estimate:
     ]
     if not checks[0].passed:
         lines = (
-            f"{name}: how late its pictures are is not known; is it open, is there something to see? The twin "
-            "has cameras in real time only (--realtime)",
+            f"{name}: how late its pictures are is not known; is it open, is there something to see? The "
+            "twin has cameras in real time only (--realtime)",
         )
         return Estimate("", (), np.zeros((0, 0)), tuple(checks), tuple(findings), lines=lines)
     (late, drift), (scatter, drift_sigma) = drifting(turns.when, turns.late, turns.weight)
