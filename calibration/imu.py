@@ -16,6 +16,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from calibration.allan import allan_deviation, bias_instability
+from calibration.confidence import student_over_normal
 from calibration.drive import Drive, Samples
 from calibration.entry import Check, Finding, Quantity
 from calibration.manoeuvre import Leg
@@ -104,15 +105,14 @@ class ImuProcedure:
         ]
         frozen: tuple[str, ...] = ("accelerometer scale and bias: six faces were not in the log",)
         if faces is not None:
-            scale, bias, error = faces
+            values, sigmas, error = faces
             rule = "gravity's length in the worst rest, off from what the others say"
             checks.append(Check(rule, "m/s^2", error, MOST_FORCE_ERROR))
+            names = [(f"accelerometer_scale_{axis}", "1") for axis in "xyz"]
+            names += [(f"accelerometer_bias_{axis}", "m/s^2") for axis in "xyz"]
             findings += [
-                Finding(f"accelerometer_scale_{n}", "1", float(v)) for n, v in zip("xyz", scale, strict=True)
-            ]
-            findings += [
-                Finding(f"accelerometer_bias_{n}", "m/s^2", float(v))
-                for n, v in zip("xyz", bias, strict=True)
+                Finding(*name, value, sigma)
+                for name, value, sigma in zip(names, values.tolist(), sigmas.tolist(), strict=True)
             ]
             frozen = ()
         # Of an Allan deviation of white noise at one sample, sqrt(3 / n) / 2, three axes together.
@@ -157,9 +157,9 @@ def mounting(force: Array) -> tuple[float, float]:
 
 
 def six_faces(found: Sequence[Rest]) -> tuple[Array, Array, float] | None:
-    """Scale [1] and bias [m/s^2] by axis, shape (3,) each, and the error of the rest that the others explain
-    worst [m/s^2]; None if the rests do not show several sides. Raises CalibrationError if some of the six are
-    missing, or no accelerometer is like that."""
+    """Scale [1] by axis, then bias [m/s^2], shape (6,), their standard deviations, and the error of the rest
+    that the others explain worst [m/s^2]; None if the rests do not show several sides. Raises
+    CalibrationError if some of the six are missing, or no accelerometer is like that."""
     forces = np.array([rest.force for rest in found])
     cosines = forces / np.linalg.norm(forces, axis=1, keepdims=True)
     counts = [int((side * cosines[:, axis] > FACE).sum()) for axis in range(3) for side in (1.0, -1.0)]
@@ -171,7 +171,8 @@ def six_faces(found: Sequence[Rest]) -> tuple[Array, Array, float] | None:
             f"of rests of {FACE_S:g} s there are {', '.join(lacking)}; two on each of the six sides were "
             "expected: rest it there, too"
         )
-    scale, bias = gravity_fit(forces)
+    values, sigmas = gravity_fit(forces)
+    scale, bias = values[:3], values[3:]
     if np.abs(scale - 1.0).max() > MOST_SCALE_OFF or np.abs(bias).max() > MOST_FORCE_BIAS:
         scales, biases = np.round(scale, 3).tolist(), np.round(bias, 2).tolist()
         raise CalibrationError(
@@ -179,20 +180,22 @@ def six_faces(found: Sequence[Rest]) -> tuple[Array, Array, float] | None:
             f"and 0 within {MOST_FORCE_BIAS:g} were expected: the car was moved during a rest, or the "
             "sensor is defective; take the six sides again"
         )
-    others = [gravity_fit(np.delete(forces, k, axis=0)) for k in range(len(forces))]
-    lengths = [np.linalg.norm(s * (f - b)) for f, (s, b) in zip(forces, others, strict=True)]
-    return scale, bias, float(np.abs(np.array(lengths) - STANDARD_GRAVITY).max())
+    others = [gravity_fit(np.delete(forces, k, axis=0))[0] for k in range(len(forces))]
+    lengths = [np.linalg.norm(v[:3] * (f - v[3:])) for f, v in zip(forces, others, strict=True)]
+    return values, sigmas, float(np.abs(np.array(lengths) - STANDARD_GRAVITY).max())
 
 
 def gravity_fit(forces: Array) -> tuple[Array, Array]:
-    """Scale [1] and bias [m/s^2] by axis, shape (3,) each, with which specific forces, shape (n, 3), are all
-    as long as gravity."""
+    """Scale [1] by axis and bias [m/s^2], shape (6,), with which specific forces, shape (n, 3), are all as
+    long as gravity, and the standard deviations that make normal intervals as wide as Student's."""
 
     def residuals(x: Array) -> Array:
         return np.asarray(np.linalg.norm(x[:3] * (forces - x[3:]), axis=1) - STANDARD_GRAVITY)
 
     fit = least_squares(residuals, np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]))
-    return fit.x[:3], fit.x[3:]
+    freedom = len(forces) - len(fit.x)
+    variance = float(fit.fun @ fit.fun) / freedom * student_over_normal(freedom) ** 2
+    return fit.x, np.sqrt(variance * np.diag(np.linalg.inv(fit.jac.T @ fit.jac)))
 
 
 def _allan_panel(what: str, unit: str, deviations: Sequence[tuple[Array, Array]]) -> Panel:

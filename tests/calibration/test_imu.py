@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from scipy.stats import binomtest
 
 from calibration.allan import allan_deviation
 from calibration.drive import Drive, Samples
@@ -86,12 +87,18 @@ SIDES = [[0, 0, 0], [180, 0, 0], [90, 0, 0], [-90, 0, 0], [0, 90, 0], [0, -90, 0
 SCALE, FORCE_BIAS = np.array([1.02, 0.98, 1.01]), np.array([0.1, -0.2, 0.15])
 
 
-def rested(sides: list[list[int]], first_s: float = 4.0) -> Drive:
-    """On these sides in turn, of a sensor with ``SCALE`` and ``FORCE_BIAS``."""
+def rested(
+    sides: list[list[float]],
+    first_s: float = 4.0,
+    seed: int = 0,
+    scale: np.ndarray = SCALE,
+    bias: np.ndarray = FORCE_BIAS,
+) -> Drive:
+    """On these sides in turn, of such a sensor."""
     turned = [Rotation.from_euler("xyz", a, degrees=True) for a in sides]
-    made = standing(turned, [first_s] + (len(sides) - 1) * [4.0])
+    made = standing(turned, [first_s] + (len(sides) - 1) * [4.0], seed)
     values = made.sensors["imu"].values
-    values[:, :3] = values[:, :3] / SCALE + FORCE_BIAS
+    values[:, :3] = values[:, :3] / scale + bias
     return made
 
 
@@ -104,6 +111,23 @@ def test_six_faces_give_scale_and_bias(logs: int) -> None:
         assert told[f"accelerometer_scale_{axis}"] == pytest.approx(SCALE[k], abs=1e-3)
         assert told[f"accelerometer_bias_{axis}"] == pytest.approx(FORCE_BIAS[k], abs=0.01)
     assert found.frozen == () and all(check.passed for check in found.checks)
+
+
+def test_intervals_hold_of_scales_and_biases_that_were_drawn() -> None:
+    inside, draws = np.zeros(6, int), 40
+    for seed in range(draws):
+        rng = np.random.default_rng(seed)
+        scale, bias = 1.0 + rng.uniform(-0.03, 0.03, 3), rng.uniform(-0.3, 0.3, 3)
+        sides = (np.array(2 * SIDES, float) + rng.normal(0.0, 4.0, (12, 3))).tolist()
+        sides[0] = [0.0, 0.0, 0.0]
+        found = IMU.estimate([rested(sides, 31.0, seed, scale, bias)])
+        told = {f.name: (f.value, f.sigma) for f in found.findings if f.name.startswith("accelerometer_")}
+        truth = [*zip("xyz", scale, strict=True)], [*zip("xyz", bias, strict=True)]
+        for kind, part in enumerate(truth):
+            for row, (axis, value) in enumerate(part):
+                measured, sigma = told[f"accelerometer_{('scale', 'bias')[kind]}_{axis}"]
+                inside[3 * kind + row] += abs(measured - value) < 1.96 * sigma
+    assert binomtest(int(inside.sum()), 6 * draws, 0.95).pvalue > 0.01, inside
 
 
 def test_a_face_that_is_missing_or_taken_once_is_refused_by_name() -> None:
