@@ -71,7 +71,7 @@ def missing_package(case: str) -> str | None:
 def processor() -> str:
     """What the machine calls its processor, and how many cores there are."""
     names = [line.partition(":")[2].strip() for line in _cpuinfo() if line.startswith("model name")]
-    return f"{names[0] if names else 'unknown'}, {len(os.sched_getaffinity(0))} cores"
+    return f"{names[0] if names else 'unknown'}, {os.cpu_count()} cores"
 
 
 def _cpuinfo() -> list[str]:
