@@ -111,16 +111,16 @@ def _mean(found: Sequence[dict[str, str]], case: str, column: str) -> str:
 
 def _table(found: Sequence[dict[str, str]]) -> Table:
     shown = {
-        "updates/s, best": "updates_per_s",
+        "best": "updates_per_s",
         "median": "updates_p50_per_s",
-        "products alone": "limit_updates_per_s",
-        "theirs, best": "theirs_updates_per_s",
-        "their median": "theirs_updates_p50_per_s",
+        "limit": "limit_updates_per_s",
+        "theirs": "theirs_updates_per_s",
+        "median ": "theirs_updates_p50_per_s",
         "sampling": "sampling_cpu_ratio",
-        "export [ms]": "export_ms",
-        "memory [MB]": "peak_memory_mb",
+        "export": "export_ms",
+        "MB": "peak_memory_mb",
     }
-    table = Table("case", *shown)
+    table = Table("updates/s", *shown)
     for case in (*OURS, *BESIDE):
         table.add_row(case, *(_mean(found, case, column) for column in shown.values()))
     return table
@@ -132,8 +132,8 @@ def _drawn(found: Sequence[dict[str, str]], machine: str) -> bytes:
     groups = []
     for case in OURS:
         groups.append((case, _values(found, case, "updates_per_s")))
-        groups.append(("products\nalone", _values(found, case, "limit_updates_per_s")))
+        groups.append(("limit", _values(found, case, "limit_updates_per_s")))
     for case in BESIDE:
         groups.append((case.replace(" beside ", "\nbeside "), _values(found, case, "updates_per_s")))
         groups.append((case.rpartition(" ")[2], _values(found, case, "theirs_updates_per_s")))
-    return dots(f"Critic updates on one core: {machine}", [Dots("updates/s", groups)])
+    return dots(f"Critic updates on one core ({machine}); limit: bare products", [Dots("updates/s", groups)])
