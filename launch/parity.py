@@ -10,15 +10,20 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from launch.manifest import FILE as MANIFEST
 from launch.session import Session, open_session
 from robot.errors import SandlotError
+from robot.log_reader import read_log
+from robot.recorder import STEPS
 from robot.spec import RobotSpec
 from sim.fleet_pilots import PolicyFile
 from sim.validation.network import Parity, fuzzed
 
 CHECKPOINTS = "checkpoints"
+MOST_LOGGED = 1000
+"""Reference, G1."""
 
 
 def parity(policy: Path, spec: RobotSpec, seed: int) -> Parity:
@@ -41,7 +46,8 @@ def parity(policy: Path, spec: RobotSpec, seed: int) -> Parity:
         algorithm.restore(arrays)
     except SandlotError as error:
         return Parity(None, f"skipped, the run's checkpoint cannot be read: {error}")
-    observations = fuzzed(contract, seed, spreads=(0.1, 1.0))
+    logged = _logged(session)
+    observations = np.concatenate((fuzzed(contract, seed, spreads=(0.1, 1.0)), logged))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "exported.onnx"
         path.write_bytes(algorithm.export(spec.calibration_hash(), 1))
@@ -51,7 +57,18 @@ def parity(policy: Path, spec: RobotSpec, seed: int) -> Parity:
     with torch.no_grad():
         trained = algorithm.act(torch.from_numpy(observations), noise).numpy()
     difference = float(np.abs(actions - trained).max())
-    return Parity(difference, f"the run's newest checkpoint, exported, within {difference:.1g}")
+    what = f"{len(observations) - len(logged)} random and {len(logged)} logged observations"
+    return Parity(difference, f"the run's newest checkpoint, exported, on {what}, within {difference:.1g}")
+
+
+def _logged(session: Session) -> NDArray[np.float32]:
+    """What the robot saw, evenly over its log, shape (n, observation_size); none where there is none."""
+    try:
+        seen = read_log(session.directory, [STEPS]).steps["observation"]
+    except SandlotError:
+        return np.zeros((0, session.contract.observation_size), np.float32)
+    rows = np.linspace(0, len(seen) - 1, min(len(seen), MOST_LOGGED)).astype(int)
+    return np.asarray(seen[rows], np.float32)
 
 
 def _session(policy: Path) -> Session | None:
