@@ -65,11 +65,38 @@ def seen(lens: Lens, board: np.ndarray, rng: np.random.Generator) -> View:
     return View("", corners[kept].astype(np.float32), noisy.astype(np.float32))
 
 
+MOUNTED = matrix(np.array([0.04, -0.02, 0.07, 0.1, -1.4, 0.3]))
+STANDS = matrix(np.array([0.5, 0.1, 0.2, 0.4, 0.2, -0.7]))
+
+
+def shown(lens: Lens, rng: np.random.Generator) -> tuple[np.ndarray, list[View]]:
+    """The hand's poses, and the board as the camera in it sees it."""
+    middle = np.array([BOARD.columns, BOARD.rows, 0]) * BOARD.square / 2
+    hands, views = [], []
+    for _ in range(20):
+        turn = Rotation.from_rotvec(rng.uniform(-0.5, 0.5, 3)).as_matrix()
+        board = transform(turn, [*rng.uniform(-0.05, 0.05, 2), rng.uniform(0.33, 0.42)] - turn @ middle)
+        hands.append(STANDS @ np.linalg.inv(board) @ np.linalg.inv(MOUNTED))
+        views.append(seen(lens, board, rng))
+    return np.array(hands), views
+
+
+def held(told: Estimate) -> int:
+    """How many of the mounting's intervals."""
+    gap = np.array([q.value for q in told.quantities]) - vector(MOUNTED)
+    return int((np.abs(gap) < 1.96 * np.sqrt(np.diag(told.covariance))).sum())
+
+
+def test_a_board_s_distance_is_told_worse_than_what_lies_across_and_the_intervals_know() -> None:
+    lens, draws, inside = Lens(MATRIX, DISTORTION), 50, 0
+    for seed in range(draws):
+        hands, views = shown(lens, np.random.default_rng(seed))
+        inside += held(hand_eye.estimate(Poses(hands, np.array([board_pose(view, lens) for view in views]))))
+    assert binomtest(inside, 6 * draws, 0.95).pvalue > 0.01, inside
+
+
 @pytest.mark.slow
 def test_intervals_hold_of_lenses_that_were_drawn_and_of_how_they_are_mounted() -> None:
-    mounted = matrix(np.array([0.04, -0.02, 0.07, 0.1, -1.4, 0.3]))
-    stands = matrix(np.array([0.5, 0.1, 0.2, 0.4, 0.2, -0.7]))
-    middle = np.array([BOARD.columns, BOARD.rows, 0]) * BOARD.square / 2
     lenses, mountings, draws = 0, 0, 14
     for seed in range(draws):
         rng = np.random.default_rng(seed)
@@ -79,15 +106,7 @@ def test_intervals_hold_of_lenses_that_were_drawn_and_of_how_they_are_mounted() 
         found = calibrate([seen(lens, board, rng) for board in boards], SIZE)
         gap = found.lens.values() - lens.values()
         lenses += int((np.abs(gap) < 1.96 * np.sqrt(np.diag(found.covariance))).sum())
-        hands, views = [], []
-        for _ in range(20):
-            turn = Rotation.from_rotvec(rng.uniform(-0.5, 0.5, 3)).as_matrix()
-            board = transform(turn, [*rng.uniform(-0.05, 0.05, 2), rng.uniform(0.33, 0.42)] - turn @ middle)
-            hands.append(stands @ np.linalg.inv(board) @ np.linalg.inv(mounted))
-            views.append(seen(lens, board, rng))
-        told = measured(found.lens, found.covariance, np.array(hands), views)
-        gap = np.array([q.value for q in told.quantities]) - vector(mounted)
-        mountings += int((np.abs(gap) < 1.96 * np.sqrt(np.diag(told.covariance))).sum())
+        mountings += held(measured(found.lens, found.covariance, *shown(lens, rng)))
     assert binomtest(lenses, 9 * draws, 0.95).pvalue > 0.01, lenses
     assert binomtest(mountings, 6 * draws, 0.95).pvalue > 0.01, mountings
 
