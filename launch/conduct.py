@@ -95,7 +95,7 @@ def conduct(session: Session, view_kind: str, with_learner: bool, beside: Sequen
         limit, status = session.manifest.minutes, StatusLog(session.directory / STATUS)
         conductor = Conductor(supervisor, operator, reader, view, clock, session.spec, limit, status)
         events.listeners.append(conductor.say)
-        with Beside(beside, view.found) if beside else contextlib.nullcontext():
+        with Beside(beside, view.found, SINGLE_THREADED) if beside else contextlib.nullcontext():
             return conductor.run()
 
 

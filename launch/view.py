@@ -185,12 +185,10 @@ class LiveView:
     def draw(self, elapsed_s: float, now: Snapshot, restarts: dict[str, int]) -> RenderableType:
         """The screen as a renderable; on a small terminal without frames and without the map."""
         if self._console.height < FULL_ROWS or self._console.width < FULL_COLUMNS:
-            middle, last = (
-                (self._loop(now), self._calibration(now))
-                if self._header.calibrates
-                else (Group(self._practice(now), self._loop(now)), self._learning(now))
-            )
-            return Group(self._top(elapsed_s), self._robot(now), middle, last, self._history(restarts, 1))
+            body: tuple[RenderableType, ...] = (self._practice(now), self._loop(now), self._learning(now))
+            if self._header.calibrates:
+                body = (self._loop(now), self._calibration(now))
+            return Group(self._top(elapsed_s), self._robot(now), *body, self._history(restarts, 1))
         grid = Table.grid(expand=True, padding=(0, 1))
         grid.add_column(ratio=1)
         grid.add_column(ratio=1)

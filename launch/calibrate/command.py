@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from launch.manifest import Setup, git_revision, versions
 from launch.options.calibrate import CalibrateOptions
 from launch.replay.recording import replayable, robot_of
 from launch.session import Session, create_session
-from launch.supervisor import python_command
+from launch.supervisor import SUPERVISOR, python_command
 from robot.errors import SandlotError
 from robot.log_reader import Log
 from robot.spec import RobotSpec, load_spec
@@ -69,6 +70,10 @@ def calibrate(options: CalibrateOptions) -> int:
             raise SandlotError(
                 "an identification takes minutes of a processor: it is not followed while driving"
             )
+        if SUPERVISOR in os.environ:  # beside a session, and with it
+            from launch.processes import follow_parent
+
+            follow_parent()
         return follow(console, named(options.procedure or ""), options.follow)
     if options.status or options.compare:
         book = Book(_id(spec, options))
@@ -176,7 +181,7 @@ def conclude(
     known = calibrated(file, [entry for entry in Book(robot).current() if entry.procedure != "twin"])
     procedure = named(name, replace(work, known=known))
     estimate = procedure.estimate(
-        [_prepared(name, drive, log, path) for (drive, log), path in zip(logs, paths, strict=True)]
+        [_prepared(procedure.name, drive, log, path) for (drive, log), path in zip(logs, paths, strict=True)]
     )
     hashes, source = (" ".join(map(f, paths)) for f in (log_hash, str))
     valid = datetime.timedelta(days=procedure.valid_days)
@@ -187,7 +192,7 @@ def conclude(
 
 def _prepared(procedure: str, drive: Drive, log: Log, path: Path) -> Drive:
     """With what only one procedure looks at. Only a car's log can be replayed."""
-    if procedure.partition(":")[0] == "twin":
+    if procedure == "twin":
         return replayable(drive, log, path)
     if procedure == "clock" and drive.spec.cameras:
         need("cv2")
