@@ -292,12 +292,13 @@ def panels(title: str, label: str, parts: Sequence[Panel]) -> bytes:
 
 
 class Dots(NamedTuple):
-    """One axis of ``dots``. ``from_zero``: it begins there."""
+    """One axis of ``dots``. ``from_zero``: it begins there; ``log``: it is logarithmic, and does not."""
 
     label: str
     groups: Sequence[tuple[str, Floats]]
     lines: Sequence[tuple[str, float]] = ()
     from_zero: bool = True
+    log: bool = False
 
 
 def dots(title: str, parts: Sequence[Dots]) -> bytes:
@@ -307,6 +308,7 @@ def dots(title: str, parts: Sequence[Dots]) -> bytes:
         figure = _figure(6.4, 3.6 + 1.9 * (len(parts) - 1))
         axes = figure.subplots(len(parts), squeeze=False, sharex=True)[:, 0]
         for axis, part in zip(axes, parts, strict=True):
+            axis.set_yscale("log" if part.log else "linear")
             for k, (_, every) in enumerate(part.groups):
                 values = every[np.isfinite(every)]
                 axis.plot([k] * len(values), values, "o", color=BLUE, markersize=5, alpha=0.5)
@@ -314,7 +316,7 @@ def dots(title: str, parts: Sequence[Dots]) -> bytes:
                     axis.plot([k - 0.2, k + 0.2], [values.mean()] * 2, color=INK, linewidth=1.6)
             for (name, value), colour in zip(part.lines, (ORANGE, GREEN, PURPLE), strict=False):
                 axis.axhline(value, color=colour, linewidth=1.2, linestyle=(0, (6, 3)), label=name)
-            if part.from_zero:
+            if part.from_zero and not part.log:
                 axis.set_ylim(bottom=-0.03 * axis.get_ylim()[1])
             axis.set_ylabel(part.label)
             _legend(axis)

@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from launch.bench.practice import append, rows
-from launch.experiments.cases import missing
+from launch.experiments.cases import keep_picture, missing
 
 if TYPE_CHECKING:
     from learners.environments.training import Training
@@ -111,7 +112,7 @@ def size_of(learner: Learner) -> float:
 
 
 def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None]) -> None:
-    """All cases with each seed, a row each, and a table."""
+    """All cases with each seed, a row each; a table and a picture."""
     for seed, case in missing(csv_file, seeds, CASES):
         found = _measure(case, seed)
         append(csv_file, found)
@@ -124,6 +125,42 @@ def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None]) -
         names = ("case", "seed", "updates", "alarms", "alarmed_updates", "first_alarm", "diverged")
         table.add_row(*(row[name] for name in names), f"{lead:g}", row["largest"])
     Console().print(table)
+    keep_picture(csv_file, _drawn(rows(csv_file)), progress)
+
+
+def _drawn(found: Sequence[Mapping[str, str]]) -> bytes:
+    from launch.figures import Dots, dots
+
+    def part(label: str, value: Callable[[Mapping[str, str]], float], **how: Any) -> Dots:
+        groups = [(case, np.array([value(row) for row in found if row["case"] == case])) for case in CASES]
+        return Dots(label, groups, **how)
+
+    divergence = [("called a divergence", DIVERGED)]
+    return dots(
+        f"The critics' alarm, {UPDATES:,} updates or until values diverge",
+        [
+            part(
+                "largest value /\nwhat rewards allow",
+                lambda row: float(row["largest"]),
+                lines=divergence,
+                log=True,
+            ),
+            part(
+                "the same at\nthe first alarm",
+                lambda row: float(row["size_at_alarm"]),
+                lines=divergence,
+                log=True,
+            ),
+            part(
+                "updates from alarm\nto divergence",
+                lambda row: float(row["diverged"]) - float(row["first_alarm"]),
+            ),
+            part(
+                "alarmed,\n% of updates",
+                lambda row: 100.0 * float(row["alarmed_updates"]) / float(row["updates"]),
+            ),
+        ],
+    )
 
 
 def _measure(name: str, seed: int) -> dict[str, object]:

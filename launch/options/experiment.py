@@ -19,7 +19,7 @@ class ExperimentOptions:
 @dataclass(frozen=True)
 class ExperimentAlarmOptions(ExperimentOptions):
     """Whether the critics' alarm is silent in long healthy runs and rings before divergence: a row of a CSV
-    for each run, and a table; about half an hour of a core for each seed, resumable.
+    for each run, a table and a picture; about half an hour of a core for each seed, resumable.
 
     Example: sandlot experiment alarm --csv benchmarks/alarm.csv --seeds 0 1
     """

@@ -68,3 +68,4 @@ def test_a_case_that_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pyte
     assert [(row["case"], row["seed"]) for row in found[1]] == [(c, s) for s in "01" for c in cases]
     assert {row["updates"] for row in found[1]} == {"400"}
     assert {row["first_alarm"] for row in found[1]} == {"nan"}
+    assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
