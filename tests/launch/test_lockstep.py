@@ -9,6 +9,7 @@ import pytest
 
 from launch.lockstep import Lockstep, practise_lockstep
 from launch.manifest import Setup
+from launch.parity import parity
 from launch.run_data import RunData
 from launch.session import Session, create_session
 from launch.snapshot import Snapshot
@@ -83,6 +84,13 @@ def test_every_row_reached_the_learner_once(logs) -> None:
     assert len(learned) == len(log.steps) and same(learned, log.steps)
     summary = RunData(run).summary()
     assert summary["transitions"] == summary["transitions_durable"] == len(log.steps)
+
+
+def test_an_exported_policy_acts_on_what_the_robot_saw_as_what_was_trained(logs) -> None:
+    run, log = logs["one"]
+    found = parity(run.directory, run.spec, 0)
+    assert found.difference is not None and found.difference <= 1e-5
+    assert f"{len(log.steps)} logged observations" in found.words
 
 
 def test_the_robot_is_stopped_before_the_data_is_closed_whatever_happens(tmp_path: Path) -> None:
