@@ -272,10 +272,11 @@ class Panel(NamedTuple):
 
 
 def panels(title: str, label: str, parts: Sequence[Panel]) -> bytes:
-    """``curves`` above each other, of the same groups in the same order: the first one names them."""
+    """``curves`` above each other; groups that are called as those above are not named again."""
     with mpl.rc_context(STYLE):
         figure = _figure(6.4, 4.2 + 2.1 * (len(parts) - 1))
         axes = figure.subplots(len(parts), squeeze=False, sharex=True)[:, 0]
+        named: list[str] = []
         for axis, part in zip(axes, parts, strict=True):
             for (name, runs), colour in zip(part.groups, COLOURS, strict=False):
                 for k, run in enumerate(runs):
@@ -285,8 +286,11 @@ def panels(title: str, label: str, parts: Sequence[Panel]) -> bytes:
                 beside = axis.get_yaxis_transform()  # named where they end: several look alike
                 axis.text(1.01, value, name, transform=beside, color=ORANGE, va="center", fontsize="small")
             axis.set_ylabel(part.label)
+            names = [name for name, _ in part.groups]
+            if names != named:
+                _legend(axis)
+            named = names
         axes[0].set_title(title)
-        _legend(axes[0])
         axes[-1].set_xlabel(label)
         return png(figure)
 

@@ -235,6 +235,6 @@ def _offline(case: Case, seed: int, watch: Watch) -> None:
 
 
 def _demonstrate(folder: Path, seed: int) -> None:
-    from launch.experiments.swing_up_demonstrator import write_demonstrations
+    from launch.experiments.swing_up_demonstrator import demonstrations, write_episodes
 
-    write_demonstrations(folder, DEMONSTRATIONS, seed)
+    write_episodes(folder / "demonstrations.journal", demonstrations(DEMONSTRATIONS, seed))

@@ -1,6 +1,7 @@
 """What prior data is worth where rewards are sparse: RLPD (Ball et al. 2023, arXiv 2302.02948) on the
 cart-pole swing-up with demonstrations, without them, with one of its parts taken away, and with matrix
-products in bfloat16; and what BC, IQL and IDQL make of the demonstrations alone.
+products in bfloat16; what BC, IQL and IDQL make of the demonstrations alone; and symmetric sampling where
+there is but one demonstration, or many episodes of somebody who knows nothing.
 
 Resumable: a run whose rows are there is not made again. All cases of a seed learn from the same
 demonstrations.
@@ -8,6 +9,7 @@ demonstrations.
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +17,16 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from launch.bench.practice import append, rows
 from launch.experiments.cases import keep_picture, lines, missing
-from launch.experiments.swing_up_demonstrator import NAME, demonstrations, write_demonstrations
+from launch.experiments.swing_up_demonstrator import (
+    NAME,
+    demonstrations,
+    random_episodes,
+    write_episodes,
+)
 
 STEPS: Final = 5_000
 """400 s of the robot's time."""
@@ -48,10 +56,11 @@ SHARED_OFFLINE: Final[Mapping[str, Any]] = {
 
 
 class Case(NamedTuple):
-    """``settings`` beside the shared ones; ``shown``: it has the demonstrations."""
+    """``settings`` beside the shared ones, and episodes of prior data: demonstrated, and random ones."""
 
     settings: Mapping[str, Any] = {}
-    shown: bool = True
+    demonstrations: int = DEMONSTRATIONS
+    random: int = 0
     algorithm: str = "rlpd"
     steps: int = STEPS
 
@@ -62,14 +71,20 @@ class Case(NamedTuple):
 
 CASES: Final[Mapping[str, Case]] = {
     "with demonstrations": Case(),
-    "no demonstrations": Case(shown=False),
+    "no demonstrations": Case(demonstrations=0),
     "no LayerNorm": Case({"layer_norm": False}),
     "uniform sampling": Case({"symmetric": False}),
     "bfloat16": Case({"matmul": "bfloat16"}, steps=3_000),
     "BC alone": Case(algorithm="bc"),
     "IQL alone": Case(algorithm="iql"),
     "IDQL alone": Case({"actor_width": 128, "actor_blocks": 2}, algorithm="idql"),
+    "1 demonstration": Case(demonstrations=1),
+    "1, uniform sampling": Case({"symmetric": False}, demonstrations=1),
+    "6 and 200 random": Case(random=200),
+    "6 and 200, uniform sampling": Case({"symmetric": False}, random=200),
 }
+SCARCE: Final = tuple(CASES)[-4:]
+"""Where good transitions are few among all."""
 
 
 def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None], steps: int = STEPS) -> None:
@@ -93,11 +108,13 @@ def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
     from learners.environments.train import train
 
     chosen = CASES[case]
-    shown = float(np.mean([rows["reward"].sum() for rows in demonstrations(DEMONSTRATIONS, seed)]))
+    shown = list(demonstrations(chosen.demonstrations, seed))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sandlot-prior-") as scratch:
         prior = Path(scratch) / "prior"
-        write_demonstrations(prior, DEMONSTRATIONS, seed)
+        prior.mkdir()
+        write_episodes(prior / "demonstrations.journal", shown)
+        write_episodes(prior / "random.journal", random_episodes(chosen.random, seed))
         done = train(
             NAME,
             Path(scratch) / "run",
@@ -105,7 +122,7 @@ def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
             steps=0 if chosen.offline else min(steps, chosen.steps),
             offline_steps=OFFLINE_UPDATES if chosen.offline else 0,
             seed=seed,
-            prior=prior if chosen.shown else None,
+            prior=prior if shown else None,
             learner={**(SHARED_OFFLINE if chosen.offline else SHARED), **chosen.settings},
             evaluate_every=OFFLINE_UPDATES if chosen.offline else min(EVALUATE_EVERY, steps),
             evaluation_episodes=EVALUATIONS,
@@ -119,22 +136,35 @@ def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
             "step": 0 if chosen.offline else point.step,
             "return_mean": round(point.return_mean, 3),
             "return_std": round(point.return_std, 3),
-            "demonstrations_return_mean": round(shown, 3),
+            "demonstrations_return_mean": round(_mean_return(shown), 3),
             "wall_s": wall_s,
         }
         for point in done.curve
     ]
 
 
+def _mean_return(episodes: Sequence[NDArray[np.void]]) -> float:
+    return float(np.mean([rows["reward"].sum() for rows in episodes])) if episodes else math.nan
+
+
 def _drawn(csv_file: Path) -> bytes:
-    from launch.figures import curves
+    from launch.figures import Panel, panels
 
     found = rows(csv_file)
-    groups = lines(found, [name for name, case in CASES.items() if not case.offline], "return_mean")
-    shown = float(np.mean([float(row["demonstrations_return_mean"]) for row in found]))
-    compared = [("demonstrations", shown)]
+    main = [name for name, case in CASES.items() if not case.offline and name not in SCARCE]
+    shown = [
+        float(row["demonstrations_return_mean"]) for row in found if row["case"] == "with demonstrations"
+    ]
+    compared = [("demonstrations", float(np.mean(shown)))] if shown else []
     for name, case in CASES.items():
         returns = [float(row["return_mean"]) for row in found if row["case"] == name]
         if case.offline and returns:
             compared.append((name, float(np.mean(returns))))
-    return curves(f"{NAME}: a line per seed", groups, compared, ("environment steps", "return"))
+    return panels(
+        f"{NAME}: a line per seed",
+        "environment steps",
+        [
+            Panel("return", lines(found, main, "return_mean"), compared),
+            Panel("return", lines(found, SCARCE, "return_mean")),
+        ],
+    )

@@ -4,7 +4,7 @@ actions makes it clumsy: it spends most of an episode off the target."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -73,21 +73,31 @@ def regulator() -> NDArray[np.float64]:
 
 def demonstrations(episodes: int, seed: int, noise: float = NOISE) -> Iterator[NDArray[np.void]]:
     """Episodes' rows."""
-    made, gain, rng = SwingUp(), regulator(), np.random.default_rng(seed)
+    gain = regulator()
+    return _episodes(episodes, seed, lambda state, rng: action(state, gain) + noise * rng.normal())
+
+
+def random_episodes(episodes: int, seed: int) -> Iterator[NDArray[np.void]]:
+    """Rows of somebody who knows nothing, and never gets upright."""
+    return _episodes(episodes, seed, lambda state, rng: rng.uniform(-1.0, 1.0))
+
+
+def _episodes(
+    episodes: int, seed: int, choose: Callable[[State, np.random.Generator], float]
+) -> Iterator[NDArray[np.void]]:
+    made, rng = SwingUp(), np.random.default_rng(seed)
     source = Episodes(made, environment_contract(made, NAME), STEPS)
     for number in range(episodes):
         source.begin(number, int(rng.integers(2**32)), number * (STEPS + 1))
         rows = []
         while not source.over:
-            wanted = action(made.state, gain) + noise * rng.normal()
-            rows.append(source.step(np.clip([wanted], -1.0, 1.0), Actor.SCRIPT))
+            rows.append(source.step(np.clip([choose(made.state, rng)], -1.0, 1.0), Actor.SCRIPT))
         yield np.concatenate(rows)
 
 
-def write_demonstrations(folder: Path, episodes: int, seed: int) -> None:
-    """A folder of prior data: one journal."""
-    dtype = environment_contract(SwingUp(), NAME).step_dtype()
-    journal = Journal(folder / "swing_up.journal", dtype)
-    for rows in demonstrations(episodes, seed):
-        journal.append("demonstrations", int(rows["sequence"][0]), rows)
+def write_episodes(journal_file: Path, episodes: Iterable[NDArray[np.void]]) -> None:
+    """A journal of prior data."""
+    journal = Journal(journal_file, environment_contract(SwingUp(), NAME).step_dtype())
+    for rows in episodes:
+        journal.append("episodes", int(rows["sequence"][0]), rows)
     journal.close()
