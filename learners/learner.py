@@ -46,7 +46,8 @@ class Learner:
     ) -> None:
         """``frames``: a folder for the pictures of a contract with images (``frames.py``); they are not in a
         checkpoint either. None keeps them in memory: nothing can be resumed then. ``encoder``: a copy of the
-        checkpoint that DrQ's ``config.encoder`` names, read in its place."""
+        checkpoint that DrQ's ``config.encoder`` names, read in its place. The whole process's torch works
+        with one thread from here on; ``config.threads`` are the engine's."""
         torch.set_num_threads(1)  # the engine has its own threads; torch's spin, and cost a robot its time
         self.contract = contract
         self.config = config
