@@ -110,8 +110,9 @@ class BenchCalmOptions:
 
 @dataclass(frozen=True)
 class BenchRefusalsOptions:
-    """Bad policies and bundles, made from a good one: who refuses them, and how fast; and how often the good
-    one is refused wrongly. Resumable.
+    """Bad policies and bundles, made from a good one: who refuses them, and how fast. Resumable.
+
+    It also says how often the good one is refused wrongly.
 
     Example: sandlot bench refusals runs/racer/latest --csv refusals.csv
     """

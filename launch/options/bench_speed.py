@@ -19,7 +19,7 @@ class BenchLoopOptions:
     rate_hz: float = 500.0
     """The guardian's rate [Hz]."""
     load: bool = True
-    """Saturate every core with a learner meanwhile."""
+    """Saturate every core with a learner meanwhile; --no-load: do not."""
     json: bool = False
     """Print one flat JSON object on the last line."""
 

@@ -18,8 +18,9 @@ class ExperimentOptions:
 
 @dataclass(frozen=True)
 class ExperimentAlarmOptions(ExperimentOptions):
-    """Whether the critics' alarm is silent in long healthy runs and rings before divergence: a row of a CSV
-    for each run, a table and a picture; about half an hour of a core for each seed, resumable.
+    """Is the critics' alarm silent in long healthy runs, and early before divergence?
+
+    A row of a CSV for each run, a table and a picture; about half an hour of a core for each seed, resumable.
 
     Example: sandlot experiment alarm --csv benchmarks/alarm.csv --seeds 0 1
     """
@@ -27,8 +28,9 @@ class ExperimentAlarmOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentAvtdOptions(ExperimentOptions):
-    """AVTD against each of its regularisers alone, on a task whose observations are mostly noise: a row of a
-    CSV for each evaluation, and a picture; resumable.
+    """AVTD against each of its regularisers alone, on a task whose observations are mostly noise.
+
+    A row of a CSV for each evaluation, and a picture; resumable.
 
     Example: sandlot experiment avtd --csv benchmarks/avtd.csv --seeds 0 1 2
     """
@@ -36,8 +38,9 @@ class ExperimentAvtdOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentGrowthOptions(ExperimentOptions):
-    """The whole action range, a growing and a fixed part of it, on a load that hangs and one that stands: a
-    row of a CSV for each evaluation, a table and a picture; resumable.
+    """The whole action range, a growing and a fixed part of it, on a load that hangs and one that stands.
+
+    A row of a CSV for each evaluation, a table and a picture; resumable.
 
     Example: sandlot experiment growth --csv benchmarks/growth.csv --seeds 0 1 2
     """
@@ -45,8 +48,9 @@ class ExperimentGrowthOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentConstraintOptions(ExperimentOptions):
-    """PID against plain Lagrangian on Point-Circle, each with its best integral gain: overshoot and swing of
-    the cost; a row of a CSV for each episode, and a picture; resumable.
+    """PID against plain Lagrangian, each with its best integral gain: overshoot and swing of the cost.
+
+    On Point-Circle: a row of a CSV for each episode, and a picture; resumable.
 
     Example: sandlot experiment constraint --csv benchmarks/constraint.csv --seeds 1 2 3
     """
@@ -54,8 +58,9 @@ class ExperimentConstraintOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentInterventionOptions(ExperimentOptions):
-    """Practice with and without a simulated person who takes over before the car hits a wall: a row of a CSV
-    for each minute, a table and a picture; some ten minutes of a core for each run, resumable.
+    """Practice with and without a simulated person who takes over before the car hits a wall.
+
+    A row of a CSV for each minute, a table and a picture; some ten minutes of a core for each run, resumable.
 
     Example: sandlot experiment intervention --csv benchmarks/intervention.csv --seeds 0 1 2
     """
@@ -63,7 +68,9 @@ class ExperimentInterventionOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentOfflineOptions(ExperimentOptions):
-    """BC, IQL and IDQL on data with two modes: a row of a CSV each, and a picture; resumable.
+    """BC, IQL and IDQL on data with two modes.
+
+    A row of a CSV each, and a picture; resumable.
 
     Example: sandlot experiment offline --csv benchmarks/offline.csv --seeds 0 1 2
     """
@@ -71,8 +78,9 @@ class ExperimentOfflineOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentPriorOptions(ExperimentOptions):
-    """RLPD on a sparse task, and without one of its parts each: a row of a CSV for each evaluation, and a
-    picture; resumable.
+    """RLPD on a sparse task, and without one of its parts each; BC, IQL and IDQL on the same data.
+
+    A row of a CSV for each evaluation, and a picture; resumable.
 
     Example: sandlot experiment prior --csv benchmarks/prior.csv --seeds 0 1 2
     """
@@ -80,9 +88,11 @@ class ExperimentPriorOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentRealityGapOptions(ExperimentOptions):
-    """Policies that practised on the twin as the robot's file has it, on the twin identified from a log of
-    the robot, and on all cars that this calibration allows, driven on three robots whose parameters are
-    hidden: a row of a CSV each, a table and a picture; some five hours of a core for three seeds, resumable.
+    """What calibration is for: policies from three kinds of twins, driven on robots that they do not know.
+
+    They practised on the twin as the robot's file has it, on the twin identified from a log of the robot,
+    and on all cars that this calibration allows; the robots' parameters are hidden. A row of a CSV each, a
+    table and a picture; some five hours of a core for three seeds, resumable.
 
     Example: sandlot experiment reality-gap --csv benchmarks/reality_gap.csv --seeds 0 1 2
     """
@@ -90,8 +100,9 @@ class ExperimentRealityGapOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentReturnsOptions(ExperimentOptions):
-    """SAC, DroQ and ten critics, ours and others', on Hopper, HalfCheetah and cheetah-run: a row of a CSV for
-    each evaluation, and a picture of each environment; many hours, resumable.
+    """SAC, DroQ and ten critics, ours and others', on Hopper, HalfCheetah and cheetah-run.
+
+    A row of a CSV for each evaluation, and a picture of each environment; many hours, resumable.
 
     Example: sandlot experiment returns --csv runs/returns.csv --seeds 0 1 2
 
@@ -106,9 +117,10 @@ class ExperimentReturnsOptions(ExperimentOptions):
 
 @dataclass(frozen=True)
 class ExperimentSpeedOptions(ExperimentOptions):
-    """Critic updates a second on one core, beside the bare products of an update and beside
-    Stable-Baselines3 and SBX where they are installed: a row of a CSV for each time a case is measured, a
-    table and a picture; a minute or two for each seed, resumable.
+    """Critic updates a second on one core, beside bare products, Stable-Baselines3 and SBX.
+
+    The bare products are those of an update; packages count where they are installed. A row of a CSV for each
+    time that a case is measured, a table and a picture; a minute or two for each seed, resumable.
 
     Example: sandlot experiment speed --csv benchmarks/speed.csv --seeds 0 1 2
     """

@@ -60,7 +60,7 @@ class LearnOptions:
     checkpoint_every: int = 5000
     """Environment steps between checkpoints, at least: they come at the end of an episode."""
     normalise: bool = True
-    """Normalise observations by what the random steps and the prior data show."""
+    """Normalise observations by what the random steps and the prior data show; --no-normalise: do not."""
     pixels: int = 0
     """dm_control: show a picture of this side in place of the numbers; --algo drq learns from it."""
     image_stack: int | None = None

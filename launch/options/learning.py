@@ -21,7 +21,7 @@ class LearningOptions:
     """What the learner computes on: the processor, or a GPU."""
     smoke_gate: bool = True
     """Try every new policy in the robot's twin before it is published, and hold it back while it is unsafe or
-    clearly worse than the one that drives (docs/VALIDATION.md)."""
+    clearly worse than the one that drives (docs/VALIDATION.md); --no-smoke-gate: publish each."""
     cost: tuple[str, ...] = ()
     """Costs of the task to keep to a limit while learning, such as impact<=0.5/step: NAME<=LIMIT/step or
     NAME<=LIMIT/episode."""

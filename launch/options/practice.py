@@ -67,4 +67,4 @@ class PracticeOptions(LearningOptions):
     view: View = "auto"
     """Terminal view: live on a terminal, plain lines otherwise."""
     report: bool = True
-    """Make report.html at the end."""
+    """Make report.html at the end; --no-report: do not."""

@@ -62,6 +62,6 @@ class RunOptions:
     view: View = "auto"
     """Terminal view: live on a terminal, plain lines otherwise."""
     report: bool = True
-    """Make report.html at the end."""
+    """Make report.html at the end; --no-report: do not."""
     json: bool = False
     """Print the summary as one JSON object on the last line."""

@@ -34,6 +34,11 @@ def test_every_command_explains_itself_with_an_example(name: str, capsys: pytest
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_is_summed_up_in_a_sentence(name: str) -> None:
+    assert cli.COMMANDS[name].summary.endswith((".", "?"))
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_exists(name: str) -> None:
     assert callable(cli.COMMANDS[name].load())
 
