@@ -56,6 +56,11 @@ class Command:
     def summary(self) -> str:
         return (self.options.__doc__ or "").partition("\n")[0]
 
+    @property
+    def example(self) -> str:
+        lines = map(str.strip, (self.options.__doc__ or "").splitlines())
+        return next(line for line in lines if line.startswith("Example: "))
+
     def load(self) -> Callable[[Any], int]:
         module, _, function = self.run.partition(":")
         run: Callable[[Any], int] = getattr(importlib.import_module(module), function)
@@ -147,7 +152,7 @@ def usage(group: str = "") -> str:
             "",
             *lines,
             "",
-            "Example: sandlot practice racer --course oval --minutes 5",
+            next(iter(shown.values())).example,
             "Each command's --help explains its options.",
         ]
     )

@@ -33,6 +33,11 @@ def test_every_command_explains_itself_with_an_example(name: str, capsys: pytest
     assert f"Example: sandlot {name}" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("group", ["", "bench", "data", "experiment"])
+def test_a_list_of_commands_has_an_example_of_one_of_them(group: str) -> None:
+    assert f"Example: sandlot {group}".rstrip() in cli.usage(group)
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_is_summed_up_in_a_sentence(name: str) -> None:
     assert cli.COMMANDS[name].summary.endswith((".", "?"))
