@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,20 @@ from launch.experiments.swing_up_demonstrator import (
     random_episodes,
     write_episodes,
 )
+from learners.environments.swing_up import STEPS as LONGEST
+from learners.environments.swing_up import SwingUp
+
+if TYPE_CHECKING:
+    from learners.environments.training import Training
 
 STEPS: Final = 5_000
 """400 s of the robot's time."""
 DEMONSTRATIONS: Final = 6
 EVALUATE_EVERY: Final = 500
 EVALUATIONS: Final = 10
+OFFLINE_EVALUATIONS: Final = 30
+"""Of what learned from demonstrations alone, with noise and without: episodes begin alike, and so do well or
+badly together."""
 SHARED: Final[Mapping[str, Any]] = {
     "critics": 4,
     "hidden": [128, 128],
@@ -125,8 +133,9 @@ def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
             prior=prior if shown else None,
             learner={**(SHARED_OFFLINE if chosen.offline else SHARED), **chosen.settings},
             evaluate_every=OFFLINE_UPDATES if chosen.offline else min(EVALUATE_EVERY, steps),
-            evaluation_episodes=EVALUATIONS,
+            evaluation_episodes=OFFLINE_EVALUATIONS if chosen.offline else EVALUATIONS,
         )
+        sampled = _sampled(done, seed) if chosen.offline else math.nan
     wall_s = round(time.monotonic() - began, 1)
     return [
         {
@@ -136,11 +145,27 @@ def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
             "step": 0 if chosen.offline else point.step,
             "return_mean": round(point.return_mean, 3),
             "return_std": round(point.return_std, 3),
+            "sampled_return_mean": round(sampled, 3),
             "demonstrations_return_mean": round(_mean_return(shown), 3),
             "wall_s": wall_s,
         }
         for point in done.curve
     ]
+
+
+def _sampled(done: Training, seed: int) -> float:
+    """Mean return of a policy with its noise: as IDQL's authors judge it."""
+    from learners.environments.episodes import Episodes
+    from learners.environments.evaluation import evaluate
+
+    learner, rng = done.learner, np.random.default_rng(seed)
+    assert learner is not None
+
+    def act(observation: NDArray[np.float32], images: object) -> NDArray[np.float32]:
+        return learner.act(observation, rng.standard_normal(learner.noise_size, np.float32))
+
+    episodes = Episodes(SwingUp(), learner.contract, LONGEST)
+    return float(evaluate(episodes, act, range(OFFLINE_EVALUATIONS)).returns.mean())
 
 
 def _mean_return(episodes: Sequence[NDArray[np.void]]) -> float:

@@ -38,6 +38,7 @@ def test_a_case_that_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(prior, "SHARED_OFFLINE", {"hidden": [8], "batch": 8})
     monkeypatch.setattr(prior, "OFFLINE_UPDATES", 2)
     monkeypatch.setattr(prior, "EVALUATIONS", 1)
+    monkeypatch.setattr(prior, "OFFLINE_EVALUATIONS", 1)
     cases = {name: case._replace(random=min(case.random, 1)) for name, case in prior.CASES.items()}
     monkeypatch.setattr(prior, "CASES", cases)
     made, file = [], tmp_path / "prior.csv"
