@@ -8,6 +8,7 @@ Costs are measured in real episodes as they come, not in replay: those are of po
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,10 +48,11 @@ class Constraint(Struct):
 
     def __post_init__(self) -> None:
         gains = (self.limit, self.proportional, self.integral, self.derivative)
-        if min(gains) < 0 or self.delay < 1 or not 0 <= self.smoothing < 1:
+        sound = all(0.0 <= value < math.inf for value in gains)
+        if not sound or self.delay < 1 or not 0 <= self.smoothing < 1:
             raise SpecError(
-                "constraint: limit and gains of at least 0, a delay of at least 1 and smoothing in [0, 1) "
-                f"are needed; got {self}"
+                "constraint: a finite limit and finite gains of at least 0, a delay of at least 1 and "
+                f"smoothing in [0, 1) are needed; got {self}"
             )
 
 
@@ -117,6 +119,10 @@ class Multipliers:
             if constraint.cost not in names:
                 guess = nearest(constraint.cost, names) if names else "the task has none"
                 raise SpecError(f"constraint: no cost term {constraint.cost!r}; {guess}")
+        limited = [(constraint.cost, constraint.per) for constraint in constraints]
+        for cost, per in limited:
+            if limited.count((cost, per)) > 1:
+                raise SpecError(f"constraint: {cost} per {per} has more than one limit; one is needed")
         self.columns = tuple(names.index(constraint.cost) for constraint in constraints)
         """Which cost term is whose."""
         self.controllers = tuple(PidMultiplier(constraint) for constraint in constraints)
@@ -131,10 +137,14 @@ class Multipliers:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """``multiplier_NAME`` and ``cost_NAME``, the newest measurement."""
+        """``multiplier_NAME`` and ``cost_NAME``, the newest measurement; with ``_per_step`` and
+        ``_per_episode`` behind it where a cost has both limits."""
         found: dict[str, float] = {}
+        costs = [controller.constraint.cost for controller in self.controllers]
         for controller, measured in zip(self.controllers, self.measured, strict=True):
             name = controller.constraint.cost
+            if costs.count(name) > 1:
+                name += f"_per_{controller.constraint.per}"
             found[f"multiplier_{name}"] = controller.value
             if measured is not None:
                 found[f"cost_{name}"] = measured
@@ -142,11 +152,12 @@ class Multipliers:
 
     def add(self, session: str, rows: NDArray[np.void]) -> None:
         """Rows of one session in order. What a published policy did counts, no random steps and nobody
-        else's; as an episode, only if there is nothing else in it."""
+        else's, and no cost that is not finite; as an episode, only if there is nothing else in it."""
         if not self.controllers:
             return
         acted = (rows["actor"] == int(Actor.POLICY)) & (rows["policy_version"] > 0) & ~rows["last"]
         costs = rows["cost_terms"][:, self.columns].astype(np.float64)
+        acted &= np.isfinite(costs).all(1)
         for row, counts, cost in zip(rows, acted, costs, strict=True):
             self._row(session, row, bool(counts), cost)
 

@@ -1,8 +1,9 @@
 """The ensemble of critics: its values, its regression to a target, and its slope along the actions.
 
 Gradients are written out by hand. One critic after the other goes through all its layers, forwards and back,
-so that its activations stay in the core's own cache; the first layer, whose input all critics share, is one
-product. Everything happens in buffers made once, for minibatches of one size.
+so that its activations stay in the core's own cache. Every product is one critic's: a batched one may round
+by how many there are in it, which is by how many workers there are. Everything happens in buffers made once,
+for minibatches of one size.
 """
 
 from __future__ import annotations
@@ -68,56 +69,37 @@ class Ensemble:
         norm = network.layer_norm
         scratches = [Scratch(rows, hidden, operand, layer_norm=norm) for _ in range(workers.count)]
         unwanted = self.parameters.gradients()
+        # The loss is the mean over critics and rows.
+        gain = 2.0 / (count * rows)
         for share, scratch in zip(workers.shares(count), scratches, strict=False):
-            z = torch.empty(share.stop - share.start, rows, hidden[0], dtype=operand)
-            # The loss is the mean over critics and rows.
-            gain = 2.0 / (count * rows)
-            regress = self._bind(share, scratch, z, self._target, gain, gradients, weights_too=True)
-            across = self._inputs.t().expand(len(z), -1, -1)
-            regress.append(partial(torch.bmm, across, z, out=gradients["weight0"][share]))
-            if watched:
-                by_input = self.parameters.operands["weight0"][share, :watched].transpose(1, 2)
-                regress.append(partial(torch.bmm, z, by_input, out=self._by_inputs[share]))
+            regress: list[Call] = []
+            slope: list[Call] = []
+            for member in range(share.start, share.stop):
+                critic = self._critic(member, self.parameters, scratch, self._values)
+                z, weight = scratch.z[0], self.parameters.operands["weight0"][member]
+                regress += critic.forward()
+                regress += critic.backward(self._target, gain, gradients, weights_too=True)
+                if watched:
+                    regress.append(partial(torch.mm, z, weight[:watched].t(), out=self._by_inputs[member]))
+                slope += critic.forward()
+                slope += critic.backward(None, 1.0 / count, unwanted, weights_too=False)
+                by_action = weight[network.inputs - actions :].t()
+                slope.append(partial(torch.mm, z, by_action, out=self._slopes[member]))
             if network.normalised is not None:
-                weight = _with_direction(self.parameters, network.normalised, share)
-                regress.append(partial(pull_back, *weight, gradients[network.normalised][share]))
+                direction = _with_direction(self.parameters, network.normalised, share)
+                regress.append(partial(pull_back, *direction, gradients[network.normalised][share]))
             after = _bind_follow(self.parameters, network.normalised, share)
             after += _bind_follow(self.targets, network.normalised, share)
             self._regress.append((regress, self.optimiser.steps(share), after))
-            slope = self._bind(share, scratch, z, None, 1.0 / count, unwanted, weights_too=False)
-            by_action = self.parameters.operands["weight0"][share, network.inputs - actions :].transpose(1, 2)
-            slope.append(partial(torch.bmm, z, by_action, out=self._slopes[share]))
             self._slope.append(slope)
         for scratch in scratches:  # a target critic may be any worker's
-            self._follow.append([self._bind_target(member, scratch) for member in range(count)])
+            critics = [
+                self._critic(member, self.targets, scratch, self._target_values) for member in range(count)
+            ]
+            self._follow.append([critic.forward() for critic in critics])
 
-    def _bind(
-        self,
-        share: slice,
-        scratch: Scratch,
-        z: Tensor,
-        target: Tensor | None,
-        gain: float,
-        gradients: dict[str, Tensor],
-        *,
-        weights_too: bool,
-    ) -> list[Call]:
-        """One worker's critics there and back, to the gradient by the first layer's product ``z``."""
-        inputs = self._inputs.expand(len(z), -1, -1)
-        weight = self.parameters.operands["weight0"][share]
-        calls: list[Call] = [partial(torch.bmm, inputs, weight, out=z)]
-        for k, member in enumerate(range(share.start, share.stop)):
-            value = self._values[member]
-            critic = Critic(member, self.parameters, scratch, z[k], value, self._dropout, self._kernels)
-            calls += critic.forward() + critic.backward(target, gain, gradients, weights_too)
-        return calls
-
-    def _bind_target(self, member: int, scratch: Scratch) -> list[Call]:
-        """A target critic's value on one worker's buffers."""
-        z, value = scratch.z[0], self._target_values[member]
-        weight = self.targets.operands["weight0"][member]
-        critic = Critic(member, self.targets, scratch, z, value, self._dropout, self._kernels)
-        return [partial(torch.mm, self._inputs, weight, out=z), *critic.forward()]
+    def _critic(self, member: int, weights: Parameters, scratch: Scratch, values: Tensor) -> Critic:
+        return Critic(member, weights, scratch, self._inputs, values[member], self._dropout, self._kernels)
 
     def begin(self, updates: int) -> None:
         """Prepare for so many updates: target values and a regression each, and one slope at the end."""

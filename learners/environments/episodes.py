@@ -87,6 +87,11 @@ class Episodes:
                 f"{', '.join(map(str, info)) or 'nothing'} in step {self.step_number}"
             )
         costs = np.array([float(info[name]) for name in self._costs])
+        if not np.isfinite(costs).all():
+            raise SandlotError(
+                f"the environment returned costs that are not finite in step {self.step_number} of episode "
+                f"{self._episode}: {', '.join(f'{n} {c:g}' for n, c in zip(self._costs, costs, strict=True))}"
+            )
         self.total_costs += costs
         return costs
 

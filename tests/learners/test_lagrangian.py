@@ -111,6 +111,28 @@ def test_costs_are_those_of_the_policy_s_whole_real_episodes(costly: TaskContrac
     assert multipliers.measured == [6.0, 60.0]
 
 
+def test_a_cost_that_is_not_finite_does_not_switch_the_limit_off(costly: TaskContract) -> None:
+    limits = [Constraint(cost="noise", limit=1.0), Constraint(cost="noise", limit=1.0, per="step")]
+    multipliers = Multipliers(costly, limits)
+    for number, cost in enumerate([5.0, np.nan, 5.0]):
+        multipliers.add("a", episode(costly, number, [5.0] * (WINDOW - 1) + [cost]))
+        assert min(multipliers.values) > 0.0
+    assert multipliers.measured == [5.0 * WINDOW, 5.0]
+
+
+def test_two_limits_on_one_cost_are_shown_apart(costly: TaskContract) -> None:
+    multipliers = Multipliers(
+        costly,
+        [Constraint(cost="noise", limit=1.0), Constraint(cost="noise", limit=100.0, per="step")],
+    )
+    multipliers.add("a", episode(costly, 0, [5.0] * WINDOW))
+    found = multipliers.metrics
+    assert found["cost_noise_per_episode"] == 5.0 * WINDOW and found["cost_noise_per_step"] == 5.0
+    assert found["multiplier_noise_per_episode"] > 0.0 == found["multiplier_noise_per_step"]
+    with pytest.raises(SpecError, match="noise per step has more than one limit"):
+        Multipliers(costly, [limit := Constraint(cost="noise", limit=1.0, per="step"), limit])
+
+
 def test_costs_per_step_are_means_over_windows(costly: TaskContract) -> None:
     multipliers = Multipliers(costly, [Constraint(cost="noise", limit=1.0, per="step")])
     costs = np.random.default_rng(0).uniform(size=WINDOW + 50).tolist()
@@ -126,8 +148,9 @@ def test_unknown_costs_are_refused(contract: TaskContract, costly: TaskContract)
         Multipliers(costly, [Constraint(cost="niose", limit=1.0)])
     with pytest.raises(SpecError, match="the task has none"):
         Learner(contract, LearnerConfig(constraints=(Constraint(cost="noise", limit=1.0),)), 0)
-    with pytest.raises(SpecError, match="constraint: limit"):
-        Constraint(cost="noise", limit=-1.0)
+    for limit in (-1.0, np.nan, np.inf):
+        with pytest.raises(SpecError, match="constraint: a finite limit"):
+            Constraint(cost="noise", limit=limit)
 
 
 @pytest.mark.parametrize("algorithm", ["sac", "avtd"])

@@ -357,12 +357,26 @@ def test_updates_in_a_part_of_the_range_equal_the_reference_s(contract: TaskCont
     )
 
 
-def test_what_is_learned_does_not_depend_on_the_number_of_threads(contract: TaskContract) -> None:
+@pytest.mark.parametrize(("actions", "critics"), [(2, 5), (1, 3), (1, 2)])
+def test_what_is_learned_does_not_depend_on_the_number_of_threads(
+    contract: TaskContract, actions: int, critics: int
+) -> None:
+    position, previous, speed = contract.observation
+    acting = msgspec.structs.replace(
+        contract,
+        actions=contract.actions[:actions],
+        observation=(
+            position,
+            msgspec.structs.replace(previous, elements=previous.elements[:actions]),
+            speed,
+        ),
+    )
+
     def learnt(threads: int) -> dict[str, bytes]:
-        config = LearnerConfig(critics=5, hidden=(32, 32), batch=32, dropout=0.1, threads=threads)
-        sac = Sac(contract, config, seed=0)
+        config = LearnerConfig(critics=critics, hidden=(32, 32), batch=32, dropout=0.1, threads=threads)
+        sac = Sac(acting, config, seed=0)
         for seed in range(3):
-            sac.update(random_batch(contract, 4, 32, seed))
+            sac.update(random_batch(acting, 4, 32, seed))
         return {name: array.tobytes() for name, array in sac.arrays().items()}
 
     assert learnt(1) == learnt(2) == learnt(3)

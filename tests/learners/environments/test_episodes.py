@@ -86,17 +86,22 @@ def test_the_replay_bootstraps_after_a_truncation_and_not_after_a_termination(
 
 def test_numbers_that_are_not_finite_are_refused() -> None:
     class Broken(PointEnvironment):
-        reward, where = 0.0, np.nan
+        reward, where, heat = 0.0, np.nan, 0.0
 
         def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-            return np.array([0.0, self.where], np.float32), self.reward, False, False, {}
+            seen, info = np.array([0.0, self.where], np.float32), {"heat": self.heat}
+            return seen, self.reward, False, False, info
 
     broken = Broken()
-    episodes = episodes_of(broken)
+    episodes = Episodes(broken, environment_contract(broken, "test", costs=("heat",)), 1000)
     episodes.begin(4, 0)
     with pytest.raises(SandlotError, match="step 1 of episode 4: element 1 is nan"):
         episodes.step(np.zeros(2), Actor.POLICY)
     broken.where, broken.reward = 0.0, np.inf
     episodes.begin(4, 0)
     with pytest.raises(SandlotError, match="the reward inf in step 1 of episode 4"):
+        episodes.step(np.zeros(2), Actor.POLICY)
+    broken.reward, broken.heat = 0.0, np.nan
+    episodes.begin(4, 0)
+    with pytest.raises(SandlotError, match="costs that are not finite in step 1 of episode 4: heat nan"):
         episodes.step(np.zeros(2), Actor.POLICY)
