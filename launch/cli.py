@@ -186,6 +186,12 @@ def parse(arguments: Sequence[str]) -> tuple[Command, Any] | None:
         value = getattr(parsed, field.name)
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"--{field.name.replace('_', '-')} {value}: a finite number was expected")
+        if field.name == "seed" and value is not None and value < 0:
+            raise UsageError(f"--seed {value}: at least 0 was expected")
+        if field.name == "seeds" and (not value or min(value) < 0):
+            raise UsageError(
+                f"--seeds {' '.join(map(str, value))}: at least one, each at least 0, was expected"
+            )
     return command, parsed
 
 

@@ -8,7 +8,7 @@ import json
 import signal
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,14 +48,13 @@ def learn(options: LearnOptions) -> int:
         why = "cannot change in a run that goes on; only --steps and, with --set, threads and device may"
         _only(options, OF_A_RESUMED, why)
         directory, settings = _continued(options.resume.resolve(), options.steps, _overrides(options.set))
-    make = find(settings.environment, settings.pixels)
     console = Console()
     view = make_view(options.view, console, settings.offline_steps + settings.steps)
     training: Training | None = None
     try:
         with closing(view), _stop_on_sigterm():
             training = Training(
-                make,
+                find(settings.environment, settings.pixels),
                 directory,
                 settings,
                 prior=options.prior,
@@ -68,12 +67,21 @@ def learn(options: LearnOptions) -> int:
             training.run()
     except KeyboardInterrupt:
         if training is not None:
-            print(f"stopped at step {training.progress}; go on from its last checkpoint with:")
+            where = (
+                f"go on from its checkpoint at step {training.checkpointed}"
+                if training.checkpointed
+                else "it has no checkpoint yet; begin it again"
+            )
+            print(f"stopped at step {training.progress}; {where} with:")
             print(f"  sandlot learn --resume {shown(directory)}")
         return 130
     finally:
         if training is not None:
             training.close()
+        elif options.resume is None:
+            with suppress(OSError):  # what could not begin leaves no empty folders
+                for folder in (directory, *directory.parents[:2]):
+                    folder.rmdir()
     finish(training, options.json)
     return 0
 
@@ -90,6 +98,8 @@ def _from_session(options: LearnOptions, folder: Path) -> int:
     learner = Learner(session.contract, config, options.seed, session.manifest.calibration_hash)
     directory = session.directory / "offline" / options.algo
     steps = STEPS if options.steps is None else options.steps
+    if steps < 1:
+        raise SpecError(f"--steps {steps}: expected at least 1 update step")
     try:
         with _stop_on_sigterm():
             policy = learn_offline(learner, session.learner, directory, steps, print)
@@ -189,8 +199,14 @@ def _new(options: LearnOptions) -> tuple[Path, TrainingSettings]:
     )
     parent = options.runs / options.env.replace("/", "-")
     stamp = datetime.datetime.now().astimezone().strftime("%Y-%m-%dT%H-%M-%S")
-    names = (f"{stamp}-{k}" if k else stamp for k in range(100))
-    return next(parent / name for name in names if not (parent / name).exists()).resolve(), settings
+    for k in range(100):
+        directory = parent / (f"{stamp}-{k}" if k else stamp)
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:  # of another run that began in this second
+            continue
+        return directory.resolve(), settings
+    raise SandlotError(f"{parent} has a hundred runs of this second; try again")
 
 
 def _continued(
@@ -209,6 +225,11 @@ def _continued(
             f"{' and '.join(OF_THE_MACHINE)} may be set"
         )
     settings = read_settings(RunFolder(directory).settings)
+    if steps is not None and steps < settings.steps:
+        raise SpecError(
+            f"--steps {steps}: this run has {settings.steps} steps; --steps counts all of them, and may be "
+            "more"
+        )
     learner = decode_struct(
         msgspec.to_builtins(settings.learner) | overrides, type(settings.learner), "settings of the run"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -184,6 +185,11 @@ def learn(options: LearnerOptions) -> int:
 
     need("torch", "onnx")
     learner_keys(options.keys, options.key, options.bind)
+    minutes = math.inf if options.minutes is None else options.minutes
+    if minutes <= 0.0:
+        raise SandlotError(
+            f"--minutes {minutes:g}: expected more than 0; without it, it goes on until Ctrl-C"
+        )
     setup = Setup(
         address=options.bind,
         keys=str(options.keys.expanduser()),
@@ -211,7 +217,7 @@ def learn(options: LearnerOptions) -> int:
     print(f"learner of {session.manifest.robot} on {session.course.name}: listening on {options.bind}")
     print(f"writing to {session.directory}; Ctrl-C ends it with a checkpoint")
     sys.stdout.flush()
-    learner(session, Stop())
+    learner(session, Stop(60.0 * minutes))
     if options.json:
         print(json.dumps({"run": str(session.directory)}))
     return 0
@@ -236,4 +242,6 @@ def _path(path: Path | None, what: str) -> str:
         return ""
     if not path.exists():
         raise SandlotError(f"no file or folder {path}, given as --{what}")
+    if what == "resume" and not (path / "learner").is_dir():
+        raise SandlotError(f"{path}: expected the folder of a robot's run, with learner/ in it, for --resume")
     return str(path.resolve())

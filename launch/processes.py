@@ -9,11 +9,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import ctypes.util
+import math
 import os
 import shutil
 import signal
 import sys
 import threading
+import time
 import traceback
 import types
 from collections.abc import Callable
@@ -61,10 +63,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Stop:
-    """SIGTERM, SIGINT and SIGHUP as a flag: each ends a process in its own orderly way."""
+    """SIGTERM, SIGINT and SIGHUP as a flag, or time that is up: a process ends in its own orderly way."""
 
-    def __init__(self) -> None:
+    def __init__(self, after_s: float = math.inf) -> None:
         self.asked = False
+        self._ends_s = time.monotonic() + after_s
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._take)
 
@@ -72,7 +75,7 @@ class Stop:
         self.asked = True
 
     def __call__(self) -> bool:
-        return self.asked
+        return self.asked or time.monotonic() >= self._ends_s
 
 
 def emulator(session: Session, stop: Stop) -> None:

@@ -65,9 +65,8 @@ class CommonConfig(Struct, tag_field="family"):
             min(self.batch, self.updates_per_step, self.threads, self.backlog, self.n_step) >= 1,
             "counts must be at least 1",
         )
-        self.need(
-            min(self.capacity, self.prior_capacity) >= 2 and self.warmup >= 0, "capacities must be at least 2"
-        )
+        self.need(min(self.capacity, self.prior_capacity) >= 2, "capacities must be at least 2")
+        self.need(self.warmup >= 0, "warmup must not be negative")
         self.need(0 <= self.prior_fraction <= 1, "prior_fraction must lie in [0, 1]")
         self.need(0 <= self.discount <= 1, "discount must lie in [0, 1]")
         self.need(0 <= self.held_out < 1, "held_out must lie in [0, 1)")

@@ -31,6 +31,8 @@ PAIRS: Final = 128
 DRAWS: Final = 8
 """Held-out minibatches that the error is averaged over."""
 
+TOO_EARLY: Final = "nothing to worry about so far; too little is held out to say more"
+
 
 class CriticReport(Struct):
     """What was found; ``verdict`` says it in words, ``well`` in one."""
@@ -38,7 +40,7 @@ class CriticReport(Struct):
     updates: int
     held_out_steps: int
     held_out_error: float | None
-    """Normalised (``critic_health.td_error``); None if no episode is held out yet."""
+    """Normalised (``critic_health.td_error``); None while too little is held out."""
     trained_error: float
     """The same on what was trained on."""
     value_min: float
@@ -97,7 +99,7 @@ def examine(run: Path) -> CriticReport:
     return CriticReport(
         updates=learner.updates,
         held_out_steps=learner.experience.held_out.transitions,
-        verdict="; ".join(worries) or "the critics are well",
+        verdict="; ".join(worries) or ("the critics are well" if errors else TOO_EARLY),
         well=not worries,
         **found,
     )
@@ -117,6 +119,11 @@ def judge(found: dict[str, Any]) -> list[str]:
     error = found["held_out_error"]
     if error is not None and error > 1.0:
         worries.append("on unseen episodes the critics are worse than a constant: overfitting, or too early")
+    if found["trained_error"] > 1.0:
+        worries.append(
+            "on what they were trained on the critics are worse than a constant: they do not learn, "
+            "or it is too early"
+        )
     if found["row_ratio"] > 0.9:
         worries.append("the critics hardly tell one pair from another: every step moves all values alike")
     return worries

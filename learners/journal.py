@@ -44,6 +44,11 @@ class Journal:
             self._count(self._session(frame), frame.number, frame.size // dtype.itemsize)
         self.sync(force=True)
 
+    @property
+    def cut_bytes(self) -> int:
+        """How many bytes of an unfinished or damaged end were cut off on opening."""
+        return self._file.cut_bytes
+
     def next_sequence(self, session: str) -> int:
         """The sequence expected next of a session; 0 for a new one."""
         return self._next.get(session, 0)

@@ -51,6 +51,7 @@ class Learner:
         torch.set_num_threads(1)  # the engine has its own threads; torch's spin, and cost a robot its time
         self.contract = contract
         self.config = config
+        self.seed = seed
         self.calibration_hash = calibration_hash
         actor_seed, sample_seed = np.random.SeedSequence(seed).spawn(2)
         algorithm_seed = int(actor_seed.generate_state(1, np.uint64)[0] >> np.uint64(1))

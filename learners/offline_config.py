@@ -13,7 +13,7 @@ class BcConfig(CommonConfig, tag="bc"):
 
     prior_fraction: float = 1.0
     actor_decay_steps: int = 0
-    """Update steps in which the learning rate falls to zero along a cosine; 0 keeps it."""
+    """Updates of the actor in which the learning rate falls to zero along a cosine; 0 keeps it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

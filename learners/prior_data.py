@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,10 @@ _NONE, _PRACTICE, _PRIOR, _HELD_OUT = range(4)
 """What becomes of a row's action."""
 PRIOR_ACTORS = (int(Actor.HUMAN), int(Actor.SCRIPT))
 """Whose steps are demonstrations. They go to the prior data only, the policy's to the practice data only."""
+
+LEAST_HELD_OUT: Final = 50
+"""Transitions by which somebody is judged: those of an episode's first steps are all alike, and the error
+divided by their little variance is hundreds of times too large."""
 
 
 class ChunkBatch(NamedTuple):
@@ -103,7 +107,9 @@ class Experience:
         actor = rows["actor"]
         practised = (actor == int(Actor.POLICY)) & (not self.config.prior_only)
         kind = np.where(practised, _PRACTICE, _NONE)
-        kind[np.isin(actor, PRIOR_ACTORS)] = _PRIOR
+        # What a person asked for and no action says, or safety held back, is not what is to be imitated; a
+        # policy learns what comes of what it asks for.
+        kind[np.isin(actor, PRIOR_ACTORS) & ~rows["altered"]] = _PRIOR
         kind[(kind != _NONE) & self._held_out.rows(session, rows)] = _HELD_OUT
         return kind
 
@@ -114,8 +120,8 @@ class Experience:
         return _batch(self._draw(lambda replay, count: self._sample(replay, count, rng), rng))
 
     def held_out_batch(self, rng: np.random.Generator) -> Batch | None:
-        """One minibatch of what is never trained on; None if there is nothing of the kind yet."""
-        if self.held_out.transitions == 0:
+        """One minibatch of what is never trained on; None while there is too little of the kind."""
+        if self.held_out.transitions < LEAST_HELD_OUT:
             return None
         drawn = self._sample(self.held_out, self.config.batch, rng)
         return _batch([torch.from_numpy(a[None]) for a in drawn])

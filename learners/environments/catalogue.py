@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from functools import partial
 from typing import Final
@@ -19,8 +20,8 @@ def find(name: str, pixels: int = 0) -> Make:
     ``module:Name-v0``. ``pixels``: of a task of dm_control, the side of the picture that it shows in place of
     its numbers.
 
-    Raises SandlotError with the nearest names if there is none, ModuleNotFoundError if the package that has
-    it is not installed.
+    Raises SandlotError with the nearest names if there is none, ModuleNotFoundError if Gymnasium or
+    dm_control is not installed.
     """
     if name.startswith("sandlot/"):
         if name not in OURS:
@@ -40,11 +41,14 @@ def find(name: str, pixels: int = 0) -> Make:
         )
     import gymnasium
 
+    module, _, registered = name.rpartition(":")
     try:
-        gymnasium.spec(name)
+        if module:
+            importlib.import_module(module)  # which registers it
+        gymnasium.spec(registered)
     except (gymnasium.error.Error, ModuleNotFoundError) as error:
         close = nearest(name, gymnasium.registry)
-        guess = close.startswith("did you mean") and ":" not in name
+        guess = close.startswith("did you mean") and not module
         hint = close if guess else str(error).strip().splitlines()[0]
         raise SandlotError(f"no environment {name!r}; {hint}") from None
     return partial(_make, name)
@@ -55,6 +59,6 @@ def _make(name: str) -> Environment:
 
     try:
         made: Environment = gymnasium.make(name)
-    except gymnasium.error.DependencyNotInstalled as error:
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         raise SandlotError(f"{name} needs what is not installed here: {error}") from None
     return made

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from learners.environments.sight import Sight
 from robot.contract import ActionMap, TaskContract
 from robot.errors import SandlotError
 from robot.messages import Actor
+
+LARGEST: Final = float(np.finfo(np.float32).max)
+"""Of a reward: rows keep it in single precision."""
 
 
 class Episodes:
@@ -60,16 +64,12 @@ class Episodes:
         self.step_number += 1
         # A limit on time is no part of the task: what would have come after it still counts.
         truncated = not terminated and (bool(truncated) or self.step_number >= self.longest)
-        rows["action"], rows["reward"], rows["reward_terms"] = action, float(reward), float(reward)
+        paid = self._reward(reward)
+        rows["action"], rows["reward"], rows["reward_terms"] = action, paid, paid
         rows["cost_terms"] = self._cost(info)
         rows["terminated"], rows["truncated"] = terminated, truncated
-        self.total_reward += float(reward)
+        self.total_reward += paid
         self._observe(observation, action)
-        if not np.isfinite(float(reward)):
-            raise SandlotError(
-                f"the environment returned the reward {reward} in step {self.step_number} of episode "
-                f"{self._episode}"
-            )
         self.over, self.terminated = bool(terminated or truncated), bool(terminated)
         if self.over:
             last = self._row(Actor.NOBODY, version)
@@ -78,6 +78,18 @@ class Episodes:
             frames.append(self._frame)
         self.pictures = np.concatenate(frames) if self._contract.images else None
         return rows
+
+    def _reward(self, reward: Any) -> float:
+        try:
+            paid = float(reward)
+        except (TypeError, ValueError):
+            paid = math.nan
+        if not abs(paid) <= LARGEST:
+            raise SandlotError(
+                f"the environment returned the reward {reward} in step {self.step_number} of episode "
+                f"{self._episode}; expected a finite number"
+            )
+        return paid
 
     def _cost(self, info: Mapping[str, Any]) -> NDArray[np.float64]:
         missing = [name for name in self._costs if name not in info]
@@ -103,8 +115,22 @@ class Episodes:
         self._sequence += 1
         return row
 
+    def _numbers(self, observation: Any) -> NDArray[np.float32]:
+        expected = (self._sight.size,)
+        try:
+            seen = self._sight.numbers(observation)
+            if seen.shape == expected:
+                return seen
+            found = f"numbers {seen.shape}"
+        except (TypeError, ValueError, KeyError, IndexError) as error:
+            found = str(error)
+        raise SandlotError(
+            f"the environment returned an observation in step {self.step_number} of episode {self._episode} "
+            f"that is not of its space, numbers {expected}: {found}"
+        )
+
     def _observe(self, observation: Any, previous: NDArray[Any]) -> None:
-        seen = self._sight.numbers(observation)
+        seen = self._numbers(observation)
         if not np.isfinite(seen).all():
             raise SandlotError(
                 f"the environment returned an observation that is not finite in step {self.step_number} of "

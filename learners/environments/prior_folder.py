@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from learners.journal import Journal, journal_dtype
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError, SpecError
+from robot.frame_file import explain
 from robot.messages import Actor
 from robot.plain_data import decode_struct, differences
 
@@ -27,10 +28,11 @@ CONTRACT: Final = "contract.json"
 def copy_prior(folder: Path, into: Path, contract: TaskContract, tell: Callable[[str], None]) -> None:
     """Copy every journal below ``folder``, so that a run stays whole whatever becomes of them; all of them or
     none, so that what is killed meanwhile does not go on with half of its data. Raises SandlotError if there
-    are none, or one has other rows than the contract's.
+    are none, they are empty, or one has other rows than the contract's.
 
     ``contract``: of whom is to learn from them. Raises ContractMismatchError if what lies beside a journal
-    calls its observations, actions or costs otherwise; ``tell`` gets a line if it is of another environment.
+    calls its observations, actions or costs otherwise; ``tell`` gets a line if it is of another environment,
+    or damaged.
     Environments' observations and actions have numbers for names: only a person knows whether another's rows
     mean the same.
     """
@@ -46,8 +48,27 @@ def copy_prior(folder: Path, into: Path, contract: TaskContract, tell: Callable[
     for path in found:
         _require_rows(path, contract.step_dtype())
     with made_whole(into) as partial:
+        count = 0
         for k, path in enumerate(found):
-            shutil.copyfile(path, partial / f"{k:03d}{SUFFIX}")
+            copy = partial / f"{k:03d}{SUFFIX}"
+            try:
+                shutil.copyfile(path, copy)
+            except OSError as error:
+                raise explain(copy, error) from error
+            with closing(Journal(copy, contract.step_dtype())) as journal:
+                count += journal.rows
+                if journal.cut_bytes:
+                    tell(
+                        f"{path}: the last {journal.cut_bytes} of its {path.stat().st_size} bytes are "
+                        "damaged, or were not finished, and are left out"
+                    )
+        if not count:
+            raise SandlotError(f"{folder}: its journals are empty; demonstrate or practise first")
+
+
+def journal_bytes(folder: Path) -> int:
+    """The size of all journals below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob(f"*{SUFFIX}"))
 
 
 @contextmanager
@@ -58,19 +79,27 @@ def made_whole(into: Path) -> Iterator[Path]:
     for leftover in (partial, into):
         shutil.rmtree(leftover, ignore_errors=True)
     partial.mkdir(parents=True)
-    yield partial
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
     partial.replace(into)
 
 
 def noted_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, NDArray[np.void]]]:
-    """All rows with a name for their session, and with who acted as it was noted. Raises SandlotError if a
-    journal has others."""
+    """All rows of a copy with a name for their session, and with who acted as it was noted. Raises
+    SandlotError if a journal has others, or has been damaged since it was copied."""
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         _require_rows(path, dtype)
-        journal = Journal(path, dtype)
-        for session, rows in journal.replay():
-            yield f"{path.stem} {session}", rows
-        journal.close()
+        with closing(Journal(path, dtype)) as journal:
+            if journal.cut_bytes:
+                raise SandlotError(
+                    f"{path}: {journal.cut_bytes} bytes at its end are damaged, and what was learned from it "
+                    "cannot go on; begin a new run"
+                )
+            for session, rows in journal.replay():
+                yield f"{path.stem} {session}", rows
 
 
 def prior_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, NDArray[np.void]]]:

@@ -103,7 +103,8 @@ class Training:
         growth = settings.learner.growth if isinstance(settings.learner, LearnerConfig) else WHOLE
         self._first_reach = ActionReach(self._unmeasured, growth) if growth.restricts else None
         """Of the random steps, where the learner begins with a part of the action range."""
-        if not folder.require(settings):
+        begun = folder.require(settings)
+        if not begun:
             folder.fill(settings, self._unmeasured, prior, initial, self._tell)
         opened.enter_context(claim(folder.journal))
         journal = Journal(folder.journal, self._unmeasured.step_dtype())
@@ -112,8 +113,12 @@ class Training:
         if folder.has_checkpoint:
             self._continue()
         else:
+            if begun:
+                self._tell("it has no checkpoint yet, and begins again")
             self._journal.keep(0)
-            if self._unmeasured.images:
+            if folder.initial.exists():
+                self.learner = self._begin_learning()
+            elif self._unmeasured.images:
                 self.learner = self._begin_with(self._unmeasured)
         # Only now: what cannot be learned from or computed with must not stay in a run's settings.
         folder.write_settings(settings)
@@ -152,6 +157,11 @@ class Training:
         return self._source.terminated
 
     @property
+    def checkpointed(self) -> int:
+        """The ``progress`` of the newest checkpoint, where a killed run goes on; 0 if there is none."""
+        return self._checkpointed
+
+    @property
     def progress(self) -> int:
         """Update steps of the offline phase and steps of the environment so far."""
         return self.steps + (0 if self.learner is None else self.learner.pretrained)
@@ -162,6 +172,8 @@ class Training:
         self._learn()
         while self.steps < self.settings.steps:
             self._episode()
+        if self._unwritten:  # an episode that is not over: who goes on does it again from its beginning
+            self._write()
         evaluated = bool(self.curve) and self.curve[-1].step == self.progress
         if self.learner is not None and self._practised and not evaluated:
             self._evaluate(self.learner)
@@ -171,8 +183,7 @@ class Training:
         self._opened.close()
 
     def _learn_offline(self) -> None:
-        at_once = self.settings.offline_steps or self.folder.initial.exists()
-        if at_once and self.learner is None:
+        if self.settings.offline_steps and self.learner is None:
             self.learner = self._begin_learning()
         while self.learner is not None and self.learner.pretrained < self.settings.offline_steps:
             self.learner.pretrain(1)
@@ -203,7 +214,8 @@ class Training:
             self._learn()
             self._report()
             if over:
-                self._checkpoint()
+                # The next episode may be the one that the run ends in the middle of.
+                self._checkpoint(at_once=self.steps + source.step_number >= self.settings.steps)
             if self._watch is not None:
                 self._watch(self)
 
@@ -217,9 +229,7 @@ class Training:
         return found
 
     def _end_episode(self) -> None:
-        rows = np.concatenate(self._unwritten)
-        self._journal.append(SESSION, int(rows["sequence"][0]), rows)
-        self._unwritten.clear()
+        self._write()
         self.episodes += 1
         self.last_return = self._source.total_reward
         self.last_costs = dict(
@@ -228,6 +238,13 @@ class Training:
         values = {"practice/return": self.last_return, "practice/length": float(self._source.step_number)}
         values |= {f"practice/cost_{name}": value for name, value in self.last_costs.items()}
         self._events.add(self.progress, values)
+
+    def _write(self) -> None:
+        rows = np.zeros(sum(map(len, self._unwritten)), self._journal.dtype)
+        for name in self._journal.dtype.names or ():  # not whole rows: what lies between fields stays zero
+            rows[name] = np.concatenate([part[name] for part in self._unwritten])
+        self._journal.append(SESSION, int(rows["sequence"][0]), rows)
+        self._unwritten.clear()
 
     def _learn(self) -> None:
         if self.steps < self.settings.learner.warmup:

@@ -13,6 +13,8 @@ import pytest
 from small_environment import PointEnvironment
 
 from launch import cli
+from launch.learn import _new
+from launch.options.learn import LearnOptions
 from launch.session import create_session
 from learners.environments import catalogue
 from learners.journal import Journal
@@ -74,6 +76,21 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
     assert "going on from step" in out
     summary = json.loads(out.splitlines()[-1])
     assert (summary["steps"], summary["updates"]) == (100, 60)
+
+
+def test_a_run_that_goes_on_gets_no_shorter(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert called("--env", "point", *SMALL, *SETTINGS) == 0
+    run = tmp_path / "runs" / "point" / "latest"
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    assert called("--resume", "runs/point/latest", "--steps", "50") == 1
+    assert "--steps 50: this run has 90 steps" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+
+
+def test_runs_of_one_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    options = LearnOptions(env="point", runs=tmp_path)
+    folders = {_new(options)[0] for _ in range(3)}
+    assert len(folders) == 3 and all(folder.is_dir() for folder in folders)
 
 
 def test_a_run_goes_on_with_what_else_computes(
@@ -188,6 +205,35 @@ def test_a_policy_from_a_robot_s_run_alone(capsys: pytest.CaptureFixture[str], t
         policies.append(path.read_bytes())
         shutil.rmtree(path.parent)
     assert policies[1] == policies[2] != policies[0]
+
+
+def test_a_robot_s_run_that_goes_on_keeps_its_rows_and_seed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    session = create_session("racer", "oval", role="practice", runs=tmp_path / "robots", twin=True, fast=True)
+
+    def practise(first: int, actor: Actor) -> None:
+        rows = np.zeros(100, session.contract.step_dtype())
+        rows["step"] = rows["sequence"] = np.arange(first, first + 100)
+        rows["actor"] = int(actor)
+        journal = Journal(session.learner / "journal" / "rows.journal", rows.dtype)
+        journal.append("s", first, rows)
+        journal.close()
+
+    words = ("--session", str(session.directory), "--algo", "bc", "--set", "hidden=[8]", "batch=8", "--steps")
+    assert called(*words, "0") == 1
+    assert "at least 1 update step" in capsys.readouterr().err
+    practise(0, Actor.POLICY)
+    assert called(*words, "2") == 1
+    assert "no demonstration to learn from" in capsys.readouterr().err
+    practise(100, Actor.HUMAN)
+    assert called(*words, "2") == 0
+    assert "bytes that were not there" not in capsys.readouterr().out
+    practise(200, Actor.HUMAN)
+    assert called(*words, "4") == 0
+    assert "bytes that were not there when this began, and are left out" in capsys.readouterr().out
+    assert called(*words, "6", "--seed", "1") == 1
+    assert "was begun with seed 0, and this is 1" in capsys.readouterr().err
 
 
 def test_a_run_without_a_row_is_nothing_to_learn_from(

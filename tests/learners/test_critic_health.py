@@ -15,7 +15,7 @@ from learners.critic_health import EVERY, LOOKS, OUTSIDE, CriticHealth, td_error
 from learners.held_out import LONGEST, HeldOut, chosen
 from learners.learner import Learner
 from learners.offline_config import AlgorithmConfig, BcConfig, IdqlConfig, ImplicitConfig, IqlConfig
-from learners.prior_data import Experience
+from learners.prior_data import LEAST_HELD_OUT, Experience
 from learners.sac import Assessment
 from learners.value_bound import Bound, RewardRange
 from robot.contract import ActionMap, TaskContract
@@ -70,6 +70,16 @@ def test_of_a_long_episode_only_the_beginning_is_held_out(contract: TaskContract
     for part in np.split(rows, [3, LONGEST, LONGEST + 1]):
         experience.add("s", part)
     assert (experience.held_out.transitions, experience.practice.transitions) == (LONGEST, 520)
+
+
+def test_nobody_is_judged_by_the_first_steps_of_one_episode(contract: TaskContract, make_rows: Make) -> None:
+    experience = Experience(contract, LearnerConfig(held_out=0.5))
+    experience.add("s", make_rows(100))
+    rows = make_rows(2 * LEAST_HELD_OUT, episode=1)
+    experience.add("s", rows[:LEAST_HELD_OUT])
+    assert experience.held_out_batch(np.random.default_rng(0)) is None
+    experience.add("s", rows[LEAST_HELD_OUT:])
+    assert experience.held_out_batch(np.random.default_rng(0)) is not None
 
 
 def test_the_error_is_the_share_of_the_target_s_variance_that_is_not_explained() -> None:

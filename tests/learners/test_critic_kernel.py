@@ -192,6 +192,7 @@ def test_verdicts() -> None:
         "value_upper_bound": 10.0,
         "cosine": 0.3,
         "held_out_error": 0.2,
+        "trained_error": 0.1,
         "row_ratio": 0.3,
     }
     assert judge(good) == [] == judge(good | {"held_out_error": None})
@@ -199,7 +200,8 @@ def test_verdicts() -> None:
         ({"value_max": 12.5}, "diverging"),
         ({"value_min": -np.inf}, "not finite"),
         ({"cosine": -0.1}, "away"),
-        ({"held_out_error": 1.2}, "worse than a constant"),
+        ({"held_out_error": 1.2}, "on unseen episodes the critics are worse than a constant"),
+        ({"trained_error": 1.3, "held_out_error": None}, "they do not learn, or it is too early"),
         ({"row_ratio": 0.95}, "all values alike"),
     ):
         (line,) = judge(good | wrong)

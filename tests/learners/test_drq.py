@@ -292,6 +292,8 @@ def test_an_encoder_for_other_pictures_or_settings_is_refused(seeing: TaskContra
 def test_the_critics_are_judged_by_pictures_as_they_are_and_nothing_changes(
     seeing: TaskContract, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("learners.prior_data.LEAST_HELD_OUT", 1)
+
     def learn(every: int) -> Learner:
         monkeypatch.setattr("learners.critic_health.EVERY", every)
         learner = Learner(seeing, DrqConfig(**SMALL, held_out=0.5), 3)

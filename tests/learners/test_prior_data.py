@@ -105,6 +105,23 @@ def test_an_episode_that_changes_hands_keeps_each_step_with_who_acted(
         np.testing.assert_array_equal(drawn.next_observation, following)
 
 
+def test_what_no_action_says_is_no_demonstration(
+    contract: TaskContract, make_rows: Callable[..., Rows]
+) -> None:
+    """A person's steps that were executed otherwise than their rows say complete the ones before them. Of a
+    policy they are what comes of what it asked for."""
+    rows = make_rows(12)
+    rows["reward"] = np.arange(13)
+    rows["actor"][5:12], rows["altered"][[2, 6, 7]] = Actor.HUMAN, True
+    experience = Experience(contract, LearnerConfig())
+    experience.add("s", rows)
+    assert experience.practice.transitions == 5
+    drawn = experience.prior.sample(500, RNG(0))
+    assert set(drawn.reward) == {5, 8, 9, 10, 11}
+    following = rows["observation"][drawn.reward.astype(int) + 1]
+    np.testing.assert_array_equal(drawn.next_observation, following)
+
+
 def test_interleaved_robots_do_not_mix(contract: TaskContract, make_rows: Callable[..., Rows]) -> None:
     experience = Experience(contract, LearnerConfig())
     one, two = make_rows(20, 1), make_rows(20, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,24 @@ def test_a_wrong_name_is_answered_with_the_nearest() -> None:
         find("Pendulm-v1")
     with pytest.raises(SandlotError, match=r"no environment 'nosuch_module:Some-v0'; .*nosuch_module"):
         find("nosuch_module:Some-v0")
+
+
+def test_a_module_that_registers_an_environment_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gymnasium", reason="gymnasium is not installed")
+    (tmp_path / "my_tasks.py").write_text(
+        "import gymnasium\n"
+        "gymnasium.register('Mine-v0', 'gymnasium.envs.classic_control.pendulum:PendulumEnv')\n"
+        "gymnasium.register('Theirs-v0', 'my_tasks:make')\n"
+        "def make(): import no_such_package\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find("my_tasks:Mine-v0")().action_space.shape == (1,)
+    with pytest.raises(SandlotError, match="no environment 'my_tasks:Mine-v1'"):
+        find("my_tasks:Mine-v1")
+    with pytest.raises(SandlotError, match=r"Theirs-v0 needs what is not installed here: .*no_such_package"):
+        find("my_tasks:Theirs-v0")()
 
 
 def test_gymnasium_s_own_time_limit_is_a_truncation() -> None:

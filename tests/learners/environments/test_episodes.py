@@ -89,7 +89,7 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
         reward, where, heat = 0.0, np.nan, 0.0
 
         def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-            seen, info = np.array([0.0, self.where], np.float32), {"heat": self.heat}
+            seen, info = np.array([0.0, *np.atleast_1d(self.where)], np.float32), {"heat": self.heat}
             return seen, self.reward, False, False, info
 
     broken = Broken()
@@ -97,11 +97,17 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
     episodes.begin(4, 0)
     with pytest.raises(SandlotError, match="step 1 of episode 4: element 1 is nan"):
         episodes.step(np.zeros(2), Actor.POLICY)
-    broken.where, broken.reward = 0.0, np.inf
-    episodes.begin(4, 0)
-    with pytest.raises(SandlotError, match="the reward inf in step 1 of episode 4"):
-        episodes.step(np.zeros(2), Actor.POLICY)
+    broken.where = 0.0
+    for reward in (np.inf, 1e300, None, [1.0, 2.0]):
+        broken.reward = reward  # type: ignore[assignment]
+        episodes.begin(4, 0)
+        with pytest.raises(SandlotError, match=r"the reward .* in step 1 of episode 4; expected a finite"):
+            episodes.step(np.zeros(2), Actor.POLICY)
     broken.reward, broken.heat = 0.0, np.nan
     episodes.begin(4, 0)
     with pytest.raises(SandlotError, match="costs that are not finite in step 1 of episode 4: heat nan"):
+        episodes.step(np.zeros(2), Actor.POLICY)
+    broken.heat, broken.where = 0.0, [1.0, 2.0]  # type: ignore[assignment]
+    episodes.begin(4, 0)
+    with pytest.raises(SandlotError, match="in step 1 of episode 4 that is not of its space"):
         episodes.step(np.zeros(2), Actor.POLICY)

@@ -164,6 +164,17 @@ def test_prior_data_without_pictures_is_refused(tmp_path: Path) -> None:
         Training(DotEnvironment, tmp_path / "two", SETTINGS, prior=tmp_path / "one")
 
 
+def test_other_networks_than_an_encoder_are_no_beginning_for_what_sees(tmp_path: Path) -> None:
+    soon = msgspec.structs.replace(TINY, warmup=25)
+    few = msgspec.structs.replace(SETTINGS, learner=soon, steps=50, evaluate_every=50, evaluation_episodes=1)
+    training = Training(DotEnvironment, tmp_path / "one", few)
+    training.run()
+    training.close()
+    with pytest.raises(SandlotError, match="networks to begin with are for rlpd and its relatives"):
+        Training(DotEnvironment, tmp_path / "two", SETTINGS, initial=tmp_path / "one")
+    assert not (tmp_path / "two" / "settings.toml").exists()
+
+
 @pytest.mark.slow
 def test_a_dot_is_brought_to_the_middle_by_what_is_seen_of_it(tmp_path: Path) -> None:
     """A random policy earns about -9 in an episode, one that goes straight to the middle about -1.2; with an

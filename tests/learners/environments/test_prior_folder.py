@@ -50,6 +50,26 @@ def test_a_copy_that_was_killed_is_no_copy_and_is_made_again(
     assert [path.name for path in into.parent.iterdir()] == ["prior"]
 
 
+def test_damaged_and_empty_journals_are_told(tmp_path: Path) -> None:
+    made = Journal(tmp_path / "a" / "rows.journal", POINT.step_dtype())
+    for sequence in range(5):
+        made.append("s", sequence, np.zeros(1, POINT.step_dtype()))
+    made.close()
+    path = tmp_path / "a" / "rows.journal"
+    content = bytearray(path.read_bytes())
+    content[-2 * len(content) // 8] ^= 1
+    path.write_bytes(content)
+    lines: list[str] = []
+    copy_prior(tmp_path / "a", tmp_path / "prior", POINT, lines.append)
+    assert len(lines) == 1 and f"of its {len(content)} bytes are damaged" in lines[0]
+    assert path.read_bytes() == content, "what is somebody else's is left as it is"
+
+    Journal(tmp_path / "b" / "rows.journal", POINT.step_dtype()).close()
+    with pytest.raises(SandlotError, match="its journals are empty"):
+        copy_prior(tmp_path / "b", tmp_path / "none", POINT, print)
+    assert not (tmp_path / "none").exists() and not (tmp_path / ".none.partial").exists()
+
+
 def told(tmp_path: Path, theirs: TaskContract) -> list[str]:
     """Of the data of another's run in the point's."""
     lines: list[str] = []

@@ -115,6 +115,49 @@ def test_a_run_is_prolonged_as_if_it_had_been_meant_to_be_longer(unbroken: Path,
     assert outcome(tmp_path) == outcome(unbroken)
 
 
+def test_a_short_run_has_a_checkpoint_and_says_where_it_goes_on(unbroken: Path, tmp_path: Path) -> None:
+    """Of its last episode that ended, whatever ``checkpoint_every``; before that it begins again, and says
+    so."""
+    seldom = msgspec.structs.replace(SETTINGS, checkpoint_every=1000)
+    with pytest.raises(KilledError):
+        Training(PointEnvironment, tmp_path, seldom, watch=Kill(100)).run()
+    told: list[str] = []
+    again = Training(PointEnvironment, tmp_path, seldom, tell=told.append)
+    assert "it has no checkpoint yet, and begins again" in told and again.checkpointed == 0
+    again.run()
+    again.close()
+    assert 140 <= again.checkpointed <= 160
+    ours, theirs = outcome(tmp_path), outcome(unbroken)
+    del ours["settings.toml"], theirs["settings.toml"]
+    assert ours == theirs
+
+
+def test_every_step_is_in_the_journal_and_nothing_else_is(tmp_path: Path) -> None:
+    """Also of the episode that the run ends in; and no memory between the fields of a row."""
+    shorter = msgspec.structs.replace(SETTINGS, steps=55)
+    found = []
+    for name in ("a", "b"):
+        ran(tmp_path / name, shorter)
+        found.append((tmp_path / name / "rows.journal").read_bytes())
+    assert found[0] == found[1]
+    journal = Journal(tmp_path / "a" / "rows.journal", DTYPE)
+    rows = np.concatenate([rows for _, rows in journal.replay()])
+    journal.close()
+    assert np.count_nonzero(~rows["last"]) == 55 and not rows["last"][-1]
+
+
+def test_prior_data_that_was_damaged_ends_a_resume(unbroken: Path, tmp_path: Path) -> None:
+    ran(tmp_path, msgspec.structs.replace(SETTINGS, steps=100), unbroken)
+    prior = next((tmp_path / "prior").iterdir())
+    content = bytearray(prior.read_bytes())
+    content[len(content) // 2] ^= 1
+    prior.write_bytes(content)
+    with pytest.raises(SandlotError, match="bytes at its end are damaged"):
+        Training(PointEnvironment, tmp_path, SETTINGS)
+    with pytest.raises(ContractMismatchError, match="warmup"):  # nor without a word another time
+        Training(PointEnvironment, tmp_path, SETTINGS)
+
+
 def test_it_goes_on_with_other_threads_and_comes_to_the_same(unbroken: Path, tmp_path: Path) -> None:
     with pytest.raises(KilledError):
         Training(PointEnvironment, tmp_path, SETTINGS, watch=Kill(130)).run()
