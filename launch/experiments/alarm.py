@@ -148,12 +148,12 @@ def _drawn(found: Sequence[Mapping[str, str]]) -> bytes:
             part(
                 "the same at\nthe first alarm",
                 lambda row: float(row["size_at_alarm"]),
-                lines=divergence,
                 log=True,
             ),
             part(
                 "updates from alarm\nto divergence",
                 lambda row: float(row["diverged"]) - float(row["first_alarm"]),
+                log=True,
             ),
             part(
                 "alarmed,\n% of updates",
