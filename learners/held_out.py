@@ -1,7 +1,8 @@
 """Episodes that are never trained on: by them a critic is judged.
 
-Whole episodes, because neighbouring steps of one are nearly the same data: a critic that is judged by steps
-between those it was trained on is judged by its memory (AVTD, Li et al. 2023, arXiv 2304.10466).
+Whole ones, or long parts of them, because neighbouring steps of one are nearly the same data: a critic that is
+judged by steps between those it was trained on is judged by its memory (AVTD, Li et al. 2023, arXiv
+2304.10466).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LONGEST: Final = 1_000
-"""Of a longer episode its first so many steps are held out [steps]: a robot that does not fail any more must
-not lose minutes of its practice at once."""
+"""A longer episode counts as several of so many steps [steps]: a robot that does not fail any more must not
+lose minutes of its practice at once, nor be judged by what it did when it still failed."""
 SHARE_OF_CAPACITY: Final = 0.1
 """Room for held-out rows, as a share of the room for practice."""
 
@@ -26,16 +27,19 @@ class HeldOut:
 
     def __init__(self, share: float) -> None:
         self._share = share
-        self._newest: dict[str, tuple[int, int]] = {}
-        """Of each session the newest episode's number and how many there were before it."""
+        self._newest: dict[str, tuple[int, int, int]] = {}
+        """Of each session the newest episode's number, its part, and how many parts there were before."""
 
     def rows(self, session: str, rows: NDArray[np.void]) -> NDArray[np.bool_]:
         """Which of a session's next step rows are held out, (n,), n >= 1."""
         episodes = rows["episode"].astype(np.int64)
-        last, before = self._newest.get(session, (-1, -1))
-        order = before + np.cumsum(np.diff(episodes, prepend=last) != 0)
-        self._newest[session] = int(episodes[-1]), int(order[-1])
-        return chosen(order, self._share) & (rows["step"] < LONGEST)
+        # An episode's last row is no step: it belongs to the one before it.
+        parts = (rows["step"].astype(np.int64) - rows["last"]) // LONGEST
+        episode, part, before = self._newest.get(session, (-1, 0, -1))
+        begins = (np.diff(episodes, prepend=episode) != 0) | (np.diff(parts, prepend=part) != 0)
+        order = before + np.cumsum(begins)
+        self._newest[session] = int(episodes[-1]), int(parts[-1]), int(order[-1])
+        return chosen(order, self._share)
 
 
 def chosen(order: NDArray[np.int64], share: float) -> NDArray[np.bool_]:

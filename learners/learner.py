@@ -52,6 +52,7 @@ class Learner:
         self.contract = contract
         self.config = config
         self.seed = seed
+        """Of everything random in it."""
         self.calibration_hash = calibration_hash
         actor_seed, sample_seed = np.random.SeedSequence(seed).spawn(2)
         algorithm_seed = int(actor_seed.generate_state(1, np.uint64)[0] >> np.uint64(1))

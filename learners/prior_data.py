@@ -26,7 +26,7 @@ _NONE, _PRACTICE, _PRIOR, _HELD_OUT = range(4)
 PRIOR_ACTORS = (int(Actor.HUMAN), int(Actor.SCRIPT))
 """Whose steps are demonstrations. They go to the prior data only, the policy's to the practice data only."""
 
-LEAST_HELD_OUT: Final = 50
+LEAST_HELD_OUT: Final = 20
 """Transitions by which somebody is judged: those of an episode's first steps are all alike, and the error
 divided by their little variance is hundreds of times too large."""
 

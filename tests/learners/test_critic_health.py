@@ -63,13 +63,21 @@ def test_whole_episodes_are_never_trained_on(contract: TaskContract, make_rows: 
     assert kept == experience.steps == 300  # nothing is lost on the way
 
 
-def test_of_a_long_episode_only_the_beginning_is_held_out(contract: TaskContract, make_rows: Make) -> None:
+@pytest.mark.parametrize("cuts", [[], [3, LONGEST, LONGEST + 1], range(1, 3 * LONGEST + 201, 100)])
+def test_a_long_episode_counts_as_several(
+    cuts: Sequence[int], contract: TaskContract, make_rows: Make
+) -> None:
     experience = Experience(contract, LearnerConfig(held_out=0.5))
-    experience.add("s", make_rows(20))
-    rows = make_rows(LONGEST + 500, 0, Actor.POLICY, 1)
-    for part in np.split(rows, [3, LONGEST, LONGEST + 1]):
+    experience.add("s", make_rows(LONGEST))  # whose last row, in place LONGEST, begins nothing
+    rows = make_rows(3 * LONGEST + 200, 0, Actor.POLICY, 1)
+    rows["reward"] = np.arange(len(rows)) // LONGEST
+    for part in np.split(rows, cuts):
         experience.add("s", part)
-    assert (experience.held_out.transitions, experience.practice.transitions) == (LONGEST, 520)
+    experience.add("s", make_rows(7, 0, Actor.POLICY, 2))
+    assert experience.held_out.transitions == 2 * LONGEST + 7
+    batch = experience.held_out_batch(np.random.default_rng(0))
+    assert batch is not None and {0.0, 2.0} <= set(batch.reward.numpy().ravel())
+    assert 1.0 not in batch.reward and 3.0 not in batch.reward
 
 
 def test_nobody_is_judged_by_the_first_steps_of_one_episode(contract: TaskContract, make_rows: Make) -> None:
