@@ -1,7 +1,7 @@
 """Episodes that are never trained on: by them a critic is judged.
 
-Whole ones, or long parts of them, because neighbouring steps of one are nearly the same data: a critic that is
-judged by steps between those it was trained on is judged by its memory (AVTD, Li et al. 2023, arXiv
+Whole ones, or long parts of them, because neighbouring steps of one are nearly the same data: a critic that
+is judged by steps between those it was trained on is judged by its memory (AVTD, Li et al. 2023, arXiv
 2304.10466).
 """
 
