@@ -154,25 +154,26 @@ def test_a_run_goes_on_without_the_one_that_its_encoder_came_from(tmp_path: Path
     assert not (tmp_path / "new").exists()
 
 
-def test_prior_data_without_pictures_is_refused(tmp_path: Path) -> None:
-    soon = msgspec.structs.replace(TINY, warmup=25)
-    few = msgspec.structs.replace(SETTINGS, learner=soon, steps=30, evaluate_every=30, evaluation_episodes=1)
-    training = Training(DotEnvironment, tmp_path / "one", few)
-    training.run()
-    training.close()
-    with pytest.raises(SandlotError, match="journals hold no pictures"):
-        Training(DotEnvironment, tmp_path / "two", SETTINGS, prior=tmp_path / "one")
-
-
-def test_other_networks_than_an_encoder_are_no_beginning_for_what_sees(tmp_path: Path) -> None:
+@pytest.fixture
+def another(tmp_path: Path) -> Path:
+    """A short run from pictures, with a checkpoint."""
     soon = msgspec.structs.replace(TINY, warmup=25)
     few = msgspec.structs.replace(SETTINGS, learner=soon, steps=50, evaluate_every=50, evaluation_episodes=1)
-    training = Training(DotEnvironment, tmp_path / "one", few)
+    training = Training(DotEnvironment, tmp_path / "another", few)
     training.run()
     training.close()
+    return training.folder.path
+
+
+def test_prior_data_without_pictures_is_refused(another: Path, tmp_path: Path) -> None:
+    with pytest.raises(SandlotError, match="journals hold no pictures"):
+        Training(DotEnvironment, tmp_path / "new", SETTINGS, prior=another)
+
+
+def test_other_networks_than_an_encoder_are_no_beginning_for_what_sees(another: Path, tmp_path: Path) -> None:
     with pytest.raises(SandlotError, match="networks to begin with are for rlpd and its relatives"):
-        Training(DotEnvironment, tmp_path / "two", SETTINGS, initial=tmp_path / "one")
-    assert not (tmp_path / "two" / "settings.toml").exists()
+        Training(DotEnvironment, tmp_path / "new", SETTINGS, initial=another)
+    assert not (tmp_path / "new" / "settings.toml").exists()
 
 
 @pytest.mark.slow
