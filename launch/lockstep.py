@@ -22,7 +22,7 @@ from launch.manifest import FILE as MANIFEST
 from launch.operator import Operator, SimulatedOperator, StartLine
 from launch.parts import make_guardian, make_pilot, make_player, make_policies, server_config
 from launch.replay.placing import PlacingOperator
-from launch.session import Session
+from launch.session import Session, take_over_learner
 from launch.smoke_gate import SmokeProcess
 from launch.snapshot import Reader, Snapshot
 from launch.status_log import EVERY_S as STATUS_S
@@ -128,6 +128,7 @@ class Lockstep:
         from learners.server import LearnerServer
 
         session, manifest = self.session, self.session.manifest
+        take_over_learner(session)
         config = session.learner_config()
         learner = Learner(session.contract, config, manifest.seed, manifest.calibration_hash)
         journal = Journal(session.learner / "journal" / "rows.journal", session.contract.step_dtype())

@@ -242,6 +242,6 @@ def _path(path: Path | None, what: str) -> str:
         return ""
     if not path.exists():
         raise SandlotError(f"no file or folder {path}, given as --{what}")
-    if what == "resume" and not (path / "learner").is_dir():
-        raise SandlotError(f"{path}: expected the folder of a robot's run, with learner/ in it, for --resume")
+    if what == "resume" and not (path / "learner" / "journal").is_dir():
+        raise SandlotError(f"{path}: expected the folder of a robot's run that learned, for --resume")
     return str(path.resolve())

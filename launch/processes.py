@@ -11,7 +11,6 @@ import ctypes
 import ctypes.util
 import math
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -34,7 +33,7 @@ from launch.parts import (
     stop_receivers,
     wired_estops,
 )
-from launch.session import Session, open_session
+from launch.session import Session, open_session, take_over_learner
 from launch.supervisor import CONFIGURATION_ERROR, SUPERVISOR
 from robot.clock import Clock, MonotonicClock, Ticker
 from robot.errors import BundleError, ContractMismatchError, PolicyError, SandlotError, SpecError
@@ -272,8 +271,7 @@ def learner(session: Session, stop: Stop) -> None:
     stand_back(LEARNER_NICE)
     keys = learner_keys(Path(setup.keys), setup.key or None, setup.address)
     link = LearnerLink(*endpoints(setup.address), keys)
-    if setup.resume and not any(session.learner.iterdir()):
-        shutil.copytree(Path(setup.resume) / session.learner.name, session.learner, dirs_exist_ok=True)
+    take_over_learner(session)
     with contextlib.ExitStack() as stack:
         gate = None
         if setup.smoke_gate:

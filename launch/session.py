@@ -300,6 +300,17 @@ def _on_the_bench(spec: RobotSpec, person: bool) -> RobotSpec:
     return reduced(spec)
 
 
+def take_over_learner(session: Session) -> None:
+    """Copy the learner of the run that this one goes on from (``--resume``), whole or not at all, unless it
+    has one already."""
+    from learners.environments.prior_folder import made_whole
+
+    resumed = session.manifest.setup.resume
+    if resumed and not (session.learner.exists() and any(session.learner.iterdir())):
+        with made_whole(session.learner) as partial:
+            shutil.copytree(Path(resumed) / session.learner.name, partial, dirs_exist_ok=True)
+
+
 def make_task(spec: RobotSpec, course: Course) -> Task:
     """The task that a course names. Raises SpecError if there is no such class."""
     task: Task = load_class(course.file.task, f"course {course.name}: task")(spec, course)

@@ -104,9 +104,11 @@ class _Open:
     """A session's episode so far, or its window: sums of all constraints' costs."""
 
     costs: NDArray[np.float64]
+    sequence: int = -1
+    """Of an episode: its newest row's."""
     steps: int = 0
     whole: bool = False
-    """Of an episode: it was seen from its first step on, and all of its steps count."""
+    """Of an episode: all of its steps have come, and count."""
 
 
 class Multipliers:
@@ -162,9 +164,13 @@ class Multipliers:
             self._row(session, row, bool(counts), cost)
 
     def _row(self, session: str, row: np.void, counts: bool, cost: NDArray[Any]) -> None:
+        episode = self._episodes.get(session)
         if row["step"] == 0:
-            self._episodes[session] = _Open(np.zeros(len(cost)), whole=True)
-        episode = self._episodes.setdefault(session, _Open(np.zeros(len(cost))))
+            episode = _Open(np.zeros(len(cost)), whole=True)
+        elif episode is None or row["sequence"] != episode.sequence + 1:
+            episode = _Open(np.zeros(len(cost)))  # rows of it are lost
+        episode.sequence = int(row["sequence"])
+        self._episodes[session] = episode
         if counts:
             for book in (episode, self._window):
                 book.costs += cost

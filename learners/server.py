@@ -187,6 +187,8 @@ class LearnerServer:
 
     def _restore(self) -> None:
         rows = version = exported = 0
+        if self._journal.cut_bytes:
+            self._tell(f"{self._journal.cut_bytes} bytes at the journal's end were unfinished or damaged")
         if has_checkpoint(self._checkpoints):
             notes = self._learner.load(self._checkpoints)
             rows, version, exported = (int(notes[name]) for name in ("rows", "version", "exported"))

@@ -61,7 +61,7 @@ def test_every_command_exists(name: str) -> None:
         (("practice", "--policy", "/no/policy.onnx", "--runs", "{tmp}"), 1, "/no/policy.onnx"),
         (("report", "{tmp}"), 1, "is not a run's folder"),
         (("learner", "--minutes", "0", "--runs", "{tmp}"), 1, "--minutes 0: expected more than 0"),
-        (("learner", "--resume", "{tmp}", "--runs", "{tmp}"), 1, "expected the folder of a robot's run"),
+        (("learner", "--resume", "{tmp}", "--runs", "{tmp}"), 1, "a robot's run that learned, for"),
         (("learner", "--seed", "-1", "--runs", "{tmp}"), 2, "--seed -1: at least 0"),
         (("experiment", "avtd", "--csv", "{tmp}/a.csv", "--seeds"), 2, "at least one, each at least 0"),
         (("learner", "--bind", "10.1.2.3:5588", "--runs", "{tmp}"), 1, "both ends need keys"),

@@ -21,8 +21,8 @@ from robot.messages import Actor, SafetyState
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("lockstep")]
 
 
-def session(runs: Path, seed: int, minutes: float = 0.5) -> Session:
-    setup = Setup(demonstration_laps=1, update_ratio=1)
+def session(runs: Path, seed: int, minutes: float = 0.5, resume: str = "") -> Session:
+    setup = Setup(demonstration_laps=1, update_ratio=1, resume=resume)
     return create_session(
         "racer",
         "oval",
@@ -91,6 +91,21 @@ def test_an_exported_policy_acts_on_what_the_robot_saw_as_what_was_trained(logs)
     found = parity(run.directory, run.spec, 0)
     assert found.difference is not None and found.difference <= 1e-5
     assert f"{len(log.steps)} logged observations" in found.words
+
+
+def test_a_run_goes_on_with_another_one_s_learner(logs, tmp_path: Path) -> None:
+    run, log = logs["one"]
+    again = session(tmp_path, 5, 0.05, str(run.directory))
+    left = again.learner.with_name(".learner.partial")
+    left.mkdir()  # of a copy that was killed
+    (left / "half").touch()
+    practise_lockstep(again)
+    journal = Journal(again.learner / "journal" / "rows.journal", again.contract.step_dtype())
+    rows = np.concatenate([rows for _, rows in journal.replay()])
+    assert same(rows[: len(log.steps)], log.steps) and len(rows) > len(log.steps)
+    assert len(journal.sessions()) == 2 and not left.exists()
+    newest = [max(path.name for path in (one.learner / "checkpoints").iterdir()) for one in (run, again)]
+    assert newest[1] > newest[0]
 
 
 def test_the_robot_is_stopped_before_the_data_is_closed_whatever_happens(tmp_path: Path) -> None:

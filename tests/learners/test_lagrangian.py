@@ -84,6 +84,7 @@ def episode(
     """Steps with such a cost ``noise``, and ten times as much ``heat``."""
     rows = np.zeros(len(costs) + 1, contract.step_dtype())
     rows["episode"], rows["step"] = number, np.arange(len(costs) + 1)
+    rows["sequence"] = 1000 * number + rows["step"]
     rows["actor"], rows["policy_version"] = int(actor), version
     rows["cost_terms"][:-1] = np.array(costs)[:, None] * [10.0, 1.0]
     rows["last"][-1] = True
@@ -108,6 +109,10 @@ def test_costs_are_those_of_the_policy_s_whole_real_episodes(costly: TaskContrac
     mixed = episode(costly, 4, [9.0, 9.0, 9.0])
     mixed["policy_version"][0] = 0  # it began with a random step
     multipliers.add("a", mixed)
+    gap = episode(costly, 5, [9.0, 9.0, 9.0])
+    multipliers.add("a", np.delete(gap, 1))
+    multipliers.add("a", episode(costly, 6, [9.0, 9.0])[:1])  # its end is lost, and the next one's beginning
+    multipliers.add("a", episode(costly, 7, [9.0, 9.0])[1:])
     assert multipliers.measured == [6.0, 60.0]
 
 
