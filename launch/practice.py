@@ -19,7 +19,7 @@ from launch.manifest import Setup
 from launch.options.learner import LearnerOptions
 from launch.options.onboard import OnboardOptions
 from launch.options.practice import PracticeOptions
-from launch.session import create_session
+from launch.session import create_session, shown
 from launch.smoke_gate import unavailable
 from learners.lagrangian import parse_constraint
 from learners.range_growth import parse_growth
@@ -218,6 +218,7 @@ def learn(options: LearnerOptions) -> int:
     print(f"writing to {session.directory}; Ctrl-C ends it with a checkpoint")
     sys.stdout.flush()
     learner(session, Stop(60.0 * minutes))
+    print(f"go on with it by --resume {shown(session.directory)}")
     if options.json:
         print(json.dumps({"run": str(session.directory)}))
     return 0

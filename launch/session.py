@@ -226,6 +226,16 @@ def create_session(
     course_path = catalogue.find("courses", course)
     world_path = catalogue.world(world, course_path.stem) if twin else None
     setup = setup or Setup()
+    if minutes < 0.0 or setup.demonstration_laps < 0:
+        raise SpecError(
+            f"{minutes:g} minutes and {setup.demonstration_laps} demonstration laps: at least 0 were expected"
+        )
+    if world is not None and not twin:
+        raise SpecError(f"--world {world} is for the twin, and this session has none")
+    if setup.initial and setup.resume:
+        raise SpecError(
+            "--initial is for a new learner, and --resume goes on with one: leave one of them out"
+        )
     stand_in = Surrogate() if surrogate is None else load_surrogate(catalogue.find("surrogates", surrogate))
     if stand_in.name and not twin:
         raise SpecError(f"surrogate {stand_in.name} takes the twin's place, and this session has no twin")
@@ -245,6 +255,11 @@ def create_session(
         spec = _on_the_bench(spec, attended or not twin)
     elif setup.reduced:
         spec = reduced(spec)
+    contract = contract_of(spec, make_task(spec, course_data))
+    # An unknown cost or action is refused here, before there is a folder, not by a process that dies.
+    Multipliers(contract, setup.constraints)
+    setup.growth.neutral_actions(contract)
+    learner = without_none(msgspec.to_builtins(setup.learner_config()))
     now = datetime.datetime.now(datetime.UTC)
     directory = _folder(runs / spec.name, now)
     if twin:
@@ -256,10 +271,6 @@ def create_session(
         setup = msgspec.structs.replace(setup, bundle=str(directory / BUNDLE))
     if setup.policy:
         shutil.copyfile(setup.policy, directory / FIRST)
-    contract = contract_of(spec, make_task(spec, course_data))
-    # An unknown cost or action is refused here, not by a process that dies.
-    Multipliers(contract, setup.constraints)
-    setup.growth.neutral_actions(contract)
     manifest = Manifest(
         session=session,
         created=now.isoformat(timespec="seconds"),
@@ -277,7 +288,7 @@ def create_session(
         versions=versions(),
         world=str(world_path) if twin else "",
         setup=setup,
-        learner=without_none(msgspec.to_builtins(setup.learner_config())),
+        learner=learner,
         spec=without_none(msgspec.to_builtins(spec)),
         course=without_none(msgspec.to_builtins(course_data.file)),
         surrogate=stand_in,

@@ -23,7 +23,7 @@ def stop(options: StopOptions) -> int:
     link = RobotLink(*endpoints(options.address), keys)
     message = encode(Stop(schema=SCHEMA_VERSION, reason=options.reason[:200]))
     said: Stopped | None = None
-    deadline = time.monotonic() + options.seconds
+    deadline = time.monotonic() + max(options.seconds, EVERY_S)  # asked at least once, whatever was typed
     try:
         while time.monotonic() < deadline:
             link.send(message)

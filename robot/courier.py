@@ -97,7 +97,7 @@ class Courier:
         self._due_flush = self._due_sync = self._due_status = now
         self._began_ns, self._written_before = now, 0
         self._disk_low = False
-        self._connected = False
+        self._connected = self._behind = False
         self._dropped = dict.fromkeys(board.dropped, 0)
         self._tell("courier_started", len(earlier), "log and spool are open")
 
@@ -252,6 +252,15 @@ class Courier:
                 if ack.critic_alarm and not record["critic_alarm"][0]:
                     self._tell("critic_alarm", ack.held_out_error, ack.critic_alarm)
                 record["critic_alarm"] = bool(ack.critic_alarm)
+                behind = ack.policy_version < self.policies.version - 1
+                if behind and not self._behind:
+                    self._tell(
+                        "learner_behind",
+                        ack.policy_version,
+                        f"the learner began anew; its policies are not used until they are newer than "
+                        f"{self.policies.version}. It goes on with its last run by --resume",
+                    )
+                self._behind = behind
                 if ack.held_back and ack.policies_held != record["policies_held"][0]:
                     self._tell("policy_held", ack.policies_held, ack.held_back)
                 record["policies_held"], record["held_back"] = ack.policies_held, bool(ack.held_back)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -97,6 +98,24 @@ def test_the_twin_changes_neither_contract_nor_calibration() -> None:
     assert twin.calibration_hash() == spec.calibration_hash()
     assert twin.enable.source == "simulated_operator"
     assert all(device.port.startswith("/dev/shm/somewhere/") for device in twin.devices)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"minutes": -1.0}, "-1 minutes"),
+        ({"setup": Setup(demonstration_laps=-2)}, "-2 demonstration laps"),
+        ({"twin": False, "world": "oval"}, "--world oval is for the twin"),
+        ({"setup": Setup(initial="/a", resume="/b")}, "leave one of them out"),
+        ({"setup": Setup(held_out=2.0)}, "held_out must lie"),
+        ({"setup": Setup(constraints=(parse_constraint("inpact<=1/step"),))}, "did you mean impact"),
+    ],
+)
+def test_what_cannot_be_begun_leaves_no_folder(wrong: dict[str, Any], said: str, tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"role": "practice", "runs": tmp_path / "runs", "twin": True}
+    with pytest.raises(SandlotError, match=said):
+        create_session("racer", "oval", **asked | wrong)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_nobody_is_simulated_on_hardware(tmp_path: Path) -> None:

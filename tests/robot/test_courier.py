@@ -430,6 +430,25 @@ def test_a_learner_that_starts_afresh_is_not_taken_to_have_what_another_had(tmp_
     world.check()
 
 
+def test_a_learner_that_begins_with_older_policies_is_told_once(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.drive(100)
+    world.settle()
+
+    def told() -> list[float]:
+        world.courier.close()
+        events = [e.event for e in read_log(tmp_path / "run").events if e.event.kind == "learner_behind"]
+        world.start_courier()
+        return [event.value for event in events]
+
+    assert told() == []
+    world.far.publish(policy_frame(50))
+    for _ in range(200):
+        world.turn()
+    (version,) = told()
+    assert version < 49 and world.courier.policies.version == 50
+
+
 def test_a_disk_that_will_be_full_soon_is_told_once_and_nothing_stops(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
