@@ -7,7 +7,7 @@ import sys
 
 from launch.conductor import PERIOD_NS, VIEW_NS, StopSignals
 from launch.options.onboard import OperatorOptions
-from launch.running import ALIVE_NS
+from launch.running import alive
 from launch.session import open_session
 from launch.session_view import session_view
 from launch.snapshot import Reader
@@ -32,12 +32,12 @@ def attend(options: OperatorOptions) -> int:
     with StopSignals() as stop:
         try:
             while stop.count == 0 and session.board_directory.exists():
+                state = reader.state()
                 now_ns = clock.now_ns()
-                record = board.state.read()
-                if record is not None and now_ns - int(record["time_ns"][0]) > ALIVE_NS:
+                if state is not None and not alive(state, now_ns):
                     view.say((now_ns - began_ns) / 1e9, "the session was killed: its guardian is gone")
                     break
-                operator.step(now_ns, reader.state(), reader.pilot())
+                operator.step(now_ns, state, reader.pilot())
                 if now_ns % VIEW_NS < PERIOD_NS:
                     view.show((now_ns - began_ns) / 1e9, reader.read(now_ns), {})
                 clock.sleep_until(now_ns + PERIOD_NS)

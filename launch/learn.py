@@ -18,7 +18,7 @@ from rich.console import Console
 from launch.installed import installing, need
 from launch.learn_view import make_view
 from launch.options.learn import LearnOptions
-from launch.session import link_latest, shown
+from launch.session import link_latest, shown, stamped_folder
 from robot.errors import SandlotError, SpecError
 from robot.frame_file import write_atomically
 
@@ -198,15 +198,7 @@ def _new(options: LearnOptions) -> tuple[Path, TrainingSettings]:
         image_stack=IMAGE_STACK if options.image_stack is None else options.image_stack,
     )
     parent = options.runs / options.env.replace("/", "-")
-    stamp = datetime.datetime.now().astimezone().strftime("%Y-%m-%dT%H-%M-%S")
-    for k in range(100):
-        directory = parent / (f"{stamp}-{k}" if k else stamp)
-        try:
-            directory.mkdir(parents=True)
-        except FileExistsError:  # of another run that began in this second
-            continue
-        return directory.resolve(), settings
-    raise SandlotError(f"{parent} has a hundred runs of this second; try again")
+    return stamped_folder(parent, datetime.datetime.now(datetime.UTC)), settings
 
 
 def _continued(

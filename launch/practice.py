@@ -63,7 +63,7 @@ def practise(options: PracticeOptions) -> int:
         growth=parse_growth(options.grow),
         policy="" if options.policy is None else str(policy_of(options.policy).resolve()),
         initial=_path(options.initial, "initial"),
-        resume=_path(options.resume, "resume"),
+        resume=_resumed(options.resume),
         bench_override=options.bench_override,
         teleop=_device(options),
         redraw_s=_redraw_s(options),
@@ -201,7 +201,7 @@ def learn(options: LearnerOptions) -> int:
         constraints=tuple(map(parse_constraint, options.cost)),
         growth=parse_growth(options.grow),
         initial=_path(options.initial, "initial"),
-        resume=_path(options.resume, "resume"),
+        resume=_resumed(options.resume),
     )
     _require_device(setup)
     session = create_session(
@@ -243,6 +243,10 @@ def _path(path: Path | None, what: str) -> str:
         return ""
     if not path.exists():
         raise SandlotError(f"no file or folder {path}, given as --{what}")
-    if what == "resume" and not (path / "learner" / "journal").is_dir():
-        raise SandlotError(f"{path}: expected the folder of a robot's run that learned, for --resume")
     return str(path.resolve())
+
+
+def _resumed(run: Path | None) -> str:
+    if run is not None and run.exists() and not (run / "learner" / "journal").is_dir():
+        raise SandlotError(f"{run}: expected the folder of a robot's run that learned, for --resume")
+    return _path(run, "resume")

@@ -12,9 +12,15 @@ from launch.session import Session, links_to_runs, open_session
 from robot.clock import Clock
 from robot.errors import SandlotError
 from robot.messages import SafetyState
+from robot.shared_memory import Record
 
 ALIVE_NS = 10_000_000_000
 """A guardian that wrote nothing for so long [ns] is gone: longer than the supervisor's longest back-off."""
+
+
+def alive(state: Record, now_ns: int) -> bool:
+    """Whether the guardian that wrote this record is."""
+    return 0 <= now_ns - int(state["time_ns"][0]) <= ALIVE_NS
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ def running(robot: str, clock: Clock) -> Iterator[Running]:
                 f"a session on this machine cannot be looked into ({link.parent}): {error}. End it; if it "
                 "was killed, remove that folder"
             ) from None
-        if record is not None and 0 <= clock.now_ns() - int(record["time_ns"][0]) <= ALIVE_NS:
+        if record is not None and alive(record, clock.now_ns()):
             yield Running(session, SafetyState(int(record["safety_state"][0])))
 
 

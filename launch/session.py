@@ -36,6 +36,7 @@ from learners.lagrangian import Multipliers
 from robot.board import Board
 from robot.contract import TaskContract, task_contract
 from robot.errors import SandlotError, SpecError
+from robot.frame_file import made_whole
 from robot.interface import load_class
 from robot.keys import load_session_key, make_session_key
 from robot.people_spec import Estop
@@ -261,7 +262,8 @@ def create_session(
     setup.growth.neutral_actions(contract)
     learner = without_none(msgspec.to_builtins(setup.learner_config()))
     now = datetime.datetime.now(datetime.UTC)
-    directory = _folder(runs / spec.name, now)
+    directory = stamped_folder(runs / spec.name, now)
+    link_latest(directory)
     if twin:
         spec = on_twin(spec, board_directory(session, directory) / PORTS, attended)
         if fast:  # simulated time has no network either
@@ -314,8 +316,6 @@ def _on_the_bench(spec: RobotSpec, person: bool) -> RobotSpec:
 def take_over_learner(session: Session) -> None:
     """Copy the learner of the run that this one goes on from (``--resume``), whole or not at all, unless it
     has one already."""
-    from learners.environments.prior_folder import made_whole
-
     resumed = session.manifest.setup.resume
     if resumed and not (session.learner.exists() and any(session.learner.iterdir())):
         with made_whole(session.learner) as partial:
@@ -356,20 +356,17 @@ def put_down(spec: RobotSpec, start: tuple[float, float, float]) -> RobotSpec:
     return msgspec.structs.replace(spec, estimator=msgspec.structs.replace(estimator, options=options))
 
 
-def _folder(parent: Path, now: datetime.datetime) -> Path:
-    """A new folder named for the time, and ``latest`` beside it pointing there."""
+def stamped_folder(parent: Path, now: datetime.datetime) -> Path:
+    """A new folder named for the time. Raises SandlotError if there are a hundred of this second."""
     stamp = now.astimezone().strftime("%Y-%m-%dT%H-%M-%S")
     for attempt in range(100):
         directory = (parent / (f"{stamp}-{attempt}" if attempt else stamp)).resolve()
         try:
             directory.mkdir(parents=True)
-            break
         except FileExistsError:
             continue
-    else:
-        raise SandlotError(f"{parent} already holds 100 runs of this second; clear it")
-    link_latest(directory)
-    return directory
+        return directory
+    raise SandlotError(f"{parent} already holds 100 runs of this second; clear it")
 
 
 def shown(path: Path) -> Path:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -194,6 +196,22 @@ def sync_directory(directory: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def made_whole(into: Path) -> Iterator[Path]:
+    """An empty folder that replaces ``into`` once it has been filled: what is killed or fails meanwhile
+    leaves nothing that could be taken for it."""
+    partial = into.with_name(f".{into.name}.partial")
+    for leftover in (partial, into):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    partial.replace(into)
 
 
 def explain(path: Path, error: OSError) -> StorageError:

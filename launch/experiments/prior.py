@@ -73,6 +73,11 @@ class Case(NamedTuple):
     steps: int = STEPS
 
     @property
+    def scarce(self) -> bool:
+        """Good transitions are few among all."""
+        return self.random > 0 or 0 < self.demonstrations < DEMONSTRATIONS
+
+    @property
     def offline(self) -> bool:
         return self.algorithm != "rlpd"
 
@@ -91,8 +96,6 @@ CASES: Final[Mapping[str, Case]] = {
     "6 and 200 random": Case(random=200),
     "6 and 200, uniform sampling": Case({"symmetric": False}, random=200),
 }
-SCARCE: Final = tuple(CASES)[-4:]
-"""Where good transitions are few among all."""
 
 
 def run(csv_file: Path, seeds: Sequence[int], progress: Callable[[str], None], steps: int = STEPS) -> None:
@@ -120,7 +123,6 @@ def _measure(case: str, seed: int, steps: int) -> list[dict[str, object]]:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="sandlot-prior-") as scratch:
         prior = Path(scratch) / "prior"
-        prior.mkdir()
         write_episodes(prior / "demonstrations.journal", shown)
         write_episodes(prior / "random.journal", random_episodes(chosen.random, seed))
         done = train(
@@ -176,7 +178,10 @@ def _drawn(csv_file: Path) -> bytes:
     from launch.figures import Panel, panels
 
     found = rows(csv_file)
-    main = [name for name, case in CASES.items() if not case.offline and name not in SCARCE]
+    main, scarce = (
+        [name for name, case in CASES.items() if not case.offline and case.scarce == few]
+        for few in (False, True)
+    )
     shown = [
         float(row["demonstrations_return_mean"]) for row in found if row["case"] == "with demonstrations"
     ]
@@ -190,6 +195,6 @@ def _drawn(csv_file: Path) -> bytes:
         "environment steps",
         [
             Panel("return", lines(found, main, "return_mean"), compared),
-            Panel("return", lines(found, SCARCE, "return_mean")),
+            Panel("return", lines(found, scarce, "return_mean")),
         ],
     )

@@ -9,10 +9,10 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.environments.prior_folder import made_whole
 from learners.journal import Journal
 from robot.contract import ActionMap, TaskContract
 from robot.errors import SandlotError
+from robot.frame_file import made_whole
 from robot.messages import Actor
 
 PREFIX: Final = "minari:"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from learners.journal import Journal, journal_dtype
 from robot.contract import TaskContract
 from robot.errors import ContractMismatchError, SandlotError, SpecError
-from robot.frame_file import explain
+from robot.frame_file import explain, made_whole
 from robot.messages import Actor
 from robot.plain_data import decode_struct, differences
 
@@ -69,22 +69,6 @@ def copy_prior(folder: Path, into: Path, contract: TaskContract, tell: Callable[
 def journal_bytes(folder: Path) -> int:
     """The size of all journals below a folder."""
     return sum(path.stat().st_size for path in folder.rglob(f"*{SUFFIX}"))
-
-
-@contextmanager
-def made_whole(into: Path) -> Iterator[Path]:
-    """An empty folder that replaces ``into`` once it has been filled: what is killed or fails meanwhile
-    leaves nothing that could be taken for it."""
-    partial = into.with_name(f".{into.name}.partial")
-    for leftover in (partial, into):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    partial.replace(into)
 
 
 def noted_rows(folder: Path, dtype: np.dtype[np.void]) -> Iterator[tuple[str, NDArray[np.void]]]:
